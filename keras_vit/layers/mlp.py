@@ -1,0 +1,114 @@
+"""The two-layer perceptron of a block. Shapes: B batch, T tokens, D hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_vit.layers.activations import get_activation
+from keras_vit.layers.policies import serialize_policy, sublayer_policies
+from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.shapes import Shape, check_width
+from keras_vit.layers.token_dense import token_dense
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class MLP(keras.layers.Layer):
+    """Widen each token, apply the activation and project it back.
+
+    Args:
+        hidden_dim: D, width of a token, at least 1.
+        mlp_dim: width in between, at least 1.
+        activation: "gelu" (exact), "gelu_tanh", "quick_gelu" or the name of a Keras
+            activation. Default "gelu".
+        dropout_rate: share that is dropped in training after each of the two layers,
+            [0, 1). Default 0.
+
+    Call arguments:
+        tokens: the sequence.
+        training: whether dropout is active.
+
+    Input shape: (B, T, D).
+    Output shape: (B, T, D).
+
+    Raises:
+        ValueError: if there is no such activation, or the input has another width than
+            `hidden_dim`.
+
+    Reference: arXiv:2010.11929, section 3.1 (MLP). Initialization as in google-research/
+    vision_transformer, vit_jax/models_vit.py, MlpBlock: Xavier uniform kernels, biases
+    from a normal distribution of standard deviation 1e-6.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        mlp_dim: int,
+        activation: str = "gelu",
+        dropout_rate: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.hidden_dim = hidden_dim
+        self.mlp_dim = mlp_dim
+        self.activation = activation
+        self.dropout_rate = dropout_rate
+        policy = sublayer_policies(self)
+        with sublayer_scope(self):
+            self.expand = token_dense(
+                mlp_dim,
+                activation=get_activation(activation),
+                kernel_initializer="glorot_uniform",
+                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
+                dtype=policy("expand"),
+                name="expand",
+            )
+            self.expand_dropout = keras.layers.Dropout(
+                dropout_rate, dtype=policy("expand_dropout"), name="expand_dropout"
+            )
+            self.contract = token_dense(
+                hidden_dim,
+                kernel_initializer="glorot_uniform",
+                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
+                dtype=policy("contract"),
+                name="contract",
+            )
+            self.contract_dropout = keras.layers.Dropout(
+                dropout_rate, dtype=policy("contract_dropout"), name="contract_dropout"
+            )
+
+    def build(self, input_shape: Shape) -> None:
+        check_width(self, input_shape, self.hidden_dim)
+        wide = (*input_shape[:-1], self.mlp_dim)
+        self.expand.build(input_shape)
+        self.expand_dropout.build(wide)
+        self.contract.build(wide)
+        self.contract_dropout.build(input_shape)
+
+    def call(
+        self, tokens: keras.KerasTensor, training: bool | None = None
+    ) -> keras.KerasTensor:
+        x = self.expand(tokens)  # (B, T, mlp_dim)
+        x = self.expand_dropout(x, training=training)
+        x = self.contract(x)  # (B, T, D)
+        return self.contract_dropout(x, training=training)
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        return rematerialize(self, layer_call, args[0])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dtype": serialize_policy(self),
+            "hidden_dim": self.hidden_dim,
+            "mlp_dim": self.mlp_dim,
+            "activation": self.activation,
+            "dropout_rate": self.dropout_rate,
+        }

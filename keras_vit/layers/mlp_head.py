@@ -1,0 +1,107 @@
+"""From one pooled token to class logits. Shapes: B batch, D hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_vit.layers.policies import serialize_policy, sublayer_policies
+from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.shapes import Shape, check_rank
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class MLPHead(keras.layers.Layer):
+    """Map a pooled token to class logits, through a tanh layer if asked for.
+
+    The classifier starts at zero, so an untrained model gives zero logits and the loss
+    starts at log(num_classes), as in the paper's code.
+
+    Args:
+        num_classes: number of classes, at least 1. None leaves the classifier out and
+            returns the representation.
+        representation_size: width of the tanh layer before the classifier, at least 1.
+            None (default) leaves it out. The paper uses it in pre-training.
+        activation: of the classifier; the name of a Keras activation such as "softmax".
+            Default None: logits.
+
+    Input shape: (B, D).
+    Output shape: (B, num_classes), or (B, representation_size) if `num_classes` is None.
+
+    Raises:
+        ValueError: if both sizes are None, or the input is not of rank 2.
+
+    Reference: arXiv:2010.11929, section 3.1 (classification head); google-research/
+    vision_transformer, vit_jax/models_vit.py: `pre_logits` LeCun normal, `head` zero.
+    """
+
+    def __init__(
+        self,
+        num_classes: int | None,
+        representation_size: int | None = None,
+        activation: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_classes is None and representation_size is None:
+            raise ValueError(
+                "MLPHead needs something to compute, received num_classes=None and "
+                "representation_size=None. Pass one of them, or leave the head out."
+            )
+        self.num_classes = num_classes
+        self.representation_size = representation_size
+        self.activation = activation
+        policy = sublayer_policies(self)
+        with sublayer_scope(self):
+            self.representation = None
+            if representation_size is not None:
+                self.representation = keras.layers.Dense(
+                    representation_size,
+                    activation="tanh",
+                    kernel_initializer="lecun_normal",
+                    dtype=policy("representation"),
+                    name="representation",
+                )
+            self.logits = None
+            if num_classes is not None:
+                self.logits = keras.layers.Dense(
+                    num_classes,
+                    activation=activation,
+                    kernel_initializer="zeros",
+                    dtype=policy("logits"),
+                    name="logits",
+                )
+
+    def build(self, input_shape: Shape) -> None:
+        check_rank(self, input_shape, "(B, D)")
+        if self.representation is not None:
+            self.representation.build(input_shape)
+            input_shape = self.representation.compute_output_shape(input_shape)
+        if self.logits is not None:
+            self.logits.build(input_shape)
+
+    def call(self, token: keras.KerasTensor) -> keras.KerasTensor:
+        if self.representation is not None:
+            token = self.representation(token)  # (B, representation_size)
+        if self.logits is not None:
+            token = self.logits(token)  # (B, num_classes)
+        return token
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        return rematerialize(self, layer_call, args[0])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (input_shape[0], self.num_classes or self.representation_size)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dtype": serialize_policy(self),
+            "num_classes": self.num_classes,
+            "representation_size": self.representation_size,
+            "activation": self.activation,
+        }

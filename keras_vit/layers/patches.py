@@ -1,0 +1,84 @@
+"""Cut images into flat patches. Shapes: B batch, H W C image, P patch, N patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vit.layers.shapes import Shape, check_rank
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class Patches(keras.layers.Layer):
+    """Cut images into a row-major sequence of flat, non-overlapping patches.
+
+    A patch keeps its pixels in the order row, column, channel, so a convolution kernel
+    of shape (P, P, C, D) and a dense kernel of shape (P * P * C, D) hold the same numbers
+    in the same order. Pixels at the bottom and right border that do not fill a patch
+    are dropped.
+
+    Args:
+        patch_size: pixels, one number or (height, width), each at least 1.
+
+    Input shape: (B, H, W, C); H and W at least one patch.
+    Output shape: (B, N, P * P * C), N = (H // P) * (W // P).
+
+    Raises:
+        ValueError: if the images are not of rank 4 or smaller than a patch.
+
+    Example:
+        >>> patches = keras_vit.layers.Patches(patch_size=4)
+        >>> tuple(patches(keras.ops.zeros((2, 8, 12, 3))).shape)
+        (2, 6, 48)
+
+    Reference: arXiv:2010.11929, section 3.1: x_p, the sequence of flattened patches.
+    """
+
+    def __init__(self, patch_size: int | tuple[int, int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        is_pair = isinstance(patch_size, (tuple, list))
+        self.patch_size = tuple(patch_size) if is_pair else (patch_size, patch_size)
+        if len(self.patch_size) != 2 or any(p < 1 for p in self.patch_size):
+            raise ValueError(
+                "patch_size must be one number of pixels or (height, width), each at "
+                f"least 1, received patch_size={patch_size!r}."
+            )
+
+    def build(self, input_shape: Shape) -> None:
+        check_rank(self, input_shape, "(B, H, W, C)")
+        for size, patch, side in zip(
+            input_shape[1:3], self.patch_size, ("height", "width"), strict=True
+        ):
+            if size is not None and size < patch:
+                raise ValueError(
+                    f"Images must be at least one patch large, received {side} {size} "
+                    f"and patch_size={self.patch_size} (height, width) in pixels. "
+                    "Use larger images or a smaller patch_size."
+                )
+
+    def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
+        height, width = self.patch_size
+        _, image_height, image_width, channels = ops.shape(images)
+        rows, columns = image_height // height, image_width // width
+        if images.shape[1] != rows * height or images.shape[2] != columns * width:
+            images = images[:, : rows * height, : columns * width]
+        # Three steps that never exceed rank 4, because mobile runtimes stop there. This
+        # with a matrix product is as fast as a strided convolution or faster on each
+        # backend, see benchmarks/patch_embedding.py.
+        x = ops.reshape(images, (-1, height, columns, width * channels))
+        x = ops.transpose(x, (0, 2, 1, 3))  # (B * H/P, W/P, P, P * C)
+        return ops.reshape(x, (-1, rows * columns, height * width * channels))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        batch, image_height, image_width, channels = input_shape
+        height, width = self.patch_size
+        if image_height is None or image_width is None:
+            num_patches = None
+        else:
+            num_patches = (image_height // height) * (image_width // width)
+        return (batch, num_patches, height * width * channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "patch_size": self.patch_size}

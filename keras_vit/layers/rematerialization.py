@@ -1,0 +1,77 @@
+"""Make `keras.RematScope` work for layers with sub-layers, dropout and mixed precision.
+
+Keras 3.15 wraps `call` with its arguments as they come, which fails for ours: JAX traces
+`training` and leaks the state of the seed generators, TensorFlow takes no keyword
+arguments in a graph, and on TensorFlow and torch the second forward pass draws new
+dropout masks, so that the gradient is silently wrong. Here the outermost layer is wrapped
+once, over tensors only: inputs and variables go in, output and new seeds come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def sublayer_scope(layer: keras.layers.Layer) -> keras.RematScope:
+    """Return the scope in which `layer` makes its sub-layers.
+
+    The modes "full" and "larger_than" are done by the outer layer as a whole, so the
+    sub-layers get none. The other two name or select sub-layers and go through.
+    """
+    mode = layer._remat_mode
+    if mode is None or mode.mode in ("full", "larger_than"):
+        return keras.RematScope(mode=None)
+    return keras.RematScope(mode.mode, mode.output_size_threshold, mode.layer_names)
+
+
+def rematerialize(
+    layer: keras.layers.Layer, layer_call: Callable[..., Any], inputs: keras.KerasTensor
+) -> Callable[..., Any]:
+    """Return `layer_call` so that its activations are computed again in the backward pass.
+
+    For a layer whose `call(inputs, training)` uses sub-layers. Meant to be what the
+    layer's `rematerialized_call` returns.
+    """
+    if not _is_selected(layer, inputs):
+        return layer_call
+
+    def call(inputs: keras.KerasTensor, **options: Any) -> keras.KerasTensor:
+        variables = layer.variables
+        # What is a variable but not a weight is the state of a seed generator.
+        weights = {id(weight) for weight in layer.weights}
+        seeds = [v for v in variables if id(v) not in weights]
+
+        def forward(inputs: Any, *values: Any) -> tuple[Any, ...]:
+            mapping = list(zip(variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=mapping) as scope:
+                outputs = layer_call(inputs, **options)
+                return outputs, *(scope.get_current_value(seed) for seed in seeds)
+
+        # Copies, because torch writes the new seed state into the old tensor.
+        values = [
+            ops.copy(v.value) if id(v) not in weights else v.value for v in variables
+        ]
+        outputs, *states = keras.remat(forward)(inputs, *values)
+        for seed, state in zip(seeds, states, strict=True):
+            seed.assign(state)
+        return outputs
+
+    return call
+
+
+def _is_selected(layer: keras.layers.Layer, inputs: keras.KerasTensor) -> bool:
+    mode = layer._remat_mode
+    if mode is None or mode.mode in (None, "activations"):
+        return False
+    if mode.mode == "list_of_layers":
+        return layer.name in mode.layer_names
+    if mode.mode == "larger_than":
+        size = 1
+        for axis in layer.compute_output_shape(tuple(inputs.shape)):
+            size *= axis or 1
+        return size > mode.output_size_threshold
+    return True

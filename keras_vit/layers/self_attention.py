@@ -1,0 +1,148 @@
+"""Multi-head self-attention. Shapes: B batch, T tokens, D hidden, h heads, d = D / h."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vit.layers.policies import serialize_policy, sublayer_policies
+from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.shapes import Shape, check_width
+from keras_vit.layers.token_dense import token_dense
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class SelfAttention(keras.layers.Layer):
+    """Let each token read from all tokens, with several heads.
+
+    Query, key and value come from one matrix product, in this order along the last axis,
+    heads in a row within each: a timm `qkv` weight is the transpose of this kernel.
+
+    Args:
+        hidden_dim: D, width of a token; a multiple of `num_heads`.
+        num_heads: h, number of heads, at least 1.
+        dropout_rate: share of the output that is dropped in training, [0, 1).
+            Default 0.
+        attention_dropout_rate: share of the attention weights that is dropped in
+            training, [0, 1). Default 0.
+
+    Call arguments:
+        tokens: the sequence.
+        training: whether dropout is active.
+
+    Input shape: (B, T, D).
+    Output shape: (B, T, D).
+
+    Raises:
+        ValueError: if `hidden_dim` is not a multiple of `num_heads`, or the input has
+            another width than `hidden_dim`.
+
+    Reference: arXiv:2010.11929, appendix A, equations 5 to 8. Initialization as in
+    google-research/vision_transformer, vit_jax/models_vit.py: Xavier uniform for each of
+    the four matrices, zero biases.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        num_heads: int,
+        dropout_rate: float = 0.0,
+        attention_dropout_rate: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_heads < 1 or hidden_dim % num_heads:
+            raise ValueError(
+                "hidden_dim must be a multiple of num_heads, received "
+                f"hidden_dim={hidden_dim}, num_heads={num_heads}. "
+                "Choose a num_heads that divides hidden_dim."
+            )
+        self.hidden_dim = hidden_dim
+        self.num_heads = num_heads
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        policy = sublayer_policies(self)
+        with sublayer_scope(self):
+            self.qkv = token_dense(
+                3 * hidden_dim,
+                # Xavier uniform of a (D, D) matrix; the fused (D, 3 D) one would have a
+                # smaller limit. sqrt(3 * scale / fan_avg) = sqrt(3 / D) with fan_avg = 2 D.
+                kernel_initializer=keras.initializers.VarianceScaling(
+                    scale=2.0, mode="fan_avg", distribution="uniform"
+                ),
+                dtype=policy("qkv"),
+                name="qkv",
+            )
+            self.attention_dropout = keras.layers.Dropout(
+                attention_dropout_rate,
+                dtype=policy("attention_dropout"),
+                name="attention_dropout",
+            )
+            self.output_projection = token_dense(
+                hidden_dim,
+                kernel_initializer="glorot_uniform",
+                dtype=policy("output_projection"),
+                name="output_projection",
+            )
+            self.dropout = keras.layers.Dropout(
+                dropout_rate, dtype=policy("dropout"), name="dropout"
+            )
+
+    def build(self, input_shape: Shape) -> None:
+        check_width(self, input_shape, self.hidden_dim)
+        batch, length, _ = input_shape
+        self.qkv.build(input_shape)
+        self.attention_dropout.build((batch, self.num_heads, length, length))
+        self.output_projection.build(input_shape)
+        self.dropout.build(input_shape)
+
+    def call(
+        self, tokens: keras.KerasTensor, training: bool | None = None
+    ) -> keras.KerasTensor:
+        length = ops.shape(tokens)[1]
+        heads = (-1, length, self.num_heads, self.hidden_dim // self.num_heads)
+        query, key, value = (
+            ops.reshape(x, heads) for x in ops.split(self.qkv(tokens), 3, axis=-1)
+        )  # (B, T, h, d) each
+        if training and self.attention_dropout_rate:
+            context = self._attend_with_dropout(query, key, value)
+        else:
+            context = ops.dot_product_attention(query, key, value)  # (B, T, h, d)
+        context = ops.reshape(context, (-1, length, self.hidden_dim))  # (B, T, D)
+        return self.dropout(self.output_projection(context), training=training)
+
+    def _attend_with_dropout(
+        self,
+        query: keras.KerasTensor,
+        key: keras.KerasTensor,
+        value: keras.KerasTensor,
+    ) -> keras.KerasTensor:
+        # ops.dot_product_attention hides the weights, which dropout has to reach.
+        scale = (self.hidden_dim // self.num_heads) ** -0.5
+        query, key, value = (
+            ops.transpose(x, (0, 2, 1, 3)) for x in (query * scale, key, value)
+        )  # (B, h, T, d)
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, h, T, T)
+        weights = self.attention_dropout(ops.softmax(scores, axis=-1), training=True)
+        return ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, T, h, d)
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        return rematerialize(self, layer_call, args[0])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dtype": serialize_policy(self),
+            "hidden_dim": self.hidden_dim,
+            "num_heads": self.num_heads,
+            "dropout_rate": self.dropout_rate,
+            "attention_dropout_rate": self.attention_dropout_rate,
+        }

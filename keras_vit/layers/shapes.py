@@ -1,0 +1,29 @@
+"""The type of a static shape, and the checks that `build` methods share."""
+
+from __future__ import annotations
+
+import keras
+
+Shape = tuple[int | None, ...]
+
+
+def check_rank(layer: keras.layers.Layer, input_shape: Shape, legend: str) -> None:
+    """Raise a ValueError unless the input has as many axes as `legend` names."""
+    rank = legend.count(",") + 1
+    if len(input_shape) != rank:
+        raise ValueError(
+            f"{type(layer).__name__} takes inputs of shape {legend}, received shape "
+            f"{tuple(input_shape)} of rank {len(input_shape)}. Reshape the inputs to "
+            f"rank {rank}."
+        )
+
+
+def check_width(layer: keras.layers.Layer, input_shape: Shape, hidden_dim: int) -> None:
+    """Raise a ValueError unless the input is a sequence (B, T, D), D = hidden_dim."""
+    check_rank(layer, input_shape, "(B, T, D)")
+    if input_shape[-1] != hidden_dim:
+        raise ValueError(
+            f"{type(layer).__name__} was made for tokens of width hidden_dim="
+            f"{hidden_dim}, received shape {tuple(input_shape)}. Make the layer with "
+            f"hidden_dim={input_shape[-1]}."
+        )

@@ -1,0 +1,247 @@
+"""What an image goes through before the model. Shapes: H W C image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Resize = Literal["crop", "squash"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocessing:
+    """Resize, crop and normalize an image to what a model takes.
+
+    The image is resized to `image_size / crop_ratio` with an antialiasing filter, the
+    centre of `image_size` is cut out, and each channel becomes
+    `((pixel - low) / (high - low) - mean) / std` with `low, high = value_range`. The
+    defaults map [0, 255] to [-1, 1], as the paper's code does.
+
+    Calling it takes one image as a path, a PIL image or a NumPy array (H, W) or
+    (H, W, C), any size, and returns a float32 array (height, width, channels). Colour is
+    converted to `channels`: 1 is grey, 3 RGB, 4 RGBA; EXIF rotation is applied. Arrays
+    with another number of channels must match.
+
+    Args:
+        image_size: pixels of the result, one number or (height, width). Default 224.
+        channels: of the result, at least 1. Default 3.
+        resize: "crop" (default) keeps the proportions and cuts what stands over; "squash"
+            resizes both sides.
+        crop_ratio: share of the resized image's sides that is kept, (0, 1]. Default 1.
+        interpolation: "nearest", "bilinear", "bicubic" (default) or "lanczos".
+        value_range: pixel values that become 0 and 1 before mean and std. Default
+            (0, 255), which image files hold.
+        mean: subtracted from each channel, in units of [0, 1]; one number or one per
+            channel. Default 0.5.
+        std: divides each channel, above 0; one number or one per channel. Default 0.5.
+
+    Raises:
+        TypeError: if a number is not a number.
+        ValueError: if an option is out of its range.
+
+    Reference: timm.data.transforms_factory.transforms_imagenet_eval (crop modes
+    `center` and `squash`); google-research/vision_transformer, value range [-1, 1].
+    """
+
+    image_size: tuple[int, int] = (224, 224)
+    channels: int = 3
+    resize: Resize = "crop"
+    crop_ratio: float = 1.0
+    interpolation: Interpolation = "bicubic"
+    value_range: tuple[float, float] = (0.0, 255.0)
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.5,)
+
+    def __post_init__(self) -> None:
+        size = self.image_size
+        size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+        if len(size) != 2 or any(int(s) != s or s < 1 for s in size):
+            raise ValueError(
+                "image_size must be one number of pixels or (height, width), at least 1, "
+                f"received image_size={self.image_size!r}."
+            )
+        object.__setattr__(self, "image_size", tuple(int(s) for s in size))
+        if self.channels < 1:
+            raise ValueError(
+                f"channels must be at least 1, received channels={self.channels}."
+            )
+        for name, choices in (("resize", Resize), ("interpolation", Interpolation)):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(
+                    f"{name} must be one of {list(get_args(choices))}, received "
+                    f"{name}={getattr(self, name)!r}."
+                )
+        if not 0 < self.crop_ratio <= 1:
+            raise ValueError(
+                "crop_ratio must be above 0 and at most 1, received "
+                f"crop_ratio={self.crop_ratio}."
+            )
+        low, high = self.value_range
+        if not low < high:
+            raise ValueError(
+                "value_range must be (low, high) with low below high, received "
+                f"value_range={tuple(self.value_range)}."
+            )
+        object.__setattr__(self, "value_range", (float(low), float(high)))
+        for name in ("mean", "std"):
+            numbers = _per_channel(name, getattr(self, name), self.channels)
+            object.__setattr__(self, name, numbers)
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be above 0, received std={self.std}.")
+
+    def __call__(self, image: Any) -> np.ndarray:
+        """Return one image, ready for the model: float32, (height, width, channels)."""
+        return self.normalize(self.resize_image(to_array(image, self.channels)))
+
+    @property
+    def resized_size(self) -> tuple[int, int]:
+        """Pixels, (height, width), of the rectangle that the resized image covers."""
+        height, width = self.image_size
+        return math.floor(height / self.crop_ratio), math.floor(width / self.crop_ratio)
+
+    def scaled_size(self, height: int, width: int) -> tuple[int, int]:
+        """Pixels, (height, width), to which an image of that size is resized."""
+        target_height, target_width = self.resized_size
+        if self.resize == "squash":
+            return target_height, target_width
+        if target_height * width >= target_width * height:
+            return target_height, max(target_width, int(target_height * width / height))
+        return max(target_height, int(target_width * height / width)), target_width
+
+    def crop_offset(self, scaled: tuple[int, int]) -> tuple[int, int]:
+        """Pixels, (top, left), where the crop begins in a resized image."""
+        top, left = (
+            round((size - target) / 2)
+            for size, target in zip(scaled, self.image_size, strict=True)
+        )
+        return top, left
+
+    def resize_image(self, pixels: np.ndarray) -> np.ndarray:
+        """Resize and crop an array (H, W, C) to `image_size`, without normalizing."""
+        scaled = self.scaled_size(*pixels.shape[:2])
+        if scaled != pixels.shape[:2]:
+            pixels = resize_array(pixels, scaled, self.interpolation)
+        top, left = self.crop_offset(scaled)
+        height, width = self.image_size
+        return pixels[top : top + height, left : left + width]
+
+    def normalize(self, pixels: np.ndarray) -> np.ndarray:
+        """Map pixel values, (..., C), to the model's float32 values."""
+        low, high = self.value_range
+        # One multiplication and one addition, in this form also in the exported graph.
+        std = np.asarray(self.std, "float64") * (high - low)
+        scale = (1 / std).astype("float32")
+        offset = (-(np.asarray(self.mean) * (high - low) + low) / std).astype("float32")
+        return pixels.astype("float32") * scale + offset
+
+    def denormalize(self, values: np.ndarray) -> np.ndarray:
+        """Undo `normalize`: from the model's values, (..., C), to pixel values."""
+        low, high = self.value_range
+        unit = np.asarray(values, "float32") * np.asarray(self.std) + np.asarray(
+            self.mean
+        )
+        return (unit * (high - low) + low).astype("float32")
+
+
+def to_array(image: Any, channels: int) -> np.ndarray:
+    """Read a path, PIL image or array as an array (H, W, channels).
+
+    Raises:
+        FileNotFoundError: if the path does not exist.
+        OSError: if the file is not a readable image.
+        ValueError: if an array has another rank or number of channels.
+    """
+    from PIL import Image, ImageOps
+
+    if not hasattr(image, "shape") and not isinstance(image, Image.Image):
+        with Image.open(image) as opened:
+            opened.load()
+            image = opened
+    if isinstance(image, Image.Image):
+        return _pil_to_array(ImageOps.exif_transpose(image), channels)
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or 0 in pixels.shape:
+        raise ValueError(
+            "An image must be an array of shape (H, W) or (H, W, C), received shape "
+            f"{np.asarray(image).shape}. Pass a batch as a list of images."
+        )
+    if pixels.shape[-1] == channels:
+        return pixels
+    if pixels.shape[-1] == 1:
+        return np.repeat(pixels, channels, axis=-1)
+    if pixels.dtype == np.uint8 and pixels.shape[-1] in (3, 4):
+        return _pil_to_array(Image.fromarray(pixels), channels)
+    raise ValueError(
+        f"Images must have {channels} channel(s), received an array of shape "
+        f"{pixels.shape} and dtype {pixels.dtype}. Channels come last; select or "
+        "convert them first."
+    )
+
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def _pil_to_array(image: Image.Image, channels: int) -> np.ndarray:
+    from PIL import Image
+
+    if channels not in _MODES:
+        raise ValueError(
+            f"An image file has 1, 3 or 4 channels, the model takes {channels}. "
+            "Pass arrays of shape (H, W, channels) instead of files."
+        )
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # Sixteen bits; PIL would clip these at 255 instead of scaling them.
+        wide = np.clip(np.asarray(image), 0, 65535)
+        image = Image.fromarray((wide // 257).astype("uint8"))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    pixels = np.asarray(image.convert(_MODES[channels]))
+    return pixels[..., None] if channels == 1 else pixels
+
+
+def resize_array(
+    pixels: np.ndarray, size: tuple[int, int], interpolation: Interpolation
+) -> np.ndarray:
+    """Resize an array (H, W, C) to `size`, (height, width), as Pillow does.
+
+    uint8 stays uint8 and in [0, 255]; other types are resized in float32.
+    """
+    from PIL import Image
+
+    resample = Image.Resampling[interpolation.upper()]
+    shape = (size[1], size[0])  # Pillow takes (width, height).
+    if pixels.dtype == np.uint8 and pixels.shape[-1] in (1, 3):
+        grey = pixels.shape[-1] == 1
+        image = Image.fromarray(pixels[..., 0] if grey else pixels)
+        resized = np.asarray(image.resize(shape, resample))
+        return resized[..., None] if grey else resized
+    is_bytes = pixels.dtype == np.uint8
+    planes = []
+    for plane in np.moveaxis(pixels if is_bytes else pixels.astype("float32"), -1, 0):
+        image = Image.fromarray(np.ascontiguousarray(plane))
+        planes.append(np.asarray(image.resize(shape, resample)))
+    return np.stack(planes, axis=-1)
+
+
+def _per_channel(name: str, numbers: Any, channels: int) -> tuple[float, ...]:
+    values = (numbers,) if isinstance(numbers, Real) else tuple(numbers)
+    if not all(isinstance(value, Real) for value in values):
+        raise TypeError(f"{name} must hold numbers, received {name}={numbers!r}.")
+    if len(values) == 1:
+        values *= channels
+    if len(values) != channels:
+        raise ValueError(
+            f"{name} must be one number or one for each of the {channels} channels, "
+            f"received {name}={tuple(values)}."
+        )
+    return tuple(float(value) for value in values)
