@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -99,7 +100,17 @@ class Preprocessing:
 
     def __call__(self, image: Any) -> np.ndarray:
         """Return one image, ready for the model: float32, (height, width, channels)."""
-        return self.normalize(self.resize_image(to_array(image, self.channels)))
+        return self.normalize(self.resize_image(self.to_array(image)))
+
+    def to_array(self, image: Any) -> np.ndarray:
+        """Read a path, PIL image or array as an array (H, W, channels), any size.
+
+        Raises:
+            FileNotFoundError: if the path does not exist.
+            OSError: if the file is not a readable image.
+            ValueError: if an array has another rank or number of channels.
+        """
+        return to_array(image, self.channels)
 
     @property
     def resized_size(self) -> tuple[int, int]:
@@ -113,8 +124,8 @@ class Preprocessing:
         if self.resize == "squash":
             return target_height, target_width
         if target_height * width >= target_width * height:
-            return target_height, max(target_width, int(target_height * width / height))
-        return max(target_height, int(target_width * height / width)), target_width
+            return target_height, max(target_width, target_height * width // height)
+        return max(target_height, target_width * height // width), target_width
 
     def crop_offset(self, scaled: tuple[int, int]) -> tuple[int, int]:
         """Pixels, (top, left), where the crop begins in a resized image."""
@@ -127,11 +138,16 @@ class Preprocessing:
     def resize_image(self, pixels: np.ndarray) -> np.ndarray:
         """Resize and crop an array (H, W, C) to `image_size`, without normalizing."""
         scaled = self.scaled_size(*pixels.shape[:2])
-        if scaled != pixels.shape[:2]:
-            pixels = resize_array(pixels, scaled, self.interpolation)
+        pixels = self.resize_to(pixels, scaled)
         top, left = self.crop_offset(scaled)
         height, width = self.image_size
         return pixels[top : top + height, left : left + width]
+
+    def resize_to(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Resize an array (H, W, C) to `size`, (height, width), with no crop."""
+        if size == pixels.shape[:2]:
+            return pixels
+        return resize_array(pixels, size, self.interpolation)
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """Map pixel values, (..., C), to the model's float32 values."""
@@ -220,17 +236,25 @@ def resize_array(
 
     resample = Image.Resampling[interpolation.upper()]
     shape = (size[1], size[0])  # Pillow takes (width, height).
-    if pixels.dtype == np.uint8 and pixels.shape[-1] in (1, 3):
-        grey = pixels.shape[-1] == 1
-        image = Image.fromarray(pixels[..., 0] if grey else pixels)
-        resized = np.asarray(image.resize(shape, resample))
-        return resized[..., None] if grey else resized
+    return map_planes(pixels, lambda image: image.resize(shape, resample))
+
+
+def map_planes(
+    pixels: np.ndarray, function: Callable[[Image.Image], Image.Image]
+) -> np.ndarray:
+    """Apply a Pillow function to an array (H, W, C) of any type and number of channels.
+
+    Grey and RGB bytes go as one image, anything else plane by plane, bytes as they are
+    and other types in float32.
+    """
+    from PIL import Image
+
     is_bytes = pixels.dtype == np.uint8
-    planes = []
-    for plane in np.moveaxis(pixels if is_bytes else pixels.astype("float32"), -1, 0):
-        image = Image.fromarray(np.ascontiguousarray(plane))
-        planes.append(np.asarray(image.resize(shape, resample)))
-    return np.stack(planes, axis=-1)
+    if is_bytes and pixels.shape[-1] == 3:
+        return np.asarray(function(Image.fromarray(pixels)))
+    planes = np.moveaxis(pixels if is_bytes else pixels.astype("float32"), -1, 0)
+    images = (Image.fromarray(np.ascontiguousarray(plane)) for plane in planes)
+    return np.stack([np.asarray(function(image)) for image in images], axis=-1)
 
 
 def _per_channel(name: str, numbers: Any, channels: int) -> tuple[float, ...]:

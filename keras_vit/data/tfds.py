@@ -1,0 +1,211 @@
+"""Images from TensorFlow Datasets, streamed through tf.data on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.data.augmentation import Augmentation
+from keras_vit.preprocessing import Preprocessing
+
+SHUFFLE_BUFFER = 4096
+
+
+class TfdsImages:
+    """One part of a TensorFlow Datasets set: a split, or some numbers of it.
+
+    The same interface as `Images`, but pictures come in a stream, in the order of the
+    files, so that sets larger than memory work.
+    """
+
+    def __init__(
+        self, builder: Any, split: str, numbers: np.ndarray | None = None
+    ) -> None:
+        self._builder = builder
+        self._split = split
+        self._numbers = numbers
+        self._image_key, self._label_key = _keys(builder)
+
+    def __len__(self) -> int:
+        if self._numbers is not None:
+            return len(self._numbers)
+        return self._builder.info.splits[self._split].num_examples
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class of each image, int64 (len(self),), read without decoding the images."""
+        import tensorflow_datasets as tfds
+
+        skip = {self._image_key: tfds.decode.SkipDecoding()}
+        records = self._dataset(decoders=skip).map(
+            lambda record: record[self._label_key]
+        )
+        return np.fromiter(tfds.as_numpy(records), dtype="int64")
+
+    def subset(self, indices: np.ndarray) -> TfdsImages:
+        """Return the images with these numbers."""
+        numbers = indices if self._numbers is None else self._numbers[indices]
+        return TfdsImages(self._builder, self._split, numbers)
+
+    def samples(self, count: int) -> list[np.ndarray]:
+        """Return the first `count` pictures as arrays (H, W, C)."""
+        import tensorflow_datasets as tfds
+
+        records: Iterable[Any] = tfds.as_numpy(self._dataset().take(count))
+        return [record[self._image_key] for record in records]
+
+    def batches(
+        self,
+        preprocessing: Preprocessing,
+        batch_size: int = 64,
+        *,
+        training: bool = False,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+    ) -> Any:
+        """Return a `tf.data.Dataset` of (images, labels); see `Images.batches`.
+
+        Training shuffles with a buffer of `SHUFFLE_BUFFER` images.
+        """
+        import tensorflow as tf
+
+        if batch_size < 1:
+            raise ValueError(
+                f"batch_size must be at least 1, received batch_size={batch_size}."
+            )
+        augmentation = augmentation or Augmentation()
+        shape = (*preprocessing.image_size, preprocessing.channels)
+
+        def prepare(pixels: np.ndarray, draw: np.ndarray) -> np.ndarray:
+            pixels = preprocessing.to_array(pixels)
+            if training:
+                rng = np.random.default_rng([seed, *(int(d) for d in draw)])
+                pixels = augmentation(pixels, preprocessing, rng)
+            else:
+                pixels = preprocessing.resize_image(pixels)
+            return preprocessing.normalize(pixels)
+
+        def map_record(record: Any, draw: Any) -> tuple[Any, Any]:
+            pixels = tf.numpy_function(
+                prepare, [record[self._image_key], draw], tf.float32, stateful=False
+            )
+            return tf.ensure_shape(pixels, shape), record[self._label_key]
+
+        dataset = self._dataset()
+        if training:
+            dataset = dataset.shuffle(min(len(self), SHUFFLE_BUFFER), seed=seed)
+            batch_size = min(batch_size, len(self))
+        # Two non-negative numbers for each image, new in each epoch.
+        draws = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
+        dataset = tf.data.Dataset.zip((dataset, draws))
+        dataset = dataset.map(
+            map_record, num_parallel_calls=workers or tf.data.AUTOTUNE
+        )
+        dataset = dataset.batch(batch_size, drop_remainder=training)
+        count = len(self) // batch_size if training else -(-len(self) // batch_size)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+    def _dataset(self, decoders: dict[str, Any] | None = None) -> Any:
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
+
+        # One file after the other, so that a record keeps its number.
+        dataset = self._builder.as_dataset(
+            split=self._split,
+            decoders=decoders,
+            shuffle_files=False,
+            read_config=tfds.ReadConfig(
+                interleave_cycle_length=1, try_autocache=False, add_tfds_id=False
+            ),
+        )
+        if self._numbers is None:
+            return dataset
+        total = self._builder.info.splits[self._split].num_examples
+        member = np.zeros(total, dtype=bool)
+        member[self._numbers] = True
+        member = tf.constant(member)
+        dataset = dataset.enumerate().filter(lambda number, _: member[number])
+        return dataset.map(lambda _, record: record)
+
+
+def images_from_tfds(
+    name: str, data_dir: str | None = None
+) -> tuple[dict[str, TfdsImages], tuple[str, ...]]:
+    """Open a TensorFlow Datasets classification set, downloading it if need be.
+
+    Args:
+        name: what `tfds.builder` takes, such as "mnist" or "cifar10:3.0.2".
+        data_dir: where prepared sets are. Default: `TFDS_DATA_DIR`, else
+            `~/tensorflow_datasets`.
+
+    Returns:
+        Its splits among "train", "validation" and "test", and the class names.
+
+    Raises:
+        ImportError: if tensorflow_datasets is not installed.
+        ValueError: if there is no such set, it cannot be prepared, or it has no image
+            with one class label.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            "TensorFlow Datasets is needed to read tfds:NAME. Install it with "
+            "pip install 'keras3-vit[tfds]'."
+        ) from error
+    if keras.backend.backend() != "tensorflow":
+        _leave_the_gpu_alone()
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        builder.download_and_prepare()
+    except Exception as error:  # Anything from a typo to a refused connection.
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise ValueError(
+            f"TensorFlow Datasets could not open {name!r}: {reason} Check the name, or "
+            "point TFDS_DATA_DIR at the folder of a prepared set."
+        ) from error
+    _keys(builder)
+    splits = {
+        part: TfdsImages(builder, part)
+        for part in ("train", "validation", "test")
+        if part in builder.info.splits
+    }
+    if "train" not in splits:
+        raise ValueError(
+            f"{name!r} must have a split 'train', received {list(builder.info.splits)}."
+        )
+    label = builder.info.features[_keys(builder)[1]]
+    return splits, tuple(label.names)
+
+
+def _keys(builder: Any) -> tuple[str, str]:
+    import tensorflow_datasets as tfds
+
+    features = dict(builder.info.features)
+    images = [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
+    labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    supervised = builder.info.supervised_keys
+    if supervised and supervised[0] in images and supervised[1] in labels:
+        return supervised[0], supervised[1]
+    if len(images) == 1 and len(labels) == 1:
+        return images[0], labels[0]
+    raise ValueError(
+        f"{builder.name!r} must have one image and one class label, received features "
+        f"{list(features)}. Choose an image classification set."
+    )
+
+
+def _leave_the_gpu_alone() -> None:
+    import tensorflow as tf
+
+    try:
+        # TensorFlow only feeds the data here and would take all memory of the GPU.
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        pass  # Already in use: the user's own choice.

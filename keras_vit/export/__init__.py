@@ -1,0 +1,6 @@
+"""Files for phones, browsers and servers."""
+
+from keras_vit.export.audit import list_ops
+from keras_vit.export.export import ExportReport, export
+
+__all__ = ["ExportReport", "export", "list_ops"]

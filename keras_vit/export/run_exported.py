@@ -1,0 +1,73 @@
+"""Run an exported file with nothing but its own runtime; a script, not a module.
+
+Usage: python run_exported.py saved_model|tflite PATH INPUTS.npz OUTPUTS.npy
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+
+def saved_model_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a batch to the outputs of a SavedModel."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)
+    signature = loaded.signatures["serving_default"]
+    ((name, spec),) = signature.structured_input_signature[1].items()
+    batch = spec.shape[0]
+
+    def run(images: np.ndarray) -> np.ndarray:
+        # Closes over `loaded`, which owns the variables of the signature.
+        outputs = signature(**{name: tf.constant(images)}) if loaded else {}
+        return next(iter(outputs.values())).numpy()
+
+    return lambda images: in_batches(run, images, batch)
+
+
+def tflite_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a batch to the outputs of a LiteRT file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=path)
+    runner = interpreter.get_signature_runner("serving_default")
+    ((name, details),) = runner.get_input_details().items()
+    batch = int(details["shape_signature"][0])
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return next(iter(runner(**{name: images}).values()))
+
+    return lambda images: in_batches(run, images, None if batch < 0 else batch)
+
+
+def in_batches(
+    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, batch: int | None
+) -> np.ndarray:
+    """Feed images to a runtime that takes `batch` at a time, or any number if None."""
+    if batch is None:
+        return run(images)
+    outputs = []
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch]
+        missing = batch - len(part)
+        padded = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
+        outputs.append(run(padded)[: len(part)])
+    return np.concatenate(outputs)
+
+
+def main() -> None:
+    """Run each input and save the outputs, one row for each."""
+    kind, path, inputs, outputs = sys.argv[1:]
+    runner = {"saved_model": saved_model_runner, "tflite": tflite_runner}[kind](path)
+    with np.load(inputs) as arrays:
+        results = [runner(arrays[name][None]) for name in sorted(arrays.files)]
+    if "keras_vit" in sys.modules:
+        raise RuntimeError("The exported file must run without keras_vit.")
+    np.save(outputs, np.concatenate(results))
+
+
+if __name__ == "__main__":
+    main()

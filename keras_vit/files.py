@@ -1,0 +1,80 @@
+"""Write files and folders whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; take its place if all went well.
+
+    The name keeps the ending of `path`. What stood at `path` stays until the new file or
+    folder is complete, and stays for good if the block raises.
+
+    Raises:
+        OSError: if the disk is full or the place cannot be written; the message says
+            which place and what to do.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = holder / path.name
+        yield temporary
+        old = holder / "replaced"
+        if path.is_dir():
+            # A folder cannot be replaced in one step: move the old one out of the way.
+            os.rename(path, old)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise explain(error, path) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary.parent, ignore_errors=True)
+
+
+def explain(error: OSError, path: str | Path) -> OSError:
+    """Return an error of the same type that says what failed and what to do."""
+    advice = {
+        errno.ENOSPC: "The disk is full. Free some space or choose another place.",
+        errno.EDQUOT: "The disk quota is used up. Free some space or choose another.",
+        errno.EACCES: "There is no permission to write there. Choose another place.",
+        errno.EPERM: "There is no permission to write there. Choose another place.",
+        errno.EROFS: "The disk is read-only. Choose another place.",
+        errno.ENOTDIR: "A file is where a folder is needed. Choose another place.",
+        errno.EEXIST: "A file is where a folder is needed. Choose another place.",
+    }
+    if error.errno not in advice:
+        return error
+    message = f"Could not write {str(path)!r}: {error.strerror}. {advice[error.errno]}"
+    return type(error)(error.errno, message)
+
+
+def check_writable(folder: str | Path, required_bytes: int = 0) -> None:
+    """Raise an OSError unless files of that size can be written to `folder`.
+
+    The folder is made if it does not exist.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise explain(error, folder) from error
+    if free < required_bytes:
+        raise OSError(
+            errno.ENOSPC,
+            f"Could not write {str(folder)!r}: about {required_bytes / 1e6:.0f} MB are "
+            f"needed and {free / 1e6:.0f} MB are free. Free some space or choose "
+            "another place.",
+        )

@@ -1,0 +1,199 @@
+"""Run a classifier of any form: a Keras model, a SavedModel or a LiteRT file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.metadata import read_metadata
+from keras_vit.preprocessing import Preprocessing, resize_array
+
+MODEL_FILE = "model.keras"
+SAVED_MODEL_FILE = "saved_model.pb"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A classifier together with what images need before it and mean after it.
+
+    Args:
+        name: where it came from.
+        run: from images (B, H, W, C) to outputs (B, K), as the model takes and gives
+            them.
+        preprocessing: what images go through before `run`.
+        class_names: one name per output; may be empty.
+        activation: what the model applies to its logits; None: nothing.
+        pixel_size: (height, width) of the pictures that `run` takes as bytes, doing the
+            preprocessing itself; None: it takes preprocessed images. A side of None
+            takes any size, one picture at a time.
+    """
+
+    name: str
+    run: Callable[[np.ndarray], np.ndarray]
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    activation: str | None = None
+    pixel_size: tuple[int | None, int | None] | None = None
+
+    def prepare(self, image: Any) -> np.ndarray:
+        """Return one picture (a path, PIL image or array) as `run` takes it."""
+        if self.pixel_size is None:
+            return self.preprocessing(image)
+        pixels = self.preprocessing.to_array(image)
+        if self.pixel_size[0] is None:
+            return pixels
+        return resize_array(pixels, self.pixel_size, "bicubic")  # type: ignore[arg-type]
+
+    def outputs(self, images: Sequence[Any]) -> np.ndarray:
+        """Return what the model computes for pictures, float32 (N, K)."""
+        prepared = [self.prepare(image) for image in images]
+        if len({array.shape for array in prepared}) > 1:
+            return np.concatenate([self.run(array[None]) for array in prepared])
+        return np.asarray(self.run(np.stack(prepared)), dtype="float32")
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Turn outputs into probabilities: softmax of logits, others as they are."""
+        if self.activation not in (None, "linear"):
+            return outputs
+        outputs = np.asarray(outputs, dtype="float64")
+        exponents = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+        return exponents / exponents.sum(axis=-1, keepdims=True)
+
+    def class_name(self, index: int) -> str:
+        """Return the name of a class, its number if it has none."""
+        return self.class_names[index] if self.class_names else str(index)
+
+
+def load_predictor(
+    model: keras.Model | str | Path, preprocessing: Preprocessing | None = None
+) -> Predictor:
+    """Open a model for prediction.
+
+    Args:
+        model: a Keras model; or the path of a `.keras` file, a `.tflite` file, a
+            SavedModel folder, or a folder with a `model.keras`.
+        preprocessing: takes the place of the model's own.
+
+    Raises:
+        FileNotFoundError: if there is nothing at the path.
+        ImportError: if the runtime for the file is not installed.
+        ValueError: if the file is of another kind or damaged, or nothing says how images
+            are preprocessed.
+    """
+    if isinstance(model, keras.Model):
+        return _from_keras(model, "model", preprocessing)
+    path = find_model(model)
+    if path.suffix == ".keras":
+        return _from_keras(load_keras(path), str(path), preprocessing)
+    metadata = read_metadata(path)
+    shape = metadata["input"]["shape"]
+    takes_pixels = metadata["input"]["values"] == "pixels"
+    stored = metadata["preprocessing"]
+    if preprocessing is None and stored:
+        preprocessing = Preprocessing(**stored)
+    return Predictor(
+        name=str(path),
+        run=(_saved_model if path.is_dir() else _tflite)(path),
+        preprocessing=_required(preprocessing, str(path)),
+        class_names=tuple(metadata["class_names"]),
+        activation=metadata["output"]["activation"],
+        pixel_size=tuple(shape[1:3]) if takes_pixels else None,
+    )
+
+
+def find_model(path: str | Path) -> Path:
+    """Return the model file or SavedModel folder that `path` means.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if the file has another ending than `.keras` or `.tflite`.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        if (path / SAVED_MODEL_FILE).is_file():
+            return path
+        if (path / MODEL_FILE).is_file():
+            return path / MODEL_FILE
+        raise FileNotFoundError(
+            f"No model in {str(path)!r}: neither {SAVED_MODEL_FILE} nor {MODEL_FILE}. "
+            "Pass a .keras or .tflite file, a SavedModel folder, or the output folder "
+            "of a training run."
+        )
+    if not path.exists():
+        raise FileNotFoundError(f"No model {str(path)!r}. Check the path.")
+    if path.suffix not in (".keras", ".tflite"):
+        raise ValueError(
+            "A model is a .keras or .tflite file or a SavedModel folder, received "
+            f"{str(path)!r}."
+        )
+    return path
+
+
+def load_keras(path: str | Path) -> keras.Model:
+    """Load a `.keras` file without its optimizer.
+
+    Raises:
+        ValueError: if the file is damaged or no Keras model.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # A damaged zip or config raises many types.
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise ValueError(f"{str(path)!r} could not be loaded: {reason}") from error
+
+
+def _from_keras(
+    model: keras.Model, name: str, preprocessing: Preprocessing | None
+) -> Predictor:
+    own = getattr(model, "preprocessing", None)
+    config = getattr(model, "config", None)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.asarray(model.predict_on_batch(images), dtype="float32")
+
+    return Predictor(
+        name=name,
+        run=run,
+        preprocessing=_required(preprocessing or own, name),
+        class_names=tuple(getattr(model, "class_names", None) or ()),
+        activation=getattr(config, "classifier_activation", None),
+    )
+
+
+def _required(preprocessing: Preprocessing | None, name: str) -> Preprocessing:
+    if preprocessing is None:
+        raise ValueError(
+            f"{name!r} does not say how images are preprocessed. Set model.preprocessing "
+            "= keras_vit.Preprocessing(...) before saving, or pass preprocessing."
+        )
+    return preprocessing
+
+
+def _saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    try:
+        import tensorflow  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "TensorFlow is needed to run a SavedModel. Install it with "
+            "pip install 'keras3-vit[tensorflow]'."
+        ) from error
+    from keras_vit.export.run_exported import saved_model_runner
+
+    return saved_model_runner(str(path))
+
+
+def _tflite(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    from keras_vit.export.run_exported import tflite_runner
+
+    try:
+        return tflite_runner(str(path))
+    except ImportError as error:
+        raise ImportError(
+            "The LiteRT runtime is needed to run a .tflite file. Install it with "
+            "pip install 'keras3-vit[export]', or ai-edge-litert alone."
+        ) from error
