@@ -266,5 +266,19 @@ VARIANTS: Mapping[str, Variant] = {
     "H/14": _variant(_H, 14, _PAPER),
     "g/14": _variant(_g, 14, _SCALING),
     "G/14": _variant(_G, 14, _SCALING),
+    "digits": Variant(
+        ViTConfig(
+            image_size=(16, 16),
+            patch_size=(4, 4),
+            channels=1,
+            num_classes=10,
+            hidden_dim=64,
+            num_layers=3,
+            num_heads=4,
+            mlp_dim=128,
+            pooling="mean",
+        ),
+        "keras_vit: for the embedded digits; benchmarks/digits.py measures it",
+    ),
     "test": _variant(_TEST, 8, "keras_vit: tiny, for tests and first tries", image=32),
 }

@@ -34,6 +34,7 @@ def save_checkpoint(
         f"{number:05d}": _as_array(variable)
         for number, variable in enumerate(_state(model))
     }
+    arrays |= _global_random_state()
     header = {"epoch": epoch, "facts": facts, "names": _names(model)}
     with replacing(Path(folder) / FILE_NAME) as temporary:
         np.savez(temporary, header=np.array(json.dumps(header)), **arrays)
@@ -83,6 +84,7 @@ def load_checkpoint(
         if variable.dtype == "bfloat16":
             array = array.astype("float32")
         variable.assign(array)
+    _set_global_random_state(arrays)
     return header["epoch"]
 
 
@@ -93,7 +95,12 @@ def _state(model: keras.Model) -> list[Any]:
 
 
 def _names(model: keras.Model) -> list[str]:
-    return [f"{v.path} {tuple(v.shape)} {v.dtype}" for v in _state(model)]
+    # Only weights have a path of ours; the others count up within a process.
+    weights = {id(weight) for weight in model.weights}
+    return [
+        f"{v.path if id(v) in weights else v.name} {tuple(v.shape)} {v.dtype}"
+        for v in _state(model)
+    ]
 
 
 def _as_array(variable: Any) -> np.ndarray:
@@ -102,12 +109,38 @@ def _as_array(variable: Any) -> np.ndarray:
     return array.astype("float32") if variable.dtype == "bfloat16" else array
 
 
+def _global_random_state() -> dict[str, np.ndarray]:
+    # Dropout without a fixed seed draws from torch's own generators there (Keras 3.15);
+    # the other backends keep all state in seed generators.
+    if keras.backend.backend() != "torch":
+        return {}
+    import torch
+
+    states = {"torch_cpu": torch.get_rng_state().numpy()}
+    for number, state in enumerate(torch.cuda.get_rng_state_all()):
+        states[f"torch_cuda_{number}"] = state.numpy()
+    return states
+
+
+def _set_global_random_state(arrays: dict[str, np.ndarray]) -> None:
+    if "torch_cpu" not in arrays:
+        return
+    import torch
+
+    torch.set_rng_state(torch.from_numpy(arrays["torch_cpu"]).cpu())
+    for number in range(torch.cuda.device_count()):
+        if f"torch_cuda_{number}" in arrays:
+            state = torch.from_numpy(arrays[f"torch_cuda_{number}"])
+            torch.cuda.set_rng_state(state.cpu(), number)
+
+
 def _read(folder: str | Path, names: list[str] | None = None) -> dict[str, np.ndarray]:
     path = Path(folder) / FILE_NAME
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint {str(path)!r}. Start without resuming.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, because np.load leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in names or arrays.files}
     except Exception as error:  # A damaged zip raises many types.
         raise ValueError(

@@ -6,9 +6,13 @@ from typing import Any
 
 import keras
 
+# On torch `keras.optimizers.AdamW(...)` makes an object of a subclass that updates all
+# weights at once; one of our own class would fall back to a loop over the weights.
+_AdamW = type(keras.optimizers.AdamW())
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class AdamW(keras.optimizers.AdamW):
+class AdamW(_AdamW):
     """`keras.optimizers.AdamW` with weight decay on the kernels alone.
 
     Biases, normalizations, tokens and positions are left out by a rule, not by a list,

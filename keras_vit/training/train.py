@@ -103,9 +103,9 @@ def train(
     batches = _batches(model, data, recipe)
     keras.utils.set_random_seed(recipe.seed)
     recipe.compile(model, len(batches["train"]))
+    _build(model)
     keeper = _Keeper(folder, facts, batches["train"], recipe.epochs)
     if folder is not None and (folder / CHECKPOINT_FOLDER).is_dir():
-        model.optimizer.build(model.trainable_variables)
         keeper.resume(model)
     started = time.perf_counter()
     model.fit(
@@ -114,6 +114,7 @@ def train(
         epochs=recipe.epochs,
         initial_epoch=len(keeper.history),
         callbacks=[keeper],
+        shuffle=False,  # The batches are, in an order that a restart repeats.
         verbose=verbose,  # type: ignore[arg-type]
     )
     result = TrainingResult(
@@ -227,6 +228,21 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
         preprocessing = Preprocessing(image_size=(height, width), channels=channels)
         model.preprocessing = preprocessing  # type: ignore[attr-defined]
     model.class_names = data.class_names  # type: ignore[attr-defined]
+
+
+def _build(model: keras.Model) -> None:
+    """Build what `fit` would build from its first batch.
+
+    Keras 3.15 on JAX and torch takes that batch, and those prepared behind it, from the
+    data set's threads and gives them again, so that the first epoch would depend on
+    timing.
+    """
+    labels = keras.ops.zeros((1,), dtype="int32")
+    outputs = keras.ops.ones((1, model.output_shape[-1])) / model.output_shape[-1]
+    model.compute_loss(y=labels, y_pred=outputs)
+    model.compute_metrics(None, labels, outputs)
+    model.reset_metrics()
+    model.optimizer.build(model.trainable_variables)
 
 
 def _facts(model: keras.Model, data: ImageData, recipe: Recipe) -> dict[str, Any]:

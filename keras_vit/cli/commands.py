@@ -1,0 +1,285 @@
+"""The commands: call the public functions and print what they return."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_vit.config import VARIANTS, ViTConfig
+from keras_vit.data.image_data import ImageData, load_data
+from keras_vit.export.audit import list_ops
+from keras_vit.export.export import export
+from keras_vit.inference.evaluate import evaluate
+from keras_vit.inference.predict import predict
+from keras_vit.inference.predictor import find_model, load_keras
+from keras_vit.metadata import read_metadata
+from keras_vit.model import ViT
+from keras_vit.preprocessing import Preprocessing
+from keras_vit.training.card import write_card
+from keras_vit.training.recipe import get_recipe
+from keras_vit.training.train import train
+
+_MODEL_OPTIONS = (
+    *("image_size", "patch_size", "hidden_dim", "num_layers", "num_heads", "mlp_dim"),
+    *("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate"),
+    *("pooling", "dtype"),
+)
+_RECIPE_OPTIONS = (
+    *("epochs", "batch_size", "seed", "learning_rate", "warmup_epochs"),
+    *("weight_decay", "label_smoothing"),
+)
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """Train, evaluate on the held-out part and write the card."""
+    is_digits = options.data == "digits"
+    variant = options.variant or ("digits" if is_digits else "Ti/16")
+    recipe_name = options.recipe or ("small_data" if is_digits else "photos")
+    recipe_changes = _given(options, _RECIPE_OPTIONS)
+    if "epochs" in recipe_changes and "warmup_epochs" not in recipe_changes:
+        # A short run warms up for the same share of its epochs.
+        full = get_recipe(recipe_name)
+        share = full.warmup_epochs / full.epochs
+        recipe_changes["warmup_epochs"] = share * recipe_changes["epochs"]
+    recipe = get_recipe(recipe_name, **recipe_changes)
+    changes = _given(options, _MODEL_OPTIONS)
+    ViTConfig.from_variant(  # Fails before the data is read.
+        variant, **{k: v for k, v in changes.items() if k != "dtype"}
+    )
+    _check_output(options)
+    data = _data(options)
+    keras.utils.set_random_seed(recipe.seed)
+    model = ViT.from_variant(variant, num_classes=data.num_classes, **changes)
+    model.preprocessing = Preprocessing(
+        image_size=model.config.image_size, channels=model.config.channels
+    )
+    if not options.json:
+        _print_start(model, data)
+    result = train(
+        model,
+        data,
+        recipe,
+        output=options.output,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        verbose=0 if options.json else "auto",
+    )
+    evaluation = evaluate(model, data)
+    flags = [a for a in options.arguments if a not in ("--resume", "--overwrite")]
+    write_card(
+        options.output,
+        model=model,
+        data=data,
+        recipe=recipe,
+        result=result,
+        evaluation=evaluation,
+        command="keras-vit " + shlex.join(a for a in flags if a != "--json"),
+    )
+    report = {
+        "output": str(options.output),
+        "parameters": model.count_params(),
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "seconds": round(result.seconds, 1),
+        **evaluation,
+    }
+    if options.json:
+        return _print_json(report)
+    _print_evaluation(evaluation)
+    print(
+        f"best epoch {result.best_epoch} of {len(result.history)}, in {options.output}"
+    )
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Evaluate a model of any form."""
+    find_model(options.model)
+    result = evaluate(
+        options.model, _data(options), part=options.part, batch_size=options.batch_size
+    )
+    if options.json:
+        return _print_json({"model": options.model, "data": options.data, **result})
+    _print_evaluation(result)
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    """Print the most likely classes of each picture."""
+    missing = [image for image in options.images if not Path(image).is_file()]
+    if missing:
+        raise FileNotFoundError(f"No image file {', '.join(map(repr, missing))}.")
+    results = predict(options.model, options.images, top=options.top)
+    if options.json:
+        return _print_json(
+            {
+                image: [asdict(prediction) for prediction in predictions]
+                for image, predictions in zip(options.images, results, strict=True)
+            }
+        )
+    for image, predictions in zip(options.images, results, strict=True):
+        print(image)
+        for prediction in predictions:
+            print(f"  {prediction.probability:7.2%}  {prediction.class_name}")
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Export a `.keras` model and print what verification found."""
+    source = find_model(options.model)
+    if source.suffix != ".keras":
+        raise ValueError(
+            f"Only a .keras model can be exported, received {str(source)!r}."
+        )
+    ending = ".tflite" if options.format == "tflite" else "_saved_model"
+    output = options.output or str(source.with_suffix("")) + ending
+    report = export(
+        load_keras(source),
+        output,
+        format=options.format,
+        batch=options.batch,
+        include_preprocessing=options.preprocessing,
+        input_size=options.input_size,
+        images=options.images,
+        overwrite=options.overwrite,
+    )
+    for warning in report.warnings:
+        print(f"keras-vit: warning: {warning}", file=sys.stderr)
+    if options.json:
+        return _print_json({**asdict(report), "path": str(report.path)})
+    print(f"{report.path}: {report.num_bytes:,} bytes")
+    print(f"  input   {report.inputs['name']} {_shape(report.inputs)}")
+    print(f"  output  {report.output}")
+    print(
+        f"  checked on {report.num_images} images: largest difference "
+        f"{report.max_difference:.1e}, top-1 agreement {report.top1_agreement:.2%}"
+    )
+    if report.ops:
+        print(f"  ops     {sum(report.ops.values())} built-in LiteRT ops")
+
+
+def run_list(options: argparse.Namespace) -> None:
+    """Print the table of variants."""
+    rows = [
+        {
+            "variant": name,
+            "parameters": variant.config.num_parameters,
+            "macs": variant.config.macs,
+            **{
+                key: getattr(variant.config, key)
+                for key in ("image_size", "patch_size", "hidden_dim", "num_layers")
+            },
+            "num_heads": variant.config.num_heads,
+            "mlp_dim": variant.config.mlp_dim,
+            "source": variant.source,
+        }
+        for name, variant in VARIANTS.items()
+    ]
+    if options.json:
+        return _print_json(rows)
+    print(f"{'variant':9}{'parameters':>15}{'GMACs':>9}  image  patch  source")
+    for row in rows:
+        print(
+            f"{row['variant']:9}{row['parameters']:>15,}{row['macs'] / 1e9:>9.3f}"
+            f"{row['image_size'][0]:>7}{row['patch_size'][0]:>7}  {row['source']}"
+        )
+
+
+def run_info(options: argparse.Namespace) -> None:
+    """Print what a model file says about itself."""
+    path = find_model(options.model)
+    if path.suffix == ".keras":
+        facts = _keras_facts(load_keras(path))
+    else:
+        metadata = read_metadata(path)
+        facts = {key: metadata[key] for key in ("input", "output", "preprocessing")}
+        facts["class_names"] = metadata["class_names"]
+        facts["config"] = metadata["config"]
+        if path.suffix == ".tflite":
+            facts["ops"] = list_ops(path)
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    num_bytes = sum(file.stat().st_size for file in files)
+    facts = {"path": str(path), "bytes": num_bytes, **facts}
+    if options.json:
+        return _print_json(facts)
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k}={v}" for k, v in value.items())
+        elif isinstance(value, (list, tuple)):
+            value = ", ".join(map(str, value[:20])) + (", …" if len(value) > 20 else "")
+        elif isinstance(value, int):
+            value = f"{value:,}"
+        print(f"{name:15}{value}")
+
+
+def _keras_facts(model: keras.Model) -> dict[str, Any]:
+    config = getattr(model, "config", None)
+    preprocessing = getattr(model, "preprocessing", None)
+    return {
+        "parameters": model.count_params(),
+        "macs": config and config.macs,
+        "input_shape": list(model.input_shape),
+        "output_shape": list(model.output_shape),
+        "dtype": model.dtype_policy.name,
+        "class_names": list(getattr(model, "class_names", None) or []),
+        "preprocessing": preprocessing and asdict(preprocessing),
+        "config": config and asdict(config),
+    }
+
+
+def _data(options: argparse.Namespace) -> ImageData:
+    return load_data(
+        options.data,
+        validation_fraction=options.validation_fraction,
+        test_fraction=options.test_fraction,
+        seed=options.split_seed,
+        data_dir=options.data_dir,
+        skip_unreadable=options.skip_unreadable,
+    )
+
+
+def _given(options: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    values = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    folder = Path(options.output)
+    used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if used and not (options.resume or options.overwrite):
+        raise FileExistsError(
+            f"{options.output!r} exists. Choose another --output, continue the run in it "
+            "with --resume, or replace it with --overwrite."
+        )
+
+
+def _print_start(model: ViT, data: ImageData) -> None:
+    parts = ", ".join(f"{len(part)} {name}" for name, part in data.parts.items())
+    print(f"data   {data.name}: {parts}; {data.num_classes} classes")
+    print(
+        f"model  {model.count_params():,} parameters, {model.config.macs:,} "
+        f"multiply-accumulates per image, on {keras.backend.backend()}"
+    )
+
+
+def _print_evaluation(result: dict[str, Any]) -> None:
+    top5 = ""
+    if "top5_accuracy" in result:
+        top5 = f", top-5 {result['top5_accuracy']:.4f}"
+    print(
+        f"accuracy {result['accuracy']:.4f}{top5}, loss {result['loss']:.4f} on "
+        f"{result['num_images']} {result['part']} images"
+    )
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1))
+
+
+def _shape(inputs: dict[str, Any]) -> str:
+    sizes = ", ".join("any" if size is None else str(size) for size in inputs["shape"])
+    return f"({sizes}) {inputs['dtype']}, {inputs['values']}"

@@ -1,0 +1,239 @@
+"""Parse the command line, run one command, turn mistakes into one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from keras_vit.cli.commands import (
+    run_evaluate,
+    run_export,
+    run_info,
+    run_list,
+    run_predict,
+    run_train,
+)
+from keras_vit.config import VARIANTS
+from keras_vit.training.recipe import RECIPES
+
+EXIT_OK = 0
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
+
+_DATA_HELP = "digits, a folder of images, or tfds:NAME"
+_MODEL_HELP = ".keras or .tflite file, SavedModel folder, or output folder of train"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `keras-vit` and return its exit code: 0, or 2 for a user's mistake.
+
+    Args:
+        arguments: what stands after `keras-vit`. Default: `sys.argv[1:]`.
+    """
+    options = _parser().parse_args(arguments)
+    options.arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("keras-vit: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as `head`, has gone: nothing to say and no one to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        if options.traceback:
+            raise
+        print(f"keras-vit: error: {_one_line(error)}", file=sys.stderr)
+        return EXIT_MISTAKE
+    return EXIT_OK
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+        if error.filename and str(error.filename) not in text:
+            text = f"{text}: {error.filename}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(lines) or type(error).__name__
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keras-vit",
+        description="Train, evaluate, use and export Vision Transformers with Keras 3.",
+        epilog="example: keras-vit train --data digits --output saved_models/mine",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_predict(commands)
+    _add_export(commands)
+    _add_list(commands)
+    _add_info(commands)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction, name: str, help: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog=f"example: keras-vit {example}",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--traceback", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser, required: bool) -> None:
+    parser.add_argument(
+        "--data", required=required, default="digits", metavar="DATA", help=_DATA_HELP
+    )
+    parser.add_argument("--data-dir", help="where prepared TensorFlow Datasets are")
+    parser.add_argument(
+        "--split-seed", type=int, default=0, help="of the held-out parts"
+    )
+    parser.add_argument("--validation-fraction", type=float, help="share held out")
+    parser.add_argument("--test-fraction", type=float, help="share held out")
+    parser.add_argument(
+        "--skip-unreadable", action="store_true", help="leave damaged files out"
+    )
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands,
+        "train",
+        "train a classifier on images",
+        "train --data photos/ --variant S/16 --output saved_models/photos",
+    )
+    parser.set_defaults(run=run_train)
+    _add_data(parser, required=True)
+    parser.add_argument("--output", required=True, metavar="DIR", help="new folder")
+    parser.add_argument(
+        "--variant",
+        metavar="NAME",
+        help=f"one of {', '.join(VARIANTS)}; default: digits for digits, else Ti/16",
+    )
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help=f"one of {', '.join(RECIPES)}; default: small_data for digits, else photos",
+    )
+    model = parser.add_argument_group("changes to the variant")
+    model.add_argument("--image-size", type=_size, metavar="N|HxW", help="pixels")
+    model.add_argument("--patch-size", type=_size, metavar="N|HxW", help="pixels")
+    for name in ("hidden-dim", "num-layers", "num-heads", "mlp-dim"):
+        model.add_argument(f"--{name}", type=int, metavar="N")
+    for name in ("dropout-rate", "attention-dropout-rate", "stochastic-depth-rate"):
+        model.add_argument(f"--{name}", type=float, metavar="X", help="[0, 1)")
+    model.add_argument("--pooling", metavar="KIND", help="token or mean")
+    model.add_argument("--dtype", metavar="POLICY", help="such as mixed_bfloat16")
+    recipe = parser.add_argument_group("changes to the recipe")
+    for name in ("epochs", "batch-size", "seed"):
+        recipe.add_argument(f"--{name}", type=int, metavar="N")
+    for name in ("learning-rate", "warmup-epochs", "weight-decay", "label-smoothing"):
+        recipe.add_argument(f"--{name}", type=float, metavar="X")
+    parser.add_argument("--resume", action="store_true", help="continue a stopped run")
+    parser.add_argument("--overwrite", action="store_true", help="replace a former run")
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands,
+        "evaluate",
+        "measure the accuracy of a model on labelled images",
+        "evaluate saved_models/digits/model.tflite --data digits",
+    )
+    parser.set_defaults(run=run_evaluate)
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    _add_data(parser, required=False)
+    parser.add_argument(
+        "--part", help="train, validation or test; default: test, else validation"
+    )
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N")
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands,
+        "predict",
+        "name the most likely classes of pictures",
+        "predict saved_models/digits/model.tflite examples/images/three.png --top 3",
+    )
+    parser.set_defaults(run=run_predict)
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image file")
+    parser.add_argument("--top", type=int, default=5, metavar="K", help="default 5")
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands,
+        "export",
+        "write a SavedModel or a LiteRT (.tflite) file and verify it",
+        "export saved_models/photos --format tflite --images photos/cat/1.jpg",
+    )
+    parser.set_defaults(run=run_export)
+    parser.add_argument("model", metavar="MODEL", help=".keras file or folder of train")
+    parser.add_argument("--format", required=True, help="saved_model or tflite")
+    parser.add_argument("--output", metavar="PATH", help="default: beside the model")
+    parser.add_argument(
+        "--batch", type=_batch, default=1, metavar="N|dynamic", help="default 1"
+    )
+    parser.add_argument(
+        "--preprocessing",
+        action="store_true",
+        help="the file takes pixels and resizes and normalizes them itself",
+    )
+    parser.add_argument(
+        "--input-size", type=_input_size, metavar="N|HxW|any", help="of these pixels"
+    )
+    parser.add_argument(
+        "--images", nargs="+", metavar="IMAGE", help="to verify on; default: digits"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a former file"
+    )
+
+
+def _add_list(commands: argparse._SubParsersAction) -> None:
+    parser = _add(commands, "list", "list the named variants", "list --json")
+    parser.set_defaults(run=run_list)
+
+
+def _add_info(commands: argparse._SubParsersAction) -> None:
+    parser = _add(commands, "info", "describe a model", "info saved_models/digits")
+    parser.set_defaults(run=run_info)
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    try:
+        return int(height), int(width or height)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be pixels as N or HxW, received {text!r}"
+        ) from None
+
+
+def _input_size(text: str) -> tuple[int, int] | str:
+    return text if text == "any" else _size(text)
+
+
+def _batch(text: str) -> int | None:
+    if text == "dynamic":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number or dynamic, received {text!r}"
+        ) from None

@@ -1,0 +1,118 @@
+"""The model card: what a trained model is, how it was made and what it can do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_vit.data.image_data import ImageData
+from keras_vit.files import replacing
+from keras_vit.training.recipe import Recipe
+from keras_vit.training.train import TrainingResult
+
+FILE_NAME = "README.md"
+
+
+def write_card(
+    folder: str | Path,
+    *,
+    model: keras.Model,
+    data: ImageData,
+    recipe: Recipe,
+    result: TrainingResult,
+    evaluation: Mapping[str, Any],
+    command: str,
+) -> None:
+    """Write `README.md`: data, recipe, command, seed, accuracy and limits.
+
+    Args:
+        folder: the output folder of `train`.
+        model: the trained model.
+        data: what it was trained on.
+        recipe: how.
+        result: what `train` returned.
+        evaluation: what `evaluate` returned for the held-out part.
+        command: the command line that makes this folder again.
+    """
+    with replacing(Path(folder) / FILE_NAME) as temporary:
+        temporary.write_text(
+            _text(Path(folder).name, model, data, recipe, result, evaluation, command)
+        )
+
+
+def _text(
+    name: str,
+    model: keras.Model,
+    data: ImageData,
+    recipe: Recipe,
+    result: TrainingResult,
+    evaluation: Mapping[str, Any],
+    command: str,
+) -> str:
+    config = getattr(model, "config", None)
+    macs = f", {config.macs:,} multiply-accumulates per image" if config else ""
+    low, high = _interval(evaluation["accuracy"], evaluation["num_images"])
+    parts = ", ".join(
+        f"{len(part)} {part_name}" for part_name, part in data.parts.items()
+    )
+    settings = {k: v for k, v in asdict(recipe).items() if k not in ("seed", "source")}
+    preprocessing = model.preprocessing  # type: ignore[attr-defined]
+    return f"""# {name}
+
+A Vision Transformer for {data.num_classes} classes: {model.count_params():,} parameters
+{macs.removeprefix(", ")}.
+
+| | |
+|---|---|
+| data | {data.name}: {parts} images, stratified |
+| classes | {_names(data.class_names)} |
+| input | {_size(preprocessing)} |
+| accuracy | **{evaluation["accuracy"]:.4f}** on {evaluation["num_images"]} \
+{evaluation["part"]} images (95 % interval {low:.4f} to {high:.4f}) |
+| best epoch | {result.best_epoch} of {len(result.history)} |
+| seed | {recipe.seed} |
+| made with | Keras {keras.__version__}, {keras.backend.backend()} |
+
+Made by:
+
+```
+{command}
+```
+
+Recipe: {", ".join(f"{k}={v}" for k, v in settings.items())}.
+Source of the recipe: {recipe.source or "none given"}.
+
+## Limits
+
+The accuracy is that of one training run, on images that come from the same source as the
+training images. It says nothing about pictures of another kind, and the model always
+names one of its classes, also for a picture of none of them.
+"""
+
+
+def _interval(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % Wilson interval of a share of `count` images."""
+    z = 1.96
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    half /= 1 + z * z / count
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:20]) + (f", … ({len(names)})" if len(names) > 20 else "")
+
+
+def _size(preprocessing: Any) -> str:
+    height, width = preprocessing.image_size
+    kind = {1: "grey", 3: "RGB", 4: "RGBA"}.get(preprocessing.channels, "")
+    return (
+        f"{kind} pictures of any size, resized to {height} x {width} pixels "
+        f"({preprocessing.resize}, {preprocessing.interpolation}); mean "
+        f"{preprocessing.mean}, std {preprocessing.std}"
+    )

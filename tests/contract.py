@@ -1,0 +1,131 @@
+"""What each public layer of keras_vit promises, checked in one call."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+Make = Callable[..., keras.layers.Layer]
+Shape = tuple[int | None, ...]
+
+
+def check_layer(make: Make, input_shape: Shape, output_shape: Shape) -> None:
+    """Check the contract of one layer; `make(**kwargs)` passes on `name` and `dtype`.
+
+    Both shapes are those of a real batch.
+    """
+    check_shapes(make, input_shape, output_shape)
+    check_config(make)
+    check_direct_build(make, input_shape)
+    check_round_trip(make, input_shape)
+    check_policy(make, input_shape)
+    check_sublayer_names(make)
+
+
+def check_shapes(make: Make, input_shape: Shape, output_shape: Shape) -> None:
+    """Static shape, symbolic shape and real shape agree."""
+    assert make().compute_output_shape(input_shape) == output_shape
+    any_batch = (None, *output_shape[1:])
+    assert make().compute_output_shape((None, *input_shape[1:])) == any_batch
+    assert tuple(make()(keras.Input(input_shape[1:])).shape) == any_batch
+    assert tuple(make()(example(input_shape)).shape) == output_shape
+
+
+def check_config(make: Make) -> None:
+    """The config has the arguments of `__init__` and those of each Keras layer."""
+    layer = make()
+    parameters = inspect.signature(type(layer).__init__).parameters
+    assert "kwargs" in parameters
+    own = set(parameters) - {"self", "kwargs"}
+    assert set(layer.get_config()) == own | {"name", "trainable", "dtype"}
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+
+
+def check_direct_build(make: Make, input_shape: Shape) -> None:
+    """`layer.build(shape)` warns of nothing and builds all that a call builds."""
+    direct, called = make(), make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        direct.build(input_shape)
+    called(example(input_shape))
+    assert direct.built
+    assert all(sublayer.built for _, sublayer in sublayers(direct))
+    assert [tuple(w.shape) for w in direct.weights] == [
+        tuple(w.shape) for w in called.weights
+    ]
+
+
+def check_round_trip(make: Make, input_shape: Shape) -> None:
+    """A saved model with the layer in it gives the same config and the same output."""
+    inputs = keras.Input(input_shape[1:])
+    layer = make(name="layer")
+    model = keras.Model(inputs, layer(inputs))
+    set_random_weights(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.keras")
+        model.save(path)
+        loaded = keras.saving.load_model(path)
+    assert loaded.get_layer("layer").get_config() == layer.get_config()
+    x = example(input_shape)
+    np.testing.assert_array_equal(to_numpy(loaded(x)), to_numpy(model(x)))
+
+
+def check_policy(make: Make, input_shape: Shape) -> None:
+    """A policy reaches each sublayer; the output is of its compute dtype."""
+    layer = make(dtype="mixed_bfloat16")
+    policies = {path: sub.dtype_policy.name for path, sub in sublayers(layer)}
+    assert set(policies.values()) <= {"mixed_bfloat16"}, policies
+    outputs = layer(example(input_shape))
+    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+    dtypes = {str(weight.dtype) for weight in layer.weights}
+    assert dtypes <= {"float32"}
+
+
+def check_sublayer_names(make: Make) -> None:
+    """Each sublayer is called what the attribute is called that holds it."""
+    layer = make()
+    for path, sublayer in sublayers(layer):
+        owner = layer
+        for name in path.split("/"):
+            owner = getattr(owner, name)
+        assert owner is sublayer
+
+
+def sublayers(
+    layer: keras.layers.Layer, prefix: str = ""
+) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Walk all sublayers, as (path, sublayer)."""
+    for sublayer in layer._flatten_layers(include_self=False, recursive=False):
+        yield prefix + sublayer.name, sublayer
+        yield from sublayers(sublayer, f"{prefix}{sublayer.name}/")
+
+
+def set_random_weights(layer: Any, *, seed: int = 0, scale: float = 0.1) -> None:
+    """Replace all weights, because some start at zero and would hide mistakes.
+
+    Scales stay near 1, so that activations stay of a usual size.
+    """
+    rng = np.random.default_rng(seed)
+    for weight in layer.weights:
+        values = rng.normal(scale=scale, size=tuple(weight.shape))
+        weight.assign(values + 1 if weight.name == "gamma" else values)
+
+
+def example(shape: Shape, *, seed: int = 1) -> np.ndarray:
+    """Return normally distributed float32 inputs."""
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """Return a tensor of any backend and dtype as float32 or float64."""
+    if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16"):
+        x = keras.ops.cast(x, "float32")
+    return keras.ops.convert_to_numpy(x)

@@ -1,0 +1,63 @@
+"""Opening data sets."""
+
+import numpy as np
+import pytest
+
+import keras_vit
+
+IMAGES = np.zeros((30, 8, 8), dtype="uint8")
+LABELS = np.arange(30) % 3
+
+
+def test_digits_hold_out_a_third():
+    data = keras_vit.load_data("digits")
+    assert len(data.test) == 599 == round(1797 / 3)
+    assert data.held_out[0] == "test"
+
+
+def test_parts_of_digits_are_disjoint_and_stratified():
+    data = keras_vit.load_data("digits", seed=3)
+    together = np.concatenate([part.indices for part in data.parts.values()])
+    assert len(np.unique(together)) == len(together) == 1797
+    share = np.bincount(data.test.labels) / np.bincount(data.test.all_labels)
+    np.testing.assert_allclose(share, 1 / 3, atol=0.005)
+
+
+def test_arrays_are_divided_and_numbered():
+    data = keras_vit.load_data((IMAGES, LABELS), validation_fraction=0.1)
+    assert data.class_names == ("0", "1", "2")
+    assert (len(data.train), len(data.validation)) == (27, 3)
+
+
+def test_parts_of_arrays_stay_as_they_are():
+    pair = (IMAGES, LABELS)
+    names = ["a", "b", "c"]
+    data = keras_vit.load_data({"test": pair, "train": pair}, class_names=names)
+    assert data.class_names == ("a", "b", "c")
+    assert len(data.test) == 30 and len(data.train) + len(data.validation) == 30
+
+
+def test_nothing_is_held_out_if_asked():
+    data = keras_vit.load_data((IMAGES, LABELS), validation_fraction=0)
+    assert data.validation is None and data.held_out[0] == "train"
+
+
+def test_the_parts_are_listed():
+    data = keras_vit.load_data((IMAGES, LABELS))
+    with pytest.raises(ValueError, match=r"are \['train', 'validation'\]"):
+        data.part("test")
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ((IMAGES, np.zeros(30, int)), {}, "At least two classes"),
+        ({"test": (IMAGES, LABELS)}, {}, "The parts must be 'train'"),
+        ({"train": IMAGES}, {}, r"must be \(images, labels\)"),
+        ((IMAGES, LABELS), {"class_names": ["a", "b"]}, "one class name per class"),
+        ((IMAGES, LABELS), {"validation_fraction": 1.5}, "below 1"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(source, options, message):
+    with pytest.raises(ValueError, match=message):
+        keras_vit.load_data(source, **options)

@@ -1,0 +1,93 @@
+"""Other implementations that tests compare with."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import numpy as np
+
+
+def import_timm() -> Any:
+    """Import timm, with CPU builds of torch too.
+
+    PyPI's torchvision is compiled against CUDA's torch. With a CPU torch its operators
+    are missing and its module of their shapes fails at import, which takes timm down;
+    none of them is used here.
+    """
+    name = "torchvision._meta_registrations"
+    sys.modules.setdefault(name, types.ModuleType(name))
+    import timm
+
+    return timm
+
+
+def timm_model(name: str = "vit_tiny_patch16_224", *, seed: int = 0, **options: Any):  # noqa: ANN201
+    """Build a timm ViT in inference mode with random weights, none of them zero."""
+    timm = import_timm()
+    import torch
+
+    model = timm.create_model(name, pretrained=False, **options).eval()
+    generator = torch.Generator("cpu").manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(
+                parameter.shape, generator=generator, device="cpu", dtype=torch.float32
+            )
+            parameter += 0.05 * noise
+    return model
+
+
+def timm_weights(model: Any) -> dict[str, np.ndarray]:
+    """Return the weights of a timm ViT under the paths that keras_vit gives them."""
+    state = {key: value.cpu().numpy() for key, value in model.state_dict().items()}
+    weights = {}
+    for key, value in state.items():
+        path = key.replace(".", "/")
+        for foreign, ours in _TIMM_NAMES.items():
+            path = path.replace(foreign, ours)
+        if path.startswith("blocks/"):
+            _, number, rest = path.split("/", 2)
+            path = f"block_{number}/{rest}"
+        if value.ndim == 4:  # (D, C, P, P) -> (P * P * C, D)
+            value = value.transpose(2, 3, 1, 0).reshape(-1, value.shape[0])
+        elif path.endswith("/kernel"):  # (out, in) -> (in, out)
+            value = value.T
+        weights[path] = value
+    return weights
+
+
+_TIMM_NAMES = {
+    "norm1/weight": "attention_norm/gamma",
+    "norm1/bias": "attention_norm/beta",
+    "norm2/weight": "mlp_norm/gamma",
+    "norm2/bias": "mlp_norm/beta",
+    "norm/weight": "norm/gamma",
+    "norm/bias": "norm/beta",
+    "weight": "kernel",
+    "attn/qkv": "attention/qkv",
+    "attn/proj": "attention/output_projection",
+    "mlp/fc1": "mlp/expand",
+    "mlp/fc2": "mlp/contract",
+    "patch_embed/proj": "patch_encoder/projection",
+    "cls_token": "patch_encoder/class_token/token",
+    "pos_embed": "patch_encoder/position_embedding/table",
+    "head/": "head/logits/",
+}
+
+
+def set_weights(model: Any, weights: dict[str, np.ndarray]) -> None:
+    """Assign by path; each array is used once and each weight is set."""
+    assert sorted(weights) == sorted(weight.path for weight in model.weights)
+    for weight in model.weights:
+        weight.assign(weights[weight.path])
+
+
+def timm_call(function: Any, images: np.ndarray) -> np.ndarray:
+    """Call a timm model, or one of its methods, with channels-last images."""
+    import torch
+
+    with torch.no_grad(), torch.device("cpu"):
+        channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        return function(torch.from_numpy(channels_first)).numpy()

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_vit.config
+from keras_vit.config import VARIANTS, ViTConfig, check_options
+
+TINY = {
+    "image_size": 32,
+    "patch_size": 8,
+    "num_classes": 10,
+    "hidden_dim": 32,
+    "num_layers": 2,
+    "num_heads": 2,
+    "mlp_dim": 64,
+}
+
+# Parameters and multiply-accumulates for 1000 classes and 224 pixels, counted by torch
+# on the models of timm 1.0.31: parameters() and FlopCounterMode with unfused attention.
+# Of the papers, arXiv:2010.11929 gives 86M, 307M (L/16 with its representation layer)
+# and 632M, arXiv:2106.04560 gives 1011M and 1843M without head.
+COUNTS = {
+    "Ti/16": (5_717_416, 1_253_683_200),
+    "S/32": (22_878_952, 1_142_909_952),
+    "S/16": (22_050_664, 4_598_882_304),
+    "S/8": (22_055_272, 22_405_742_592),
+    "B/32": (88_224_232, 4_409_186_304),
+    "B/16": (86_567_656, 17_563_828_224),
+    "B/8": (86_576_872, 78_148_337_664),
+    "L/32": (306_535_400, 15_377_539_072),
+    "L/16": (304_326_632, 61_554_712_576),
+    "L/14": (304_203_752, 81_013_006_336),
+    "H/14": (632_045_800, 167_295_109_120),
+    "g/14": (1_012_611_432, 267_031_491_584),
+    "G/14": (1_844_440_680, 483_747_550_208),
+}
+
+
+def test_each_published_variant_has_counts_to_compare_with():
+    published = {
+        name
+        for name, variant in VARIANTS.items()
+        if variant.source.startswith("arXiv:")
+    }
+    assert published == set(COUNTS)
+
+
+@pytest.mark.parametrize("variant", COUNTS)
+def test_num_parameters_equals_that_of_timm(variant):
+    assert ViTConfig.from_variant(variant).num_parameters == COUNTS[variant][0]
+
+
+@pytest.mark.parametrize("variant", COUNTS)
+def test_macs_equal_those_of_timm(variant):
+    assert ViTConfig.from_variant(variant).macs == COUNTS[variant][1]
+
+
+def test_macs_are_those_of_the_matrix_products():
+    config = ViTConfig(
+        **{**TINY, "image_size": (33, 23)}, pooling="mean", representation_size=16
+    )
+    tokens, head_width = 4 * 2, 32 // 2
+    products = [(tokens, 8 * 8 * 3, 32)]  # (rows, inner, columns)
+    for _ in range(2):
+        products += [(tokens, 32, 32)] * 4  # query, key, value, output
+        products += [(tokens, head_width, tokens), (tokens, tokens, head_width)] * 2
+        products += [(tokens, 32, 64), (tokens, 64, 32)]
+    products += [(1, 32, 16), (1, 16, 10)]
+    assert config.macs == sum(rows * inner * cols for rows, inner, cols in products)
+
+
+def test_the_default_is_vit_b16():
+    assert ViTConfig() == ViTConfig.from_variant("B/16")
+
+
+def test_each_variant_has_a_source():
+    assert all(
+        variant.source.startswith(("arXiv:", "keras_vit:"))
+        for variant in VARIANTS.values()
+    )
+
+
+@pytest.mark.parametrize("variant", COUNTS)
+def test_the_patch_size_is_in_the_name(variant):
+    patch_size = int(variant.split("/")[1])
+    assert VARIANTS[variant].config.patch_size == (patch_size, patch_size)
+
+
+def test_from_variant_changes_single_options():
+    config = ViTConfig.from_variant("B/16", num_classes=10)
+    assert config == dataclasses.replace(ViTConfig(), num_classes=10)
+
+
+def test_config_survives_json():
+    config = ViTConfig(**TINY, dropout_rate=0.1, pooling="mean")
+    data = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert ViTConfig(**data) == config
+
+
+def test_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ViTConfig().hidden_dim = 5  # type: ignore[misc]
+
+
+def test_one_number_is_a_square():
+    config = ViTConfig(**TINY)
+    assert (config.image_size, config.patch_size) == ((32, 32), (8, 8))
+
+
+def test_whole_numbers_of_numpy_become_int():
+    config = ViTConfig(**{**TINY, "hidden_dim": np.int64(32)})
+    assert type(config.hidden_dim) is int
+
+
+def test_an_incomplete_border_patch_does_not_count():
+    config = ViTConfig(**{**TINY, "image_size": (39, 16)})
+    assert (config.grid_size, config.num_patches) == ((4, 2), 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "has_class_token", "num_tokens"),
+    [
+        ({}, True, 17),
+        ({"pooling": "mean"}, False, 16),
+        ({"pooling": "mean", "use_class_token": True}, True, 17),
+        ({"pooling": None, "num_classes": None}, False, 16),
+        ({"pooling": None, "num_classes": None, "use_class_token": True}, True, 17),
+    ],
+)
+def test_the_class_token_follows_the_pooling(options, has_class_token, num_tokens):
+    config = ViTConfig(**{**TINY, **options})
+    assert (config.has_class_token, config.num_tokens) == (has_class_token, num_tokens)
+
+
+def test_num_features_is_the_width_that_the_head_sees():
+    plain, wide = ViTConfig(**TINY), ViTConfig(**TINY, representation_size=16)
+    assert (plain.num_features, wide.num_features) == (32, 16)
+
+
+def test_an_unknown_variant_is_rejected_with_a_list():
+    with pytest.raises(ValueError, match=r"'Ti/16'.*'test'.*received variant='B-16'"):
+        ViTConfig.from_variant("B-16")
+
+
+def test_an_unknown_option_is_rejected_with_a_list():
+    with pytest.raises(TypeError, match=r"\['depth'\].*'num_layers'.*Check the spell"):
+        ViTConfig.from_variant("B/16", depth=3)
+
+
+def test_known_options_pass():
+    check_options(field.name for field in dataclasses.fields(ViTConfig))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "advice"),
+    [
+        ("num_heads", 3, "Choose a num_heads that divides hidden_dim"),
+        ("patch_size", 33, "Use larger images or a smaller patch_size"),
+        ("image_size", (32, 7), "Use larger images or a smaller patch_size"),
+        ("image_size", (32, 32, 3), r"one number of pixels or \(height, width\)"),
+        ("patch_size", (), r"one number of pixels or \(height, width\)"),
+        ("image_size", 0, "image_size must be at least 1"),
+        ("channels", 0, "channels must be at least 1"),
+        ("hidden_dim", -8, "hidden_dim must be at least 1"),
+        ("num_layers", 0, "num_layers must be at least 1"),
+        ("num_heads", 0, "num_heads must be at least 1"),
+        ("mlp_dim", 0, "mlp_dim must be at least 1"),
+        ("num_classes", 0, "num_classes must be at least 1"),
+        ("representation_size", 0, "representation_size must be at least 1"),
+        ("dropout_rate", 1.0, "share that is dropped"),
+        ("attention_dropout_rate", -0.1, "share that is dropped"),
+        ("stochastic_depth_rate", float("nan"), "share that is dropped"),
+        ("epsilon", 0.0, "The paper uses 1e-6"),
+        ("epsilon", float("nan"), "The paper uses 1e-6"),
+        ("pooling", "max", r"one of \['token', 'mean', None\], received pooling='max'"),
+        ("use_class_token", False, "Use pooling='mean', or keep the class token"),
+        ("pooling", None, "num_classes=None and representation_size=None, or choose"),
+    ],
+)
+def test_a_value_out_of_range_is_rejected_with_advice(option, value, advice):
+    with pytest.raises(ValueError, match=advice):
+        ViTConfig(**{**TINY, option: value})
+
+
+def test_a_classifier_activation_needs_a_classifier():
+    options = {**TINY, "num_classes": None, "classifier_activation": "softmax"}
+    with pytest.raises(ValueError, match="or leave classifier_activation out"):
+        ViTConfig(**options)
+
+
+def test_a_representation_needs_a_pooling():
+    options = {**TINY, "num_classes": None, "pooling": None, "representation_size": 8}
+    with pytest.raises(ValueError, match="representation_size=8.*or choose a pooling"):
+        ViTConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "type_name"),
+    [
+        ("image_size", 32.0, "float"),
+        ("patch_size", "8", "str"),
+        ("hidden_dim", None, "NoneType"),
+        ("num_layers", True, "bool"),
+        ("num_classes", 10.0, "float"),
+    ],
+)
+def test_a_count_that_is_no_whole_number_is_rejected(option, value, type_name):
+    with pytest.raises(TypeError, match=rf"{option} must be a whole.*\({type_name}\)"):
+        ViTConfig(**{**TINY, option: value})
+
+
+@pytest.mark.parametrize("value", ["0.1", True, None])
+def test_a_rate_that_is_no_number_is_rejected(value):
+    with pytest.raises(TypeError, match="dropout_rate must be a number"):
+        ViTConfig(**TINY, dropout_rate=value)
+
+
+def test_config_needs_nothing_but_the_standard_library():
+    code = (
+        "import runpy, sys; runpy.run_path(sys.argv[1]);"
+        "print({'keras', 'numpy'} & set(sys.modules))"
+    )
+    path = Path(keras_vit.config.__file__)
+    run = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip() == "set()", run.stderr

@@ -1,0 +1,360 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from keras_vit import Preprocessing
+from keras_vit.preprocessing import map_planes, resize_array
+from tests import peers
+
+
+@pytest.fixture(scope="module")
+def photographs() -> list[np.ndarray]:
+    """Two photographs in colour, and parts of them with other proportions."""
+    china, flower = load_sample_images().images
+    return [china, flower, china[:, 100:301], flower[50:130, 40:341]]
+
+
+def expected_pixels(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Resize and crop with torchvision, as timm's evaluation does."""
+    peers.import_timm()
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as torchvision
+
+    size = [int(side / preprocessing.crop_ratio) for side in preprocessing.image_size]
+    if preprocessing.resize == "crop":
+        size = size[:1]  # One number: the shorter side.
+    mode = InterpolationMode(preprocessing.interpolation)
+    image = torchvision.resize(Image.fromarray(pixels), size, mode)
+    return np.asarray(torchvision.center_crop(image, list(preprocessing.image_size)))
+
+
+# Resize and crop
+
+
+# timm and torch.jit warn of their own deprecations at import.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"image_size": 224},
+        {"image_size": 224, "crop_ratio": 0.875, "interpolation": "bilinear"},
+        {"image_size": 63, "crop_ratio": 0.9, "interpolation": "lanczos"},
+        {"image_size": 96, "interpolation": "nearest"},
+        {"image_size": 500},
+        {"image_size": (80, 120), "resize": "squash"},
+        {"image_size": (64, 64), "resize": "squash", "crop_ratio": 0.8},
+    ],
+    ids=str,
+)
+def test_pixels_equal_those_of_torchvision(options, photographs):
+    preprocessing = Preprocessing(**options)
+    for pixels in photographs:
+        np.testing.assert_array_equal(
+            preprocessing.resize_image(pixels), expected_pixels(pixels, preprocessing)
+        )
+
+
+@pytest.mark.parametrize(
+    ("size", "scaled"),
+    [
+        ((480, 640), (224, 298)),  # 298.67 is truncated.
+        ((640, 480), (298, 224)),
+        ((333, 333), (224, 224)),
+        ((100, 1000), (224, 2240)),
+        ((1000, 3), (74666, 224)),
+    ],
+)
+def test_the_shorter_side_is_fitted_and_the_longer_truncated(size, scaled):
+    assert Preprocessing().scaled_size(*size) == scaled
+
+
+def test_a_crop_that_is_not_square_is_always_filled():
+    preprocessing = Preprocessing(image_size=(48, 80), crop_ratio=0.9)
+    scaled = [
+        preprocessing.scaled_size(height, width)
+        for height in range(10, 200, 13)
+        for width in range(10, 200, 7)
+    ]
+    assert all(height >= 53 and width >= 88 for height, width in scaled)
+
+
+def test_a_crop_that_is_not_square_keeps_the_proportions():
+    preprocessing = Preprocessing(image_size=(48, 80))
+    assert preprocessing.scaled_size(100, 100) == (80, 80)
+
+
+def test_the_crop_is_central():
+    pixels = np.arange(7)[None, :, None].repeat(4, axis=0).astype("uint8")
+    cropped = Preprocessing(image_size=4, channels=1).resize_image(pixels)
+    assert cropped[0, :, 0].tolist() == [2, 3, 4, 5]
+
+
+def test_an_image_of_the_right_size_is_not_resampled(photographs):
+    pixels = photographs[0][:224, :224]
+    np.testing.assert_array_equal(Preprocessing().resize_image(pixels), pixels)
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (64, 64)])
+def test_the_result_has_the_size_of_the_model(size, resize):
+    preprocessing = Preprocessing(image_size=(20, 30), resize=resize, crop_ratio=0.9)
+    result = preprocessing(np.zeros((*size, 3), "uint8"))
+    assert (result.shape, result.dtype) == ((20, 30, 3), np.float32)
+
+
+def test_floats_are_resized_without_rounding(photographs):
+    pixels = photographs[0].astype("float32") / 255
+    result = resize_array(pixels, (50, 60), "bicubic")
+    expected = resize_array(photographs[0], (50, 60), "bicubic") / 255
+    assert 0 < abs(result.clip(0, 1) - expected).max() < 2 / 255
+
+
+def test_bytes_stay_bytes(photographs):
+    assert resize_array(photographs[0], (50, 60), "lanczos").dtype == np.uint8
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 5])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "int16"])
+def test_each_channel_is_resized_by_itself(channels, dtype, rng):
+    pixels = rng.integers(0, 256, (20, 30, channels)).astype(dtype)
+    result = resize_array(pixels, (7, 9), "bilinear")
+    planes = [
+        resize_array(pixels[..., [c]], (7, 9), "bilinear") for c in range(channels)
+    ]
+    np.testing.assert_array_equal(result, np.concatenate(planes, axis=-1))
+
+
+def test_colour_bytes_are_resized_as_their_planes_are(photographs):
+    result = resize_array(photographs[0], (50, 60), "bicubic")
+    planes = [
+        resize_array(photographs[0][..., [c]], (50, 60), "bicubic") for c in range(3)
+    ]
+    np.testing.assert_array_equal(result, np.concatenate(planes, axis=-1))
+
+
+def test_map_planes_keeps_the_order_of_the_channels(rng):
+    pixels = rng.integers(0, 256, (5, 6, 4), dtype="uint8")
+    np.testing.assert_array_equal(map_planes(pixels, lambda image: image), pixels)
+
+
+# Normalization
+
+
+def test_the_default_maps_bytes_to_minus_one_and_one():
+    pixels = np.array([0, 127.5, 255])[:, None, None].repeat(3, axis=-1)
+    result = Preprocessing().normalize(pixels)
+    np.testing.assert_allclose(result[:, 0, 0], [-1, 0, 1], atol=1e-6)
+
+
+def test_normalize_equals_the_formula(rng):
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    preprocessing = Preprocessing(mean=mean, std=std, value_range=(-10, 90))
+    pixels = rng.uniform(-10, 90, (4, 5, 3))
+    expected = ((pixels + 10) / 100 - np.array(mean)) / np.array(std)
+    np.testing.assert_allclose(preprocessing.normalize(pixels), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4)}, {"value_range": (-1, 3)}],
+)
+def test_denormalize_undoes_normalize(options, rng):
+    preprocessing = Preprocessing(**options)
+    pixels = rng.uniform(*preprocessing.value_range, (2, 4, 5, 3)).astype("float32")
+    again = preprocessing.denormalize(preprocessing.normalize(pixels))
+    np.testing.assert_allclose(again, pixels, atol=1e-4)
+
+
+def test_one_number_holds_for_each_channel():
+    preprocessing = Preprocessing(channels=2, mean=0.4, std=(0.2,))
+    assert (preprocessing.mean, preprocessing.std) == ((0.4, 0.4), (0.2, 0.2))
+
+
+def test_the_call_resizes_and_then_normalizes(photographs):
+    preprocessing = Preprocessing(image_size=(40, 60), crop_ratio=0.9)
+    expected = preprocessing.normalize(preprocessing.resize_image(photographs[0]))
+    np.testing.assert_array_equal(preprocessing(photographs[0]), expected)
+
+
+# Kinds of images
+
+
+def pixels_of(image: Any, channels: int = 3) -> np.ndarray:
+    return Preprocessing(channels=channels).to_array(image)
+
+
+@pytest.fixture
+def picture(rng) -> Image.Image:
+    """A picture in colour, 12 pixels wide and 8 high."""
+    return Image.fromarray(rng.integers(0, 256, (8, 12, 3), dtype="uint8"))
+
+
+def test_a_path_a_picture_and_an_array_are_the_same(picture, tmp_path):
+    path = tmp_path / "picture.png"
+    picture.save(path)
+    expected = np.asarray(picture)
+    for image in (path, str(path), picture, expected):
+        np.testing.assert_array_equal(pixels_of(image), expected)
+
+
+def test_exif_rotation_is_applied(picture, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # The camera was turned: the top of the scene is at the right.
+    picture.save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(
+        pixels_of(tmp_path / "turned.png"), np.rot90(np.asarray(picture), -1)
+    )
+
+
+def test_palette_pictures_are_read_in_colour(picture):
+    palette = picture.quantize(16)
+    expected = np.asarray(palette.convert("RGB"))
+    np.testing.assert_array_equal(pixels_of(palette), expected)
+
+
+def test_transparency_of_a_palette_becomes_alpha(picture, tmp_path):
+    palette = picture.quantize(16)
+    palette.save(tmp_path / "palette.png", transparency=palette.getpixel((0, 0)))
+    alpha = pixels_of(tmp_path / "palette.png", channels=4)[..., 3]
+    assert (alpha[0, 0], alpha.max()) == (0, 255)
+
+
+def test_alpha_is_left_out_of_colour(picture):
+    transparent = picture.copy()
+    transparent.putalpha(100)
+    np.testing.assert_array_equal(pixels_of(transparent), np.asarray(picture))
+
+
+def test_alpha_is_left_out_of_arrays_of_bytes(rng):
+    pixels = rng.integers(0, 256, (8, 12, 4), dtype="uint8")
+    np.testing.assert_array_equal(pixels_of(pixels), pixels[..., :3])
+
+
+@pytest.mark.parametrize("image", [(8, 12), (8, 12, 1)])
+def test_grey_arrays_become_colour(image, rng):
+    pixels = rng.integers(0, 256, image, dtype="uint8")
+    expected = pixels.reshape(8, 12, 1).repeat(3, axis=-1)
+    np.testing.assert_array_equal(pixels_of(pixels), expected)
+
+
+def test_grey_pictures_become_colour(picture):
+    grey = picture.convert("L")
+    expected = np.asarray(grey)[..., None].repeat(3, axis=-1)
+    np.testing.assert_array_equal(pixels_of(grey), expected)
+
+
+def test_colour_becomes_grey_by_luma(picture):
+    luma = np.asarray(picture) @ np.array([0.299, 0.587, 0.114])
+    result = pixels_of(picture, channels=1)
+    np.testing.assert_allclose(result[..., 0], luma, atol=1)
+
+
+def test_sixteen_bit_grey_is_scaled_to_bytes(rng, tmp_path):
+    pixels = rng.integers(0, 256, (8, 12))
+    image = Image.fromarray((pixels * 257).astype("uint16"))
+    image.save(tmp_path / "deep.png")
+    result = pixels_of(tmp_path / "deep.png", channels=1)
+    np.testing.assert_array_equal(result[..., 0], pixels)
+
+
+def test_thirty_two_bit_grey_is_read_as_sixteen_bits():
+    image = Image.fromarray(np.array([[0, 257, 65535, 70000]], "int32"))
+    assert pixels_of(image, channels=1).ravel().tolist() == [0, 1, 255, 255]
+
+
+def test_black_and_white_pictures_use_the_whole_range(picture):
+    result = pixels_of(picture.convert("1"), channels=1)
+    assert set(np.unique(result)) == {0, 255}
+
+
+def test_arrays_of_floats_keep_their_values(rng):
+    pixels = rng.normal(size=(8, 12, 3))
+    np.testing.assert_array_equal(pixels_of(pixels), pixels)
+
+
+def test_arrays_of_many_channels_pass_through(rng):
+    pixels = rng.normal(size=(8, 12, 13)).astype("float32")
+    preprocessing = Preprocessing(image_size=4, channels=13, value_range=(0, 1))
+    assert preprocessing(pixels).shape == (4, 4, 13)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("shape", [(8,), (2, 8, 12, 3), (0, 12, 3)])
+def test_an_array_that_is_no_image_is_refused(shape):
+    with pytest.raises(ValueError, match="Pass a batch as a list of images"):
+        pixels_of(np.zeros(shape, "uint8"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((8, 12, 2), "uint8"), ((8, 12, 4), "float32"), ((3, 8, 12), "u1")],
+)
+def test_an_array_with_other_channels_is_refused(shape, dtype):
+    with pytest.raises(ValueError, match="Channels come last; select or convert"):
+        pixels_of(np.zeros(shape, dtype))
+
+
+def test_a_picture_for_five_channels_is_refused(picture):
+    with pytest.raises(ValueError, match=r"Pass arrays of shape \(H, W, channels\)"):
+        pixels_of(picture, channels=5)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing.png"):
+        pixels_of(tmp_path / "missing.png")
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path):
+    (tmp_path / "text.png").write_text("not a picture")
+    with pytest.raises(OSError, match="text.png"):
+        pixels_of(tmp_path / "text.png")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "advice"),
+    [
+        ("image_size", 0, r"one number of pixels or \(height, width\), at least 1"),
+        ("image_size", (32, 32, 3), r"one number of pixels or \(height, width\)"),
+        ("image_size", 32.5, r"one number of pixels or \(height, width\)"),
+        ("channels", 0, "channels must be at least 1"),
+        ("resize", "pad", r"one of \['crop', 'squash'\], received resize='pad'"),
+        ("interpolation", "area", r"'nearest', 'bilinear', 'bicubic', 'lanczos'"),
+        ("crop_ratio", 0, "above 0 and at most 1"),
+        ("crop_ratio", 1.1, "above 0 and at most 1"),
+        ("value_range", (255, 0), r"\(low, high\) with low below high"),
+        ("mean", (0.5, 0.5), "one number or one for each of the 3 channels"),
+        ("std", (0.5,) * 4, "one number or one for each of the 3 channels"),
+        ("std", (0.5, 0.0, 0.5), "std must be above 0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_advice(option, value, advice):
+    with pytest.raises(ValueError, match=advice):
+        Preprocessing(**{option: value})
+
+
+def test_a_mean_that_is_no_number_is_refused():
+    with pytest.raises(TypeError, match="mean must hold numbers"):
+        Preprocessing(mean=("0.5",))
+
+
+# As data
+
+
+def test_preprocessing_survives_json():
+    preprocessing = Preprocessing(image_size=(32, 48), crop_ratio=0.9, mean=0.4)
+    data = json.loads(json.dumps(dataclasses.asdict(preprocessing)))
+    assert Preprocessing(**data) == preprocessing
+
+
+def test_an_unknown_key_is_refused():
+    with pytest.raises(TypeError, match="crop_pct"):
+        Preprocessing(crop_pct=0.9)  # type: ignore[call-arg]

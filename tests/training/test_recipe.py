@@ -1,0 +1,96 @@
+"""Recipes."""
+
+import json
+from dataclasses import asdict, replace
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vit
+from keras_vit import RECIPES, Augmentation, Recipe
+from keras_vit.training import get_recipe
+
+RECIPE = Recipe(epochs=10, warmup_epochs=2, learning_rate=0.5)
+
+
+def rates(recipe: Recipe, steps_per_epoch: int = 10) -> np.ndarray:
+    schedule = recipe.schedule(steps_per_epoch)
+    steps = range(recipe.epochs * steps_per_epoch + 1)
+    return np.array([float(schedule(step)) for step in steps])
+
+
+def test_the_learning_rate_grows_linearly_to_its_peak():
+    np.testing.assert_allclose(rates(RECIPE)[:21], np.linspace(0, 0.5, 21), atol=1e-6)
+
+
+def test_the_learning_rate_falls_to_zero_along_a_cosine():
+    share = np.arange(81) / 80
+    expected = 0.25 * (1 + np.cos(np.pi * share))
+    np.testing.assert_allclose(rates(RECIPE)[20:], expected, atol=1e-6)
+
+
+def test_without_warm_up_the_peak_comes_first():
+    assert rates(replace(RECIPE, warmup_epochs=0))[0] == pytest.approx(0.5)
+
+
+def test_gradients_are_clipped_by_their_common_norm():
+    model = keras_vit.ViT.from_variant("test", num_classes=3)
+    recipe = Recipe(gradient_clip_norm=0.25)
+    recipe.compile(model, steps_per_epoch=5)
+    assert model.optimizer.global_clipnorm == 0.25
+
+
+def test_the_parts_train_a_model_by_hand(rng):
+    model = keras_vit.ViT.from_variant("test", num_classes=3)
+    recipe = Recipe(epochs=12, warmup_epochs=0, learning_rate=3e-3)
+    model.compile(recipe.optimizer(1), recipe.loss(), metrics=["accuracy"])
+    images = rng.normal(size=(12, 32, 32, 3)).astype("float32")
+    history = model.fit(images, np.arange(12) % 3, epochs=12, verbose=0).history
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_recipes_survive_json_and_say_their_source(name):
+    recipe = RECIPES[name]
+    assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipe
+    assert recipe.source
+
+
+def test_a_probability_output_gets_the_matching_loss():
+    model = keras_vit.ViT.from_variant(
+        "test", num_classes=3, classifier_activation="softmax"
+    )
+    Recipe().compile(model, steps_per_epoch=5)
+    assert model.loss.from_logits is False
+    assert isinstance(model.optimizer, keras.optimizers.AdamW)
+
+
+def test_unknown_recipes_and_options_are_refused():
+    with pytest.raises(ValueError, match=r"recipe must be one of \['small_data'"):
+        get_recipe("huge_data")
+    with pytest.raises(TypeError, match="momentum"):
+        get_recipe("small_data", momentum=0.9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"learning_rate": 0}, "learning_rate must be above 0"),
+        ({"gradient_clip_norm": -1}, "gradient_clip_norm must be above 0"),
+        ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1"),
+        ({"epochs": 3, "warmup_epochs": 3}, "Train longer or warm up for less"),
+        ({"augmentation": {"zoom": 2}}, "zoom must be"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**options)
+
+
+def test_augmentation_may_be_a_dictionary():
+    assert Recipe(augmentation={"zoom": 0.5}).augmentation == Augmentation(zoom=0.5)
