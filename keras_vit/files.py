@@ -61,14 +61,16 @@ def explain(error: OSError, path: str | Path) -> OSError:
 def check_writable(folder: str | Path, required_bytes: int = 0) -> None:
     """Raise an OSError unless files of that size can be written to `folder`.
 
-    The folder is made if it does not exist.
+    Nothing is made: if the folder does not exist, its nearest parent is tried.
     """
     folder = Path(folder)
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with tempfile.TemporaryFile(dir=existing) as file:
             file.write(b"0")
-        free = shutil.disk_usage(folder).free
+        free = shutil.disk_usage(existing).free
     except OSError as error:
         raise explain(error, folder) from error
     if free < required_bytes:

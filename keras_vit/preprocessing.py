@@ -178,9 +178,7 @@ def to_array(image: Any, channels: int) -> np.ndarray:
     from PIL import Image, ImageOps
 
     if not hasattr(image, "shape") and not isinstance(image, Image.Image):
-        with Image.open(image) as opened:
-            opened.load()
-            image = opened
+        image = _open(image)
     if isinstance(image, Image.Image):
         return _pil_to_array(ImageOps.exif_transpose(image), channels)
     pixels = np.asarray(image)
@@ -202,6 +200,20 @@ def to_array(image: Any, channels: int) -> np.ndarray:
         f"{pixels.shape} and dtype {pixels.dtype}. Channels come last; select or "
         "convert them first."
     )
+
+
+def _open(path: Any) -> Image.Image:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many types for bad bytes.
+        reason = str(error) or type(error).__name__
+        raise OSError(f"{str(path)!r} cannot be read as an image: {reason}") from error
 
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}

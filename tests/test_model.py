@@ -253,6 +253,8 @@ PARITY = {
 @pytest.mark.parametrize("case", PARITY)
 def test_outputs_equal_those_of_timm(case):
     theirs, ours = PARITY[case]
+    if case != "Ti/16":  # Two blocks show the same in less time.
+        theirs, ours = {"depth": 2, **theirs}, {"num_layers": 2, **ours}
     reference = peers.timm_model(**{"num_classes": 10, **theirs})
     model = ViT.from_variant("Ti/16", **{"num_classes": 10, **ours})
     peers.set_weights(model, peers.timm_weights(reference))
@@ -263,9 +265,9 @@ def test_outputs_equal_those_of_timm(case):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_representation_is_a_tanh_layer_on_what_timm_pools():
-    reference = peers.timm_model(num_classes=0, img_size=64)
+    reference = peers.timm_model(num_classes=0, img_size=64, depth=2)
     model = ViT.from_variant(
-        "Ti/16", image_size=64, num_classes=10, representation_size=16
+        "Ti/16", image_size=64, num_layers=2, num_classes=10, representation_size=16
     )
     kernel, bias = example((192, 16)) / 10, example((16,), seed=2)
     head, head_bias = example((16, 10), seed=3), example((10,), seed=4)
@@ -284,11 +286,11 @@ def test_a_representation_is_a_tanh_layer_on_what_timm_pools():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_stochastic_depth_rates_equal_those_of_timm():
-    reference = peers.timm_model(drop_path_rate=0.2, img_size=64)
-    model = ViT.from_variant("Ti/16", image_size=64, stochastic_depth_rate=0.2)
+    reference = peers.timm_model(drop_path_rate=0.2, img_size=64, depth=4)
+    model = ViT.from_variant("test", num_layers=4, stochastic_depth_rate=0.2)
     theirs = [getattr(block.drop_path1, "drop_prob", 0) for block in reference.blocks]
-    ours = [model.get_layer(f"block_{i}").stochastic_depth_rate for i in range(12)]
-    np.testing.assert_allclose(ours, theirs)
+    ours = [model.get_layer(f"block_{i}").stochastic_depth_rate for i in range(4)]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
 # Config
@@ -533,7 +535,9 @@ def test_a_model_with_one_policy_serializes_it_plainly():
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_fit_lowers_the_loss_under_mixed_precision(dtype):
-    model = tiny(dtype=dtype)
+    # With attention dropout, because JAX cannot differentiate its own attention in
+    # float16 on a CPU, that of keras.layers.MultiHeadAttention included.
+    model = tiny(dtype=dtype, attention_dropout_rate=0.01)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss)
     images, labels = example((8, 32, 32, 3)), np.arange(8)

@@ -16,6 +16,7 @@ from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data.image_data import ImageData, load_data
 from keras_vit.export.audit import list_ops
 from keras_vit.export.export import export
+from keras_vit.files import check_writable
 from keras_vit.inference.evaluate import evaluate
 from keras_vit.inference.predict import predict
 from keras_vit.inference.predictor import find_model, load_keras
@@ -255,6 +256,7 @@ def _check_output(options: argparse.Namespace) -> None:
             f"{options.output!r} exists. Choose another --output, continue the run in it "
             "with --resume, or replace it with --overwrite."
         )
+    check_writable(folder)
 
 
 def _print_start(model: ViT, data: ImageData) -> None:

@@ -77,7 +77,8 @@ class ImagePreprocessing(keras.layers.Layer):
         std = 255.0 * np.asarray(self.std)
         scale = (1.0 / std).astype("float32")
         offset = (-255.0 * np.asarray(self.mean) / std).astype("float32")
-        return ops.cast(x * scale + offset, self.compute_dtype)
+        x = x * ops.convert_to_tensor(scale) + ops.convert_to_tensor(offset)
+        return ops.cast(x, self.compute_dtype)
 
     def _scaled_size(self, height: Any, width: Any) -> tuple[Any, Any]:
         target_height = math.floor(self.image_size[0] / self.crop_ratio)
@@ -101,12 +102,15 @@ class ImagePreprocessing(keras.layers.Layer):
         rest = scaled - target
         half = rest // 2
         offset = half + (rest % 2) * (half % 2)  # Rounds halves to even, as round().
-        scale = ops.cast(size, "float32") / ops.cast(scaled, "float32")
-        index = ops.cast(ops.arange(target) + offset, "float32")
-        centre = ops.reshape((index + 0.5) * scale, (-1, 1))
-        taps = ops.reshape(ops.cast(ops.arange(size), "float32"), (1, -1))
+        index = ops.reshape(ops.arange(target, dtype="int32") + offset, (-1, 1))
+        taps = ops.reshape(ops.arange(size, dtype="int32"), (1, -1))
         if self.interpolation == "nearest":
-            return ops.cast(ops.equal(taps, ops.floor(centre)), "float32")
+            # In whole numbers, because the centre often lies between two pixels.
+            nearest = (2 * index + 1) * size // (2 * scaled)
+            return ops.cast(ops.equal(taps, nearest), "float32")
+        scale = ops.cast(size, "float32") / ops.cast(scaled, "float32")
+        centre = (ops.cast(index, "float32") + 0.5) * scale
+        taps = ops.cast(taps, "float32")
         width = ops.maximum(scale, 1.0)
         weights = _FILTERS[self.interpolation]((taps + 0.5 - centre) / width)
         return weights / ops.sum(weights, axis=1, keepdims=True)

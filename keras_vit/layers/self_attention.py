@@ -94,6 +94,7 @@ class SelfAttention(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
         batch, length, _ = input_shape
+        self._fused = _has_fused_attention(self.compute_dtype)
         self.qkv.build(input_shape)
         self.attention_dropout.build((batch, self.num_heads, length, length))
         self.output_projection.build(input_shape)
@@ -107,18 +108,19 @@ class SelfAttention(keras.layers.Layer):
         query, key, value = (
             ops.reshape(x, heads) for x in ops.split(self.qkv(tokens), 3, axis=-1)
         )  # (B, T, h, d) each
-        if training and self.attention_dropout_rate:
-            context = self._attend_with_dropout(query, key, value)
+        if (training and self.attention_dropout_rate) or not self._fused:
+            context = self._attend_step_by_step(query, key, value, training)
         else:
             context = ops.dot_product_attention(query, key, value)  # (B, T, h, d)
         context = ops.reshape(context, (-1, length, self.hidden_dim))  # (B, T, D)
         return self.dropout(self.output_projection(context), training=training)
 
-    def _attend_with_dropout(
+    def _attend_step_by_step(
         self,
         query: keras.KerasTensor,
         key: keras.KerasTensor,
         value: keras.KerasTensor,
+        training: bool | None,
     ) -> keras.KerasTensor:
         # ops.dot_product_attention hides the weights, which dropout has to reach.
         scale = (self.hidden_dim // self.num_heads) ** -0.5
@@ -126,7 +128,8 @@ class SelfAttention(keras.layers.Layer):
             ops.transpose(x, (0, 2, 1, 3)) for x in (query * scale, key, value)
         )  # (B, h, T, d)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, h, T, T)
-        weights = self.attention_dropout(ops.softmax(scores, axis=-1), training=True)
+        weights = ops.softmax(scores, axis=-1)
+        weights = self.attention_dropout(weights, training=training)
         return ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, T, h, d)
 
     def rematerialized_call(
@@ -146,3 +149,13 @@ class SelfAttention(keras.layers.Layer):
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention_dropout_rate,
         }
+
+
+def _has_fused_attention(dtype: str) -> bool:
+    if keras.backend.backend() != "jax" or dtype != "float16":
+        return True
+    import jax
+
+    # jax.nn.dot_product_attention sums float16 products in float32, for which the CPU
+    # has no kernel (JAX 0.10: "F16_F16_F32 is not supported by dot_general on CPU").
+    return jax.default_backend() != "cpu"

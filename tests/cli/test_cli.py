@@ -1,0 +1,217 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_vit
+from keras_vit.cli import main
+from tests.pictures import digit_pictures, truncated_jpeg, write_folder
+
+SMALL = ["--hidden-dim", "16", "--num-layers", "1", "--num-heads", "2", "--mlp-dim", "32"]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "keras_vit", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A digits model of two epochs, and what its training printed."""
+    folder = tmp_path_factory.mktemp("cli") / "digits"
+    arguments = ["train", "--data", "digits", "--output", folder, "--epochs", 2, *SMALL]
+    result = run(*arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    return folder, json.loads(result.stdout)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "digit.png"
+    digit_pictures(10)[3][0].save(path)
+    return path
+
+
+def call(capsys, *arguments: object) -> tuple[int, str, str]:
+    """Run the command line in this process: exit code, output, errors."""
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_train_reports_and_leaves_a_model_with_its_card(trained):
+    folder, report = trained
+    assert report["epochs"] == 2 and report["num_images"] == 599
+    assert {path.name for path in folder.iterdir()} >= {"model.keras", "README.md"}
+    card = (folder / "README.md").read_text()
+    assert f"**{report['accuracy']:.4f}**" in card
+    assert "keras-vit train --data digits" in card and "## Limits" in card
+
+
+def test_train_on_a_folder_then_predict(tmp_path, capsys):
+    write_folder(tmp_path / "photos")
+    code, out, _ = call(
+        capsys,
+        *("train", "--data", tmp_path / "photos", "--variant", "test"),
+        *("--epochs", 1, "--output", tmp_path / "model"),
+    )
+    assert code == 0 and "accuracy" in out and "40" not in out.splitlines()[0]
+    picture = next((tmp_path / "photos" / "digit_1").iterdir())
+    code, out, _ = call(capsys, "predict", tmp_path / "model", picture, "--json")
+    [predictions] = json.loads(out).values()
+    assert code == 0 and len(predictions) == 4
+    assert {p["class_name"] for p in predictions} == {f"digit_{i}" for i in range(4)}
+
+
+def test_evaluate_gives_the_accuracy_of_training(trained, capsys):
+    folder, report = trained
+    code, out, _ = call(capsys, "evaluate", folder, "--data", "digits", "--json")
+    assert code == 0
+    assert json.loads(out)["accuracy"] == pytest.approx(report["accuracy"])
+
+
+def test_predict_prints_the_top_classes(trained, picture, capsys):
+    code, out, _ = call(capsys, "predict", trained[0], picture, "--top", 3)
+    assert code == 0 and out.splitlines()[0] == str(picture)
+    assert len(out.splitlines()) == 4 and "%" in out
+
+
+def test_export_then_predict_from_the_file(trained, picture, capsys):
+    folder, _ = trained
+    for format, name in (("tflite", "model.tflite"), ("saved_model", "model_saved_model")):
+        code, out, _ = call(capsys, "export", folder, "--format", format, "--json")
+        report = json.loads(out)
+        assert code == 0 and report["path"] == str(folder / name)
+        assert report["top1_agreement"] == 1.0
+        expected = json.loads(call(capsys, "predict", folder, picture, "--json")[1])
+        found = json.loads(call(capsys, "predict", folder / name, picture, "--json")[1])
+        first, other = expected[str(picture)][0], found[str(picture)][0]
+        assert first["class_name"] == other["class_name"]
+        assert first["probability"] == pytest.approx(other["probability"], abs=1e-4)
+        code, out, _ = call(capsys, "info", folder / name, "--json")
+        assert code == 0 and json.loads(out)["class_names"] == list("0123456789")
+
+
+def test_list_shows_each_variant_with_its_size(capsys):
+    code, out, _ = call(capsys, "list", "--json")
+    rows = {row["variant"]: row for row in json.loads(out)}
+    assert code == 0 and list(rows) == list(keras_vit.VARIANTS)
+    assert rows["B/16"]["parameters"] == 86_567_656
+    code, out, _ = call(capsys, "list")
+    assert code == 0 and "86,567,656" in out
+
+
+def test_info_describes_a_keras_model(trained, capsys):
+    folder, report = trained
+    code, out, _ = call(capsys, "info", folder, "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["parameters"] == report["parameters"]
+    assert facts["preprocessing"]["image_size"] == [16, 16]
+    code, out, _ = call(capsys, "info", folder)
+    assert code == 0 and "class_names" in out
+
+
+@pytest.mark.parametrize(
+    "command", ["", "train", "evaluate", "predict", "export", "list", "info"]
+)
+def test_help_is_short_and_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as error:
+        main([*command.split(), "--help"])
+    out = capsys.readouterr().out
+    assert error.value.code == 0
+    assert "example: keras-vit" in out and len(out.splitlines()) < 70
+
+
+def mistakes(folder):
+    return {
+        "no command": [],
+        "unknown command": ["trian"],
+        "no data": ["train", "--output", folder / "new"],
+        "missing folder": ["train", "--data", folder / "no", "--output", folder / "new"],
+        "empty folder": ["train", "--data", folder / "empty", "--output", folder / "new"],
+        "one class": ["train", "--data", folder / "one", "--output", folder / "new"],
+        "damaged": ["train", "--data", folder / "damaged", "--output", folder / "new"],
+        "variant": [
+            *("train", "--data", "digits", "--variant", "Z/9"),
+            *("--output", folder / "new"),
+        ],
+        "heads": [
+            *("train", "--data", "digits", "--num-heads", 7, "--output", folder / "new"),
+        ],
+        "patch": [
+            *("train", "--data", "digits", "--patch-size", 32),
+            *("--output", folder / "new"),
+        ],
+        "recipe": [
+            *("train", "--data", "digits", "--recipe", "x", "--output", folder / "new"),
+        ],
+        "epochs": [
+            *("train", "--data", "digits", "--epochs", 0, "--output", folder / "new"),
+        ],
+        "output exists": ["train", "--data", "digits", "--output", folder / "one"],
+        "output below a file": [
+            *("train", "--data", "digits", "--output", folder / "file.txt" / "new"),
+        ],
+        "tfds": ["train", "--data", "tfds:no_such_set", "--output", folder / "new"],
+        "missing model": ["evaluate", folder / "model.keras"],
+        "no model": ["predict", folder / "file.txt", folder / "file.txt"],
+        "empty model": ["info", folder / "empty"],
+        "format": ["export", folder / "empty", "--format", "onnx"],
+        "size": ["export", folder / "empty", "--format", "tflite", "--input-size", "axb"],
+    }
+
+
+@pytest.mark.parametrize("name", list(mistakes(Path())))
+def test_a_mistake_is_one_line_and_exit_code_2(name, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("text")
+    write_folder(tmp_path / "one", 3, classes=1)
+    write_folder(tmp_path / "damaged", 4)
+    truncated_jpeg(tmp_path / "damaged" / "digit_0" / "half.jpg")
+    try:
+        code = main([str(argument) for argument in mistakes(tmp_path)[name]])
+    except SystemExit as stop:  # argparse's own checks.
+        code = stop.code
+    captured = capsys.readouterr()
+    message = captured.err.strip().splitlines()[-1]
+    assert code == 2 and message.startswith("keras-vit") and "error: " in message
+    assert "Traceback" not in captured.err and captured.out == ""
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(tmp_path):
+    result = run("predict", tmp_path / "model.keras", tmp_path / "a.png")
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert "keras-vit: error: No image file" in result.stderr
+
+
+def test_a_picture_that_cannot_be_read_is_named(trained, tmp_path, capsys):
+    path = truncated_jpeg(tmp_path / "half.jpg")
+    code, _, err = call(capsys, "predict", trained[0], path)
+    assert code == 2 and "half.jpg" in err
+
+
+def test_a_second_export_needs_overwrite(trained, tmp_path, capsys):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(b"former")
+    arguments = ["export", trained[0], "--format", "tflite", "--output", path]
+    code, _, err = call(capsys, *arguments)
+    assert code == 2 and "--overwrite" in err and path.read_bytes() == b"former"
+
+
+def test_damaged_files_can_be_skipped(tmp_path, capsys):
+    write_folder(tmp_path / "photos")
+    truncated_jpeg(tmp_path / "photos" / "digit_0" / "half.jpg")
+    code, out, _ = call(
+        capsys,
+        *("train", "--data", tmp_path / "photos", "--variant", "test", "--epochs", 1),
+        *("--output", tmp_path / "model", "--skip-unreadable"),
+    )
+    assert code == 0 and "32 train" in out

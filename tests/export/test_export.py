@@ -1,0 +1,251 @@
+"""Exported files, read back by their own runtimes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+import keras_vit
+from keras_vit import Preprocessing
+from keras_vit.export import list_ops
+from keras_vit.metadata import read_metadata
+from tests.pictures import digit_pictures
+
+NAMES = ["ant", "bee", "cat"]
+PHOTOS = load_sample_images().images
+
+
+def make_model(seed: int = 0, **options) -> keras_vit.ViT:
+    options = {
+        "num_classes": 3,
+        "class_names": NAMES,
+        "preprocessing": Preprocessing(image_size=32, crop_ratio=0.9),
+        **options,
+    }
+    model = keras_vit.ViT.from_variant("test", **options)
+    rng = np.random.default_rng(seed)
+    model.set_weights([0.2 * rng.normal(size=w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> keras_vit.ViT:
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def tflite(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tflite") / "model.tflite"
+    return keras_vit.export(model, path, format="tflite", images=PHOTOS)
+
+
+@pytest.fixture(scope="module")
+def saved_model(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "model"
+    return keras_vit.export(model, path, format="saved_model", batch=None, images=PHOTOS)
+
+
+def logits(model, images: np.ndarray) -> np.ndarray:
+    return model.predict(images, verbose=0)
+
+
+def test_the_report_says_what_was_verified(tflite):
+    assert tflite.num_images == 2 and tflite.top1_agreement == 1.0
+    assert 0 < tflite.max_difference < 1e-4
+    assert tflite.num_bytes == tflite.path.stat().st_size
+    assert tflite.output == "logits" and not tflite.warnings
+
+
+def test_a_litert_file_has_one_named_signature(model, tflite, rng):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(tflite.path))
+    assert interpreter.get_signature_list() == {
+        "serving_default": {"inputs": ["images"], "outputs": ["logits"]}
+    }
+    runner = interpreter.get_signature_runner()
+    details = runner.get_input_details()["images"]
+    assert details["shape"].tolist() == [1, 32, 32, 3]
+    image = rng.normal(size=(1, 32, 32, 3)).astype("float32")
+    found = runner(images=image)["logits"]
+    np.testing.assert_allclose(found, logits(model, image), atol=1e-4)
+
+
+def test_a_litert_file_is_one_xnnpack_partition_of_built_in_ops(tflite):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(tflite.path), num_threads=1)
+    interpreter.allocate_tensors()
+    names = [op["op_name"] for op in interpreter._get_ops_details()]
+    assert names.count("DELEGATE") == 1
+    ops = list_ops(tflite.path)
+    assert ops == tflite.ops and ops["GELU"] == 2
+    assert not any(name.startswith("CUSTOM") for name in ops)
+
+
+def test_class_names_and_preprocessing_are_inside_the_litert_file(model, tflite):
+    metadata = read_metadata(tflite.path)
+    assert metadata["class_names"] == NAMES
+    assert Preprocessing(**metadata["preprocessing"]) == model.preprocessing
+    with zipfile.ZipFile(tflite.path) as archive:
+        assert archive.read("labels.txt").decode().split() == NAMES
+
+
+def test_a_saved_model_runs_without_this_package(model, saved_model, tmp_path, rng):
+    images = rng.normal(size=(5, 32, 32, 3)).astype("float32")
+    np.save(tmp_path / "images.npy", images)
+    script = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "loaded = tf.saved_model.load(sys.argv[1])\n"
+        "serve = loaded.signatures['serving_default']\n"
+        "images = tf.constant(np.load(sys.argv[2]))\n"
+        "np.save(sys.argv[3], serve(images=images)['logits'].numpy())\n"
+        "assert 'keras_vit' not in sys.modules\n"
+    )
+    arguments = [saved_model.path, tmp_path / "images.npy", tmp_path / "logits.npy"]
+    subprocess.run([sys.executable, "-c", script, *map(str, arguments)], check=True)
+    found = np.load(tmp_path / "logits.npy")
+    np.testing.assert_allclose(found, logits(model, images), atol=1e-4)
+
+
+def test_class_names_are_beside_the_saved_model(saved_model):
+    assert read_metadata(saved_model.path)["class_names"] == NAMES
+    labels = saved_model.path / "assets.extra" / "labels.txt"
+    assert labels.read_text().split() == NAMES
+
+
+def test_exported_files_predict_what_the_model_predicts(model, tflite, saved_model):
+    pictures = [PHOTOS[0], PHOTOS[1][:99, :200], np.asarray(PHOTOS[0][..., 0])]
+    expected = keras_vit.predict(model, pictures)
+    for report in (tflite, saved_model):
+        found = keras_vit.predict(report.path, pictures)
+        for one, other in zip(expected, found, strict=True):
+            assert [p.class_name for p in one] == [p.class_name for p in other]
+            np.testing.assert_allclose(
+                [p.probability for p in one], [p.probability for p in other], atol=1e-4
+            )
+
+
+def test_exported_files_are_evaluated_like_the_model(tmp_path):
+    pictures, labels = zip(*digit_pictures(30, classes=3), strict=True)
+    pixels = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
+    data = keras_vit.load_data((pixels, np.array(labels)), class_names=NAMES)
+    model = make_model(seed=3)
+    path = tmp_path / "model.tflite"
+    keras_vit.export(model, path, format="tflite")
+    expected, found = (keras_vit.evaluate(form, data) for form in (model, path))
+    assert found["accuracy"] == expected["accuracy"]
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("format", ["tflite", "saved_model"])
+def test_a_file_can_take_pixels_and_preprocess_itself(model, tmp_path, format):
+    path = tmp_path / ("pixels" + (".tflite" if format == "tflite" else ""))
+    size = (90, 120) if format == "tflite" else "any"
+    report = keras_vit.export(
+        model,
+        path,
+        format=format,
+        include_preprocessing=True,
+        input_size=size,
+        images=PHOTOS,
+    )
+    assert report.inputs["dtype"] == "uint8" and report.inputs["values"] == "pixels"
+    small = [np.asarray(Image.fromarray(p).resize((120, 90))) for p in PHOTOS]
+    expected = keras_vit.predict(model, small)
+    found = keras_vit.predict(path, small)
+    for one, other in zip(expected, found, strict=True):
+        assert [p.class_name for p in one] == [p.class_name for p in other]
+        np.testing.assert_allclose(
+            [p.probability for p in one], [p.probability for p in other], atol=0.02
+        )
+
+
+def test_a_mixed_precision_headless_model_with_dynamic_batch_exports(tmp_path):
+    model = make_model(
+        num_classes=None, class_names=None, dtype="mixed_bfloat16", pooling="mean"
+    )
+    report = keras_vit.export(
+        model, tmp_path / "m.tflite", format="tflite", batch=None, images=PHOTOS
+    )
+    assert report.output == "features" and report.inputs["shape"][0] is None
+
+
+def test_a_failed_verification_leaves_what_was_there(model, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"former")
+    # No difference is below zero.
+    with pytest.raises(RuntimeError, match="computes something else"):
+        keras_vit.export(
+            model, path, format="tflite", overwrite=True, tolerance=-1.0, images=PHOTOS
+        )
+    assert path.read_bytes() == b"former"
+    assert [p.name for p in tmp_path.iterdir()] == ["model.tflite"]
+
+
+def test_ops_outside_litert_fail_and_leave_nothing(tmp_path):
+    images = keras.Input((4, 4, 1))
+    x = keras.layers.Flatten()(images)
+    x = keras.layers.Dense(4)(x)
+    model = keras.Model(images, keras.ops.erfinv(keras.ops.tanh(x) * 0.5))
+    with pytest.raises(RuntimeError, match="failed and nothing was written"):
+        keras_vit.export(model, tmp_path / "model.tflite", format="tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_untrained_head_is_pointed_out(tmp_path):
+    model = keras_vit.ViT.from_variant("test", num_classes=3)
+    report = keras_vit.export(model, tmp_path / "m.tflite", format="tflite")
+    assert "says little" in report.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "onnx"}, r"one of \['saved_model', 'tflite'\]"),
+        ({"format": "saved_model"}, "must be the name of a folder"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"input_size": 64}, "Add include_preprocessing=True"),
+        (
+            {"include_preprocessing": True, "input_size": "any"},
+            "needs a fixed input_size",
+        ),
+        ({"images": []}, "at least one picture"),
+    ],
+)
+def test_requests_that_do_not_fit_are_refused(model, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        keras_vit.export(
+            model, tmp_path / "model.tflite", **{"format": "tflite", **options}
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_file_is_kept(model, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(b"former")
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        keras_vit.export(model, tmp_path / "model.tflite", format="tflite")
+    assert (tmp_path / "model.tflite").read_bytes() == b"former"
+
+
+def test_preprocessing_must_exist_to_be_included(tmp_path):
+    model = make_model(preprocessing=None)
+    with pytest.raises(ValueError, match="no preprocessing to include"):
+        keras_vit.export(
+            model, tmp_path / "m.tflite", format="tflite", include_preprocessing=True
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method:UserWarning")
+def test_a_quantized_model_is_refused(tmp_path):
+    model = make_model()
+    model.quantize("int8")
+    with pytest.raises(ValueError, match="Export the float model"):
+        keras_vit.export(model, tmp_path / "m.tflite", format="tflite")
