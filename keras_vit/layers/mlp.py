@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_vit.layers.activations import get_activation
 from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.shapes import Shape, check_width
-from keras_vit.layers.token_dense import token_dense
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -57,7 +57,7 @@ class MLP(keras.layers.Layer):
         self.dropout_rate = dropout_rate
         policy = sublayer_policies(self)
         with sublayer_scope(self):
-            self.expand = token_dense(
+            self.expand = keras.layers.Dense(
                 mlp_dim,
                 activation=get_activation(activation),
                 kernel_initializer="glorot_uniform",
@@ -68,7 +68,7 @@ class MLP(keras.layers.Layer):
             self.expand_dropout = keras.layers.Dropout(
                 dropout_rate, dtype=policy("expand_dropout"), name="expand_dropout"
             )
-            self.contract = token_dense(
+            self.contract = keras.layers.Dense(
                 hidden_dim,
                 kernel_initializer="glorot_uniform",
                 bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
@@ -81,19 +81,24 @@ class MLP(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
-        wide = (*input_shape[:-1], self.mlp_dim)
-        self.expand.build(input_shape)
+        flat, wide = (None, self.hidden_dim), (None, self.mlp_dim)
+        self.expand.build(flat)
         self.expand_dropout.build(wide)
         self.contract.build(wide)
-        self.contract_dropout.build(input_shape)
+        self.contract_dropout.build(flat)
 
     def call(
         self, tokens: keras.KerasTensor, training: bool | None = None
     ) -> keras.KerasTensor:
-        x = self.expand(tokens)  # (B, T, mlp_dim)
+        # One matrix product over all tokens: on rank 2 each backend has its fastest form,
+        # and a LiteRT file with a dynamic batch stays in one piece.
+        length = ops.shape(tokens)[1]
+        x = ops.reshape(tokens, (-1, self.hidden_dim))  # (B * T, D)
+        x = self.expand(x)  # (B * T, mlp_dim)
         x = self.expand_dropout(x, training=training)
-        x = self.contract(x)  # (B, T, D)
-        return self.contract_dropout(x, training=training)
+        x = self.contract(x)  # (B * T, D)
+        x = self.contract_dropout(x, training=training)
+        return ops.reshape(x, (-1, length, self.hidden_dim))  # (B, T, D)
 
     def rematerialized_call(
         self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_vit.layers.class_token import ClassToken
 from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.position_embedding import PositionEmbedding
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.shapes import Shape, check_rank
-from keras_vit.layers.token_dense import token_dense
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -50,7 +50,7 @@ class PatchEncoder(keras.layers.Layer):
         self.dropout_rate = dropout_rate
         policy = sublayer_policies(self)
         with sublayer_scope(self):
-            self.projection = token_dense(
+            self.projection = keras.layers.Dense(
                 hidden_dim,
                 kernel_initializer="lecun_normal",
                 dtype=policy("projection"),
@@ -71,7 +71,7 @@ class PatchEncoder(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, N, P * P * C)")
         shape = (*input_shape[:-1], self.hidden_dim)
-        self.projection.build(input_shape)
+        self.projection.build((None, input_shape[-1]))
         if self.class_token is not None:
             self.class_token.build(shape)
             shape = self.class_token.compute_output_shape(shape)
@@ -81,7 +81,10 @@ class PatchEncoder(keras.layers.Layer):
     def call(
         self, patches: keras.KerasTensor, training: bool | None = None
     ) -> keras.KerasTensor:
-        tokens = self.projection(patches)  # (B, N, D)
+        num_patches, width = ops.shape(patches)[1], patches.shape[-1]
+        tokens = ops.reshape(patches, (-1, width))  # (B * N, P * P * C)
+        tokens = self.projection(tokens)  # (B * N, D)
+        tokens = ops.reshape(tokens, (-1, num_patches, self.hidden_dim))  # (B, N, D)
         if self.class_token is not None:
             tokens = self.class_token(tokens)  # (B, 1 + N, D)
         tokens = self.position_embedding(tokens)

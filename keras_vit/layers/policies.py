@@ -32,33 +32,37 @@ def sublayer_policies(layer: keras.layers.Layer) -> Callable[[str], Policy]:
 
 
 def policy_below(policy: Policy, name: str) -> Policy:
-    """Return what `policy` says of the sub-layer `name`: a plain policy or a map."""
+    """Return what `policy` says of the sub-layer `name`: a plain policy or a map.
+
+    What a map does not name has the policy of the layer around it.
+    """
     if not isinstance(policy, DTypePolicyMap):
         return policy
+    own = policy[name] if name in policy else policy.default_policy
     prefix = name + "/"
-    below = {
-        key[len(prefix) :]: policy[key] for key in policy if key.startswith(prefix)
-    }
-    if below:
-        return DTypePolicyMap(default_policy=policy.default_policy, policy_map=below)
-    return policy[name] if name in policy else policy.default_policy
+    below = {key[len(prefix) :]: policy[key] for key in policy if key.startswith(prefix)}
+    return DTypePolicyMap(default_policy=own, policy_map=below) if below else own
 
 
 def serialize_policy(layer: keras.layers.Layer) -> dict[str, Any]:
     """Return what belongs under "dtype" in the `get_config()` of an outer layer."""
-    default = layer.dtype_policy
-    policies = DTypePolicyMap(default_policy=default)
-    for path, sublayer in _walk(layer):
-        if sublayer.dtype_policy != default:
-            policies[path] = sublayer.dtype_policy
-    return keras.dtype_policies.serialize(policies if len(policies) else default)
+    own = layer.dtype_policy
+    policies = DTypePolicyMap(default_policy=own, policy_map=dict(_differing(layer)))
+    return keras.dtype_policies.serialize(policies if len(policies) else own)
 
 
-def _walk(
+def wide_dtype(layer: keras.layers.Layer) -> str:
+    """Return the dtype for sums over many values: float32, or float64 in float64."""
+    return "float64" if layer.compute_dtype == "float64" else "float32"
+
+
+def _differing(
     layer: keras.layers.Layer, prefix: str = ""
-) -> Iterator[tuple[str, keras.layers.Layer]]:
+) -> Iterator[tuple[str, keras.DTypePolicy]]:
+    """Yield path and policy of the sub-layers whose policy is not that around them."""
     # Keras has no public way to list the sub-layers of a layer.
     for sublayer in layer._flatten_layers(include_self=False, recursive=False):
         path = prefix + sublayer.name
-        yield path, sublayer
-        yield from _walk(sublayer, path + "/")
+        if sublayer.dtype_policy != layer.dtype_policy:
+            yield path, sublayer.dtype_policy
+        yield from _differing(sublayer, path + "/")

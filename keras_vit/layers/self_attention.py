@@ -8,10 +8,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
+from keras_vit.layers.policies import (
+    serialize_policy,
+    sublayer_policies,
+    wide_dtype,
+)
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.shapes import Shape, check_width
-from keras_vit.layers.token_dense import token_dense
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -66,7 +69,7 @@ class SelfAttention(keras.layers.Layer):
         self.attention_dropout_rate = attention_dropout_rate
         policy = sublayer_policies(self)
         with sublayer_scope(self):
-            self.qkv = token_dense(
+            self.qkv = keras.layers.Dense(
                 3 * hidden_dim,
                 # Xavier uniform of a (D, D) matrix; the fused (D, 3 D) one would have a
                 # smaller limit. sqrt(3 * scale / fan_avg) = sqrt(3 / D) with fan_avg = 2 D.
@@ -81,7 +84,7 @@ class SelfAttention(keras.layers.Layer):
                 dtype=policy("attention_dropout"),
                 name="attention_dropout",
             )
-            self.output_projection = token_dense(
+            self.output_projection = keras.layers.Dense(
                 hidden_dim,
                 kernel_initializer="glorot_uniform",
                 dtype=policy("output_projection"),
@@ -94,41 +97,44 @@ class SelfAttention(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
         batch, length, _ = input_shape
-        self._fused = _has_fused_attention(self.compute_dtype)
-        self.qkv.build(input_shape)
+        self._fused = _has_fused_attention()
+        self.qkv.build((None, self.hidden_dim))
         self.attention_dropout.build((batch, self.num_heads, length, length))
-        self.output_projection.build(input_shape)
-        self.dropout.build(input_shape)
+        self.output_projection.build((None, self.hidden_dim))
+        self.dropout.build((None, self.hidden_dim))
 
     def call(
         self, tokens: keras.KerasTensor, training: bool | None = None
     ) -> keras.KerasTensor:
         length = ops.shape(tokens)[1]
+        x = self.qkv(ops.reshape(tokens, (-1, self.hidden_dim)))  # (B * T, 3 D)
         heads = (-1, length, self.num_heads, self.hidden_dim // self.num_heads)
         query, key, value = (
-            ops.reshape(x, heads) for x in ops.split(self.qkv(tokens), 3, axis=-1)
+            ops.reshape(part, heads) for part in ops.split(x, 3, axis=-1)
         )  # (B, T, h, d) each
         if (training and self.attention_dropout_rate) or not self._fused:
-            context = self._attend_step_by_step(query, key, value, training)
+            context = self._attend(query, key, value, training)
         else:
             context = ops.dot_product_attention(query, key, value)  # (B, T, h, d)
-        context = ops.reshape(context, (-1, length, self.hidden_dim))  # (B, T, D)
-        return self.dropout(self.output_projection(context), training=training)
+        x = ops.reshape(context, (-1, self.hidden_dim))  # (B * T, D)
+        x = self.dropout(self.output_projection(x), training=training)
+        return ops.reshape(x, (-1, length, self.hidden_dim))  # (B, T, D)
 
-    def _attend_step_by_step(
+    def _attend(
         self,
         query: keras.KerasTensor,
         key: keras.KerasTensor,
         value: keras.KerasTensor,
         training: bool | None,
     ) -> keras.KerasTensor:
-        # ops.dot_product_attention hides the weights, which dropout has to reach.
+        # Each product in the open, so that dropout can reach the weights between them.
         scale = (self.hidden_dim // self.num_heads) ** -0.5
         query, key, value = (
             ops.transpose(x, (0, 2, 1, 3)) for x in (query * scale, key, value)
         )  # (B, h, T, d)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, h, T, T)
-        weights = ops.softmax(scores, axis=-1)
+        weights = ops.softmax(ops.cast(scores, wide_dtype(self)), axis=-1)
+        weights = ops.cast(weights, self.compute_dtype)
         weights = self.attention_dropout(weights, training=training)
         return ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, T, h, d)
 
@@ -151,11 +157,16 @@ class SelfAttention(keras.layers.Layer):
         }
 
 
-def _has_fused_attention(dtype: str) -> bool:
-    if keras.backend.backend() != "jax" or dtype != "float16":
-        return True
-    import jax
+def _has_fused_attention() -> bool:
+    """Return whether `ops.dot_product_attention` is the faster form here.
 
-    # jax.nn.dot_product_attention sums float16 products in float32, for which the CPU
-    # has no kernel (JAX 0.10: "F16_F16_F32 is not supported by dot_general on CPU").
-    return jax.default_backend() != "cpu"
+    On torch and on JAX's accelerators it is a kernel of its own. TensorFlow and JAX's
+    CPU decompose it, 5 to 10 % slower than the products here; on the CPU JAX's does not
+    run in float16 either (JAX 0.10).
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    return backend == "torch"

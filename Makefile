@@ -1,0 +1,48 @@
+# Short names for what README says. Needs Python 3.11 or newer and make, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BACKEND ?= tensorflow
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+DEMO := $(VENV)/demo
+
+.PHONY: demo test test-tensorflow test-jax test-torch bench lint clean
+
+# Train on the embedded digits, evaluate, export, predict from the exported file.
+demo: $(VENV)/.ready-$(BACKEND)
+	KERAS_BACKEND=$(BACKEND) TF_CPP_MIN_LOG_LEVEL=3 sh examples/demo.sh $(BIN) $(DEMO)
+
+# The suite on the three backends, one after the other, two processes each.
+test: test-tensorflow test-jax test-torch
+
+# One thread per process: the two processes have a core each.
+test-tensorflow test-jax test-torch: test-%: $(VENV)/.ready-test
+	KERAS_BACKEND=$* OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 \
+		$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=10
+
+bench: $(VENV)/.ready-test
+	for script in import_time patch_embedding memory speed litert digits; do \
+		$(BIN)/python benchmarks/$$script.py || exit 1; done
+
+lint: $(VENV)/.ready-lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[$*,export]'
+	touch $@
+
+$(VENV)/.ready-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[test]'
+	touch $@
+
+$(VENV)/.ready-lint: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[test,lint]'
+	touch $@
