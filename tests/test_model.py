@@ -535,9 +535,7 @@ def test_a_model_with_one_policy_serializes_it_plainly():
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_fit_lowers_the_loss_under_mixed_precision(dtype):
-    # With attention dropout, because JAX cannot differentiate its own attention in
-    # float16 on a CPU, that of keras.layers.MultiHeadAttention included.
-    model = tiny(dtype=dtype, attention_dropout_rate=0.01)
+    model = tiny(dtype=dtype)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss)
     images, labels = example((8, 32, 32, 3)), np.arange(8)

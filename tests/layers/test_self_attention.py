@@ -40,8 +40,10 @@ def test_self_attention_keeps_the_layer_contract(num_heads, options):
     check_layer(partial(SelfAttention, 8, num_heads, **options), (2, 5, 8), (2, 5, 8))
 
 
-def test_self_attention_equals_the_formula():
+@pytest.mark.parametrize("fused", [True, False])
+def test_self_attention_equals_the_formula(fused):
     layer, tokens = built(), example((2, 5, 8))
+    layer._fused = fused
     np.testing.assert_allclose(
         to_numpy(layer(tokens)), reference(tokens, layer), atol=1e-5
     )
@@ -49,6 +51,7 @@ def test_self_attention_equals_the_formula():
 
 def test_attention_with_a_tiny_dropout_equals_the_fused_path():
     layer, tokens = built(attention_dropout_rate=1e-9), example((2, 5, 8))
+    layer._fused = True
     np.testing.assert_allclose(
         to_numpy(layer(tokens, training=True)),
         to_numpy(layer(tokens, training=False)),
