@@ -40,7 +40,9 @@ def policy_below(policy: Policy, name: str) -> Policy:
         return policy
     own = policy[name] if name in policy else policy.default_policy
     prefix = name + "/"
-    below = {key[len(prefix) :]: policy[key] for key in policy if key.startswith(prefix)}
+    below = {
+        key[len(prefix) :]: policy[key] for key in policy if key.startswith(prefix)
+    }
     return DTypePolicyMap(default_policy=own, policy_map=below) if below else own
 
 

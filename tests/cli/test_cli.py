@@ -13,7 +13,16 @@ import keras_vit
 from keras_vit.cli import main
 from tests.pictures import digit_pictures, truncated_jpeg, write_folder
 
-SMALL = ["--hidden-dim", "16", "--num-layers", "1", "--num-heads", "2", "--mlp-dim", "32"]
+SMALL = [
+    "--hidden-dim",
+    "16",
+    "--num-layers",
+    "1",
+    "--num-heads",
+    "2",
+    "--mlp-dim",
+    "32",
+]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
@@ -85,7 +94,10 @@ def test_predict_prints_the_top_classes(trained, picture, capsys):
 
 def test_export_then_predict_from_the_file(trained, picture, capsys):
     folder, _ = trained
-    for format, name in (("tflite", "model.tflite"), ("saved_model", "model_saved_model")):
+    for format, name in (
+        ("tflite", "model.tflite"),
+        ("saved_model", "model_saved_model"),
+    ):
         code, out, _ = call(capsys, "export", folder, "--format", format, "--json")
         report = json.loads(out)
         assert code == 0 and report["path"] == str(folder / name)
@@ -134,8 +146,20 @@ def mistakes(folder):
         "no command": [],
         "unknown command": ["trian"],
         "no data": ["train", "--output", folder / "new"],
-        "missing folder": ["train", "--data", folder / "no", "--output", folder / "new"],
-        "empty folder": ["train", "--data", folder / "empty", "--output", folder / "new"],
+        "missing folder": [
+            "train",
+            "--data",
+            folder / "no",
+            "--output",
+            folder / "new",
+        ],
+        "empty folder": [
+            "train",
+            "--data",
+            folder / "empty",
+            "--output",
+            folder / "new",
+        ],
         "one class": ["train", "--data", folder / "one", "--output", folder / "new"],
         "damaged": ["train", "--data", folder / "damaged", "--output", folder / "new"],
         "variant": [
@@ -143,7 +167,15 @@ def mistakes(folder):
             *("--output", folder / "new"),
         ],
         "heads": [
-            *("train", "--data", "digits", "--num-heads", 7, "--output", folder / "new"),
+            *(
+                "train",
+                "--data",
+                "digits",
+                "--num-heads",
+                7,
+                "--output",
+                folder / "new",
+            ),
         ],
         "patch": [
             *("train", "--data", "digits", "--patch-size", 32),
@@ -164,7 +196,14 @@ def mistakes(folder):
         "no model": ["predict", folder / "file.txt", folder / "file.txt"],
         "empty model": ["info", folder / "empty"],
         "format": ["export", folder / "empty", "--format", "onnx"],
-        "size": ["export", folder / "empty", "--format", "tflite", "--input-size", "axb"],
+        "size": [
+            "export",
+            folder / "empty",
+            "--format",
+            "tflite",
+            "--input-size",
+            "axb",
+        ],
     }
 
 

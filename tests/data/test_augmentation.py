@@ -41,7 +41,9 @@ def test_the_generator_decides_the_change(augmentation, picture):
 
 def test_flip_mirrors_about_half_of_the_images(picture):
     plain = PREPROCESSING.resize_image(picture)
-    results = [augment(Augmentation(horizontal_flip=True), picture, s) for s in range(40)]
+    results = [
+        augment(Augmentation(horizontal_flip=True), picture, s) for s in range(40)
+    ]
     flipped = [np.array_equal(result, plain[:, ::-1]) for result in results]
     kept = [np.array_equal(result, plain) for result in results]
     assert sum(flipped) + sum(kept) == 40 and 8 <= sum(flipped) <= 32

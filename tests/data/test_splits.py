@@ -33,7 +33,9 @@ def test_a_class_with_one_image_stays_in_train():
     assert 4 in parts["train"] and 0 < len(parts["test"]) < 4
 
 
-@pytest.mark.parametrize("fractions", [{"test": 1.0}, {"a": 0.5, "b": 0.5}, {"a": -0.1}])
+@pytest.mark.parametrize(
+    "fractions", [{"test": 1.0}, {"a": 0.5, "b": 0.5}, {"a": -0.1}]
+)
 def test_shares_that_leave_nothing_are_refused(fractions):
     with pytest.raises(ValueError, match="Leave something to train on"):
         stratified_split(LABELS, fractions)

@@ -49,7 +49,9 @@ def tflite(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def saved_model(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "model"
-    return keras_vit.export(model, path, format="saved_model", batch=None, images=PHOTOS)
+    return keras_vit.export(
+        model, path, format="saved_model", batch=None, images=PHOTOS
+    )
 
 
 def logits(model, images: np.ndarray) -> np.ndarray:

@@ -119,7 +119,9 @@ def test_a_headless_model_is_refused(picture):
 def test_missing_and_damaged_files_are_named(model, picture, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.keras"):
         keras_vit.predict(tmp_path / "nowhere.keras", [picture])
-    with pytest.raises(FileNotFoundError, match="neither saved_model.pb nor model.keras"):
+    with pytest.raises(
+        FileNotFoundError, match="neither saved_model.pb nor model.keras"
+    ):
         keras_vit.predict(tmp_path, [picture])
     (tmp_path / "model.h5").write_bytes(b"")
     with pytest.raises(ValueError, match="is a .keras or .tflite file"):

@@ -40,8 +40,6 @@ def make_model(**options):
     return keras_vit.ViT.from_variant("digits", **{**small, **options})
 
 
-
-
 def stop_after(monkeypatch, epoch: int) -> None:
     """Make training fail right after the files of an epoch are written."""
     original = TRAIN._Keeper.on_epoch_end
@@ -155,7 +153,12 @@ def test_a_complete_run_of_another_configuration_is_refused(data, tmp_path):
     keras_vit.train(make_model(), data, RECIPE, output=tmp_path, verbose=0)
     with pytest.raises(ValueError, match=r"different: model\.mlp_dim"):
         keras_vit.train(
-            make_model(mlp_dim=64), data, RECIPE, output=tmp_path, resume=True, verbose=0
+            make_model(mlp_dim=64),
+            data,
+            RECIPE,
+            output=tmp_path,
+            resume=True,
+            verbose=0,
         )
 
 
