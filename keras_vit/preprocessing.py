@@ -108,9 +108,18 @@ class Preprocessing:
         Raises:
             FileNotFoundError: if the path does not exist.
             OSError: if the file is not a readable image.
-            ValueError: if an array has another rank or number of channels.
+            ValueError: if an array has another rank or number of channels, or holds
+                values between 0 and 1 where `value_range` says more.
         """
-        return to_array(image, self.channels)
+        pixels = to_array(image, self.channels)
+        is_float = np.issubdtype(pixels.dtype, np.floating)
+        if is_float and self.value_range[1] > 1 and 0 < pixels.max() <= 1:
+            raise ValueError(
+                f"Pixel values must be in value_range={self.value_range}, received "
+                "floats between 0 and 1. Multiply them by 255, or use "
+                "Preprocessing(value_range=(0, 1))."
+            )
+        return pixels
 
     @property
     def resized_size(self) -> tuple[int, int]:

@@ -358,3 +358,11 @@ def test_preprocessing_survives_json():
 def test_an_unknown_key_is_refused():
     with pytest.raises(TypeError, match="crop_pct"):
         Preprocessing(crop_pct=0.9)  # type: ignore[call-arg]
+
+
+def test_floats_between_0_and_1_are_pointed_out():
+    image = np.linspace(0, 1, 48).reshape(4, 4, 3)
+    with pytest.raises(ValueError, match=r"value_range=\(0, 1\)"):
+        Preprocessing(image_size=4)(image)
+    result = Preprocessing(image_size=4, value_range=(0, 1))(image)
+    np.testing.assert_allclose(result, 2 * image - 1, atol=1e-6)

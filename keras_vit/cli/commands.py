@@ -81,7 +81,8 @@ def run_train(options: argparse.Namespace) -> None:
         recipe=recipe,
         result=result,
         evaluation=evaluation,
-        command="keras-vit " + shlex.join(a for a in flags if a != "--json"),
+        command=f"KERAS_BACKEND={keras.backend.backend()} keras-vit "
+        + shlex.join(a for a in flags if a != "--json"),
     )
     report = {
         "output": str(options.output),

@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        print("keras-vit: interrupted", file=sys.stderr)
+        message = "interrupted; a training run goes on with --resume"
+        print(f"keras-vit: {message}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader, such as `head`, has gone: nothing to say and no one to say it to.

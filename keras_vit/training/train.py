@@ -228,6 +228,8 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
         preprocessing = Preprocessing(image_size=(height, width), channels=channels)
         model.preprocessing = preprocessing  # type: ignore[attr-defined]
     model.class_names = data.class_names  # type: ignore[attr-defined]
+    # Fails now, not in the first epoch, if the pictures do not suit the model.
+    model.preprocessing(data.train.samples(1)[0])  # type: ignore[attr-defined]
 
 
 def _build(model: keras.Model) -> None:

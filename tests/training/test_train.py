@@ -271,3 +271,9 @@ def test_mixed_precision_trains_and_resumes(data, tmp_path, monkeypatch, dtype):
         make_model(dtype=dtype), data, RECIPE, output=tmp_path, resume=True, verbose=0
     )
     assert result.history[-1]["loss"] < result.history[0]["loss"]
+
+
+def test_pictures_that_do_not_suit_the_model_fail_before_training():
+    data = keras_vit.load_data((np.zeros((20, 8, 8, 5)), np.arange(20) % 10))
+    with pytest.raises(ValueError, match=r"Images must have 1 channel"):
+        keras_vit.train(make_model(), data, RECIPE)
