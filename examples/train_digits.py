@@ -32,9 +32,8 @@ train = data.train.batches(
     training=True,
     augmentation=RECIPE.augmentation,
 )
-validation = data.validation.batches(model.preprocessing, RECIPE.batch_size)
 RECIPE.compile(model, steps_per_epoch=len(train))
-model.fit(train, validation_data=validation, epochs=RECIPE.epochs, verbose=2)
+model.fit(train, epochs=RECIPE.epochs, shuffle=False, verbose=2)
 
 print(keras_vit.evaluate(model, data))
 if OUTPUT is not None:

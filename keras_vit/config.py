@@ -213,7 +213,7 @@ def _check_rate(name: str, value: Any) -> None:
             f"{name} must be a number, received {name}={value!r} "
             f"({type(value).__name__})."
         )
-    if not 0 <= value < 1:
+    if not 0 <= float(value) < 1:
         raise ValueError(
             f"{name} must be at least 0 and below 1, received {name}={value}. "
             "It is the share that is dropped in training."
@@ -246,10 +246,10 @@ _TEST = {"hidden_dim": 32, "num_layers": 2, "num_heads": 2, "mlp_dim": 64}
 
 
 def _variant(
-    sizes: dict[str, int], patch: int, source: str, image: int = 224
+    sizes: dict[str, Any], patch: int, source: str, image: int = 224
 ) -> Variant:
-    size = {"image_size": (image, image), "patch_size": (patch, patch)}
-    return Variant(ViTConfig(**size, **sizes), source)
+    config = ViTConfig(image_size=(image, image), patch_size=(patch, patch), **sizes)
+    return Variant(config, source)
 
 
 VARIANTS: Mapping[str, Variant] = {

@@ -15,8 +15,8 @@ from pathlib import Path
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; take its place if all went well.
 
-    The name keeps the ending of `path`. What stood at `path` stays until the new file or
-    folder is complete, and stays for good if the block raises.
+    The name keeps the ending of `path`. What stood at `path` stays until the new file
+    or folder is complete, and stays for good if the block raises.
 
     Raises:
         OSError: if the disk is full or the place cannot be written; the message says

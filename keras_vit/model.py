@@ -117,8 +117,8 @@ class ViT(keras.Model):
     ) -> None:
         check_options(unknown)
         config = ViTConfig(
-            image_size=image_size,  # type: ignore[arg-type]
-            patch_size=patch_size,  # type: ignore[arg-type]
+            image_size=image_size,  # pyright: ignore[reportArgumentType]
+            patch_size=patch_size,  # pyright: ignore[reportArgumentType]
             channels=channels,
             num_classes=num_classes,
             hidden_dim=hidden_dim,
@@ -179,11 +179,14 @@ class ViT(keras.Model):
                 name="head",
             )(x)
         # The blocks do the rematerialization, not the model around them.
-        with keras.RematScope(mode=None):
+        with keras.RematScope(mode=None):  # pyright: ignore[reportArgumentType]
             super().__init__(inputs=images, outputs=x, name=name, trainable=trainable)
 
         self.dtype_policy = getattr(policies, "default_policy", policies)
         self.config = config
+        # Keras's own check lets one channel pass for three.
+        shape = (None, *config.image_size, config.channels)
+        self.input_spec = [keras.InputSpec(shape=shape, name="images")]
         self.preprocessing = preprocessing
         self.class_names = class_names
 

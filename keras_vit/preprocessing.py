@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -27,15 +27,15 @@ class Preprocessing:
     defaults map [0, 255] to [-1, 1], as the paper's code does.
 
     Calling it takes one image as a path, a PIL image or a NumPy array (H, W) or
-    (H, W, C), any size, and returns a float32 array (height, width, channels). Colour is
-    converted to `channels`: 1 is grey, 3 RGB, 4 RGBA; EXIF rotation is applied. Arrays
-    with another number of channels must match.
+    (H, W, C), any size, and returns a float32 array (height, width, channels). Colour
+    is converted to `channels`: 1 is grey, 3 RGB, 4 RGBA; EXIF rotation is applied.
+    Arrays with another number of channels must match.
 
     Args:
         image_size: pixels of the result, one number or (height, width). Default 224.
         channels: of the result, at least 1. Default 3.
-        resize: "crop" (default) keeps the proportions and cuts what stands over; "squash"
-            resizes both sides.
+        resize: "crop" (default) keeps the proportions and cuts what stands over;
+            "squash" resizes both sides.
         crop_ratio: share of the resized image's sides that is kept, (0, 1]. Default 1.
         interpolation: "nearest", "bilinear", "bicubic" (default) or "lanczos".
         value_range: pixel values that become 0 and 1 before mean and std. Default
@@ -64,10 +64,10 @@ class Preprocessing:
     def __post_init__(self) -> None:
         size = self.image_size
         size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-        if len(size) != 2 or any(int(s) != s or s < 1 for s in size):
+        if len(size) != 2 or any(not isinstance(s, Integral) or s < 1 for s in size):
             raise ValueError(
-                "image_size must be one number of pixels or (height, width), at least 1, "
-                f"received image_size={self.image_size!r}."
+                "image_size must be one number of pixels or (height, width), at least "
+                f"1, received image_size={self.image_size!r}."
             )
         object.__setattr__(self, "image_size", tuple(int(s) for s in size))
         if self.channels < 1:

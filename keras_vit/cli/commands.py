@@ -254,8 +254,8 @@ def _check_output(options: argparse.Namespace) -> None:
     used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if used and not (options.resume or options.overwrite):
         raise FileExistsError(
-            f"{options.output!r} exists. Choose another --output, continue the run in it "
-            "with --resume, or replace it with --overwrite."
+            f"{options.output!r} exists. Choose another --output, continue the run in "
+            "it with --resume, or replace it with --overwrite."
         )
     check_writable(folder)
 

@@ -125,7 +125,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help=f"one of {', '.join(RECIPES)}; default: small_data for digits, else photos",
+        help=f"one of {', '.join(RECIPES)}; default: small_data for digits, else "
+        "photos",
     )
     model = parser.add_argument_group("changes to the variant")
     model.add_argument("--image-size", type=_size, metavar="N|HxW", help="pixels")

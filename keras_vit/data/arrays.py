@@ -25,8 +25,8 @@ def images_from_arrays(
     """
     if isinstance(pixels, np.ndarray) and pixels.ndim not in (3, 4):
         raise ValueError(
-            "Images must be an array of shape (N, H, W) or (N, H, W, C), received shape "
-            f"{pixels.shape}. Channels come last; flat images need a reshape."
+            "Images must be an array of shape (N, H, W) or (N, H, W, C), received "
+            f"shape {pixels.shape}. Channels come last; flat images need a reshape."
         )
     if len(pixels) == 0:
         raise ValueError("There must be at least one image, received an empty array.")

@@ -50,8 +50,8 @@ class Augmentation:
             object.__setattr__(self, "crop_area", (float(low), float(high)))
             if not 0 < low <= high <= 1:
                 raise ValueError(
-                    "crop_area must be (smallest, largest) with 0 < smallest <= largest "
-                    f"<= 1, received crop_area={self.crop_area}."
+                    "crop_area must be (smallest, largest) with 0 < smallest <= "
+                    f"largest <= 1, received crop_area={self.crop_area}."
                 )
         if not 0 <= self.rotation <= 180:
             raise ValueError(
@@ -80,10 +80,13 @@ class Augmentation:
     def crop(
         self, pixels: np.ndarray, preprocessing: Preprocessing, rng: np.random.Generator
     ) -> np.ndarray:
-        """Resize a picture to `preprocessing.image_size`, a random part if asked for."""
+        """Resize a picture to `preprocessing.image_size`.
+
+        With `crop_area`, a random part of the picture.
+        """
         if self.crop_area is None:
             return preprocessing.resize_image(pixels)
-        return self._random_crop(pixels, preprocessing, rng)
+        return _random_crop(pixels, self.crop_area, preprocessing, rng)
 
     def distort(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Flip, rotate, shift and zoom an image that has its final size."""
@@ -92,22 +95,6 @@ class Augmentation:
         if self.rotation or self.translation or self.zoom:
             pixels = self._random_affine(pixels, rng)
         return pixels
-
-    def _random_crop(
-        self, pixels: np.ndarray, preprocessing: Preprocessing, rng: np.random.Generator
-    ) -> np.ndarray:
-        height, width = pixels.shape[:2]
-        for _ in range(10):
-            area = height * width * rng.uniform(*self.crop_area)
-            ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
-            crop_width = round(math.sqrt(area * ratio))
-            crop_height = round(math.sqrt(area / ratio))
-            if 0 < crop_width <= width and 0 < crop_height <= height:
-                top = int(rng.integers(height - crop_height + 1))
-                left = int(rng.integers(width - crop_width + 1))
-                crop = pixels[top : top + crop_height, left : left + crop_width]
-                return preprocessing.resize_to(crop, preprocessing.image_size)
-        return preprocessing.resize_image(pixels)
 
     def _random_affine(
         self, pixels: np.ndarray, rng: np.random.Generator
@@ -137,3 +124,23 @@ class Augmentation:
             )
 
         return map_planes(pixels, transform)
+
+
+def _random_crop(
+    pixels: np.ndarray,
+    crop_area: tuple[float, float],
+    preprocessing: Preprocessing,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    for _ in range(10):
+        area = height * width * rng.uniform(*crop_area)
+        ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        crop_width = round(math.sqrt(area * ratio))
+        crop_height = round(math.sqrt(area / ratio))
+        if 0 < crop_width <= width and 0 < crop_height <= height:
+            top = int(rng.integers(height - crop_height + 1))
+            left = int(rng.integers(width - crop_width + 1))
+            crop = pixels[top : top + crop_height, left : left + crop_width]
+            return preprocessing.resize_to(crop, preprocessing.image_size)
+    return preprocessing.resize_image(pixels)

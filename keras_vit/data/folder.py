@@ -43,8 +43,9 @@ def images_from_folder(
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if there is no image, fewer than two classes, a class without images,
-            parts with different classes, or a damaged file; the message lists them.
+        ValueError: if there is no image, fewer than two classes, a class without
+            images, parts with different classes, or a damaged file; the message lists
+            them.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -59,8 +60,8 @@ def images_from_folder(
         if not set(names) <= set(class_names):
             raise ValueError(
                 f"Each class in {part!r} must be in 'train', received "
-                f"{sorted(set(names) - set(class_names))} only in {str(root)!r}. Rename "
-                "or move these folders."
+                f"{sorted(set(names) - set(class_names))} only in {str(root)!r}. "
+                "Rename or move these folders."
             )
     files = {part: _files(root, class_names) for part, root in roots.items()}
     if verify or skip_unreadable:

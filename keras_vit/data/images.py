@@ -29,7 +29,7 @@ class Images:
 
     read: Callable[[int], Any]
     all_labels: np.ndarray
-    indices: np.ndarray = field(default=None)  # type: ignore[assignment]
+    indices: np.ndarray = field(default=None)  # pyright: ignore[reportAssignmentType]
 
     def __post_init__(self) -> None:
         if self.indices is None:
@@ -71,7 +71,8 @@ class Images:
                 A set smaller than one batch is one batch.
             augmentation: random changes while training. Default None.
             seed: of order and augmentation.
-            workers: threads that prepare batches ahead. Default: one per core, at most 8.
+            workers: threads that prepare batches ahead. Default: one per core, at most
+                8.
         """
         if batch_size < 1:
             raise ValueError(
@@ -175,8 +176,8 @@ def check_labels(labels: Any, num_images: int, num_classes: int | None) -> np.nd
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             "Labels must be whole numbers of shape (number of images,), received shape "
-            f"{labels.shape} and dtype {labels.dtype}. Use labels.argmax(-1) for one-hot "
-            "labels."
+            f"{labels.shape} and dtype {labels.dtype}. Use labels.argmax(-1) for "
+            "one-hot labels."
         )
     if len(labels) != num_images:
         raise ValueError(

@@ -162,7 +162,7 @@ def images_from_tfds(
     if keras.backend.backend() != "tensorflow":
         _leave_the_gpu_alone()
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        builder: Any = tfds.builder(name, data_dir=data_dir)
         builder.download_and_prepare()
     except Exception as error:  # Anything from a typo to a refused connection.
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 CUSTOM = "CUSTOM"
 
@@ -26,7 +27,8 @@ def list_ops(path: str | Path) -> dict[str, int]:
         for name, number in vars(schema.BuiltinOperator).items()
         if not name.startswith("_")
     }
-    model = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
+    # Generated code, where each table may be missing.
+    model: Any = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
     codes = []
     for i in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(i)

@@ -19,7 +19,7 @@ def convert(job: dict[str, Any]) -> None:
     """Write a SavedModel folder and, if `job["tflite"]` says where, a LiteRT file."""
     import tensorflow as tf
 
-    model = keras.models.load_model(job["model"], compile=False)
+    model: Any = keras.models.load_model(job["model"], compile=False)
     output = job["output"]
 
     def serve(images: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def convert(job: dict[str, Any]) -> None:
     spec = tf.TensorSpec(
         job["input"]["shape"], job["input"]["dtype"], name=job["input"]["name"]
     )
-    archive = keras.export.ExportArchive()
+    archive: Any = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serving_default", serve, input_signature=[spec])
     archive.write_out(job["saved_model"], verbose=False)

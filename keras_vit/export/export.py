@@ -77,12 +77,12 @@ def export(
     """Write a model as a SavedModel folder or a LiteRT file, and run it to verify it.
 
     Conversion runs in a child process under TensorFlow, so it works from each backend
-    and gives the same file. The file has one signature, `serving_default`, from `images`
-    to `logits` (`probabilities` if the model has a classifier activation, `features` if
-    it is headless), and carries preprocessing and class names. A LiteRT file holds
-    built-in ops only. The exported file is then run without this package on `images`
-    and its outputs are compared with those of `model`; if they differ, nothing is left
-    behind.
+    and gives the same file. The file has one signature, `serving_default`, from
+    `images` to `logits` (`probabilities` if the model has a classifier activation,
+    `features` if it is headless), and carries preprocessing and class names. A LiteRT
+    file holds built-in ops only. The exported file is then run without this package on
+    `images` and its outputs are compared with those of `model`; if they differ, nothing
+    is left behind.
 
     Args:
         model: a float model; mixed precision is exported in float32.
@@ -96,8 +96,8 @@ def export(
         input_size: pixels of the pictures that a file with preprocessing takes, one
             number or (height, width), or "any" for a SavedModel. Default: the size of
             the model.
-        images: pictures to verify on, of any size: paths, PIL images or arrays. Default:
-            digits from the embedded data set. Use images like those in use.
+        images: pictures to verify on, of any size: paths, PIL images or arrays.
+            Default: digits from the embedded data set. Use images like those in use.
         tolerance: largest difference of an output value that is accepted, relative to
             the largest output or 1. Default 1e-4.
         overwrite: whether an existing file or folder is replaced. Default False.
@@ -118,12 +118,12 @@ def export(
 
     float_model = _in_float32(model)
     if include_preprocessing:
-        float_model = _with_preprocessing(float_model, preprocessing, size)
+        float_model = _with_preprocessing(float_model, model.preprocessing, size)
     metadata = _metadata(model, float_model, batch, include_preprocessing)
     pictures = _pictures(preprocessing, float_model, images, include_preprocessing)
     expected = np.concatenate(
         [
-            np.asarray(float_model.predict(p[None], verbose=0), "float32")  # type: ignore
+            np.asarray(float_model.predict(p[None], verbose=0), "float32")  # pyright: ignore[reportArgumentType]
             for p in pictures
         ]
     )
@@ -212,8 +212,8 @@ def _input_size(
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
     if len(size) != 2 or any(int(side) < 1 for side in size):
         raise ValueError(
-            "input_size must be one number of pixels, (height, width) or 'any', received "
-            f"input_size={input_size!r}."
+            "input_size must be one number of pixels, (height, width) or 'any', "
+            f"received input_size={input_size!r}."
         )
     return (int(size[0]), int(size[1]))
 
@@ -324,8 +324,10 @@ def _convert(
 def _run(
     path: Path, format: str, pictures: list[np.ndarray], scratch: Path
 ) -> np.ndarray:
-    inputs = {f"{number:05d}": picture for number, picture in enumerate(pictures)}
-    np.savez(scratch / "inputs.npz", **inputs)  # type: ignore[arg-type]
+    inputs: dict[str, Any] = {
+        f"{number:05d}": picture for number, picture in enumerate(pictures)
+    }
+    np.savez(scratch / "inputs.npz", **inputs)
     # As a script, not a module: it must not import this package.
     script = Path(__file__).with_name("run_exported.py")
     arguments = [format, path, scratch / "inputs.npz", scratch / "outputs.npy"]
@@ -371,8 +373,8 @@ def _compare(
     warnings = []
     if float(np.ptp(expected, axis=0).max()) == 0.0:
         warnings.append(
-            "The model gives the same output for each image (an untrained head is zero), "
-            "so this comparison says little. Export a trained model."
+            "The model gives the same output for each image (an untrained head is "
+            "zero), so this comparison says little. Export a trained model."
         )
     return {
         "path": path,

@@ -25,8 +25,8 @@ def evaluate(
 
     Args:
         model: as in `predict`: a Keras model or any saved or exported form.
-        data: from `load_data`. If both model and data have class names, they must be the
-            same.
+        data: from `load_data`. If both model and data have class names, they must be
+            the same.
         part: "train", "validation" or "test". Default: test if there is one, else
             validation, else train.
         batch_size: images per call of the model. Default 64.

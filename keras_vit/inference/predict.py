@@ -42,8 +42,8 @@ def predict(
     Args:
         model: a Keras model; or the path of a `.keras` or `.tflite` file, a SavedModel
             folder or the output folder of `train`.
-        images: paths, PIL images or arrays (H, W) or (H, W, C), mixed as you like; values
-            as `preprocessing.value_range` says, [0, 255] if nothing else is set.
+        images: paths, PIL images or arrays (H, W) or (H, W, C), mixed as you like;
+            values as `preprocessing.value_range` says, [0, 255] if nothing else is set.
         top: number of classes for each picture, at least 1. Default 5.
         batch_size: pictures per call of the model. Default 32.
         preprocessing: takes the place of the model's own.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -45,11 +45,12 @@ class Predictor:
         if self.pixel_size is None:
             return self.preprocessing(image)
         pixels = self.preprocessing.to_array(image)
-        if self.pixel_size[0] is None:
+        height, width = self.pixel_size
+        if height is None or width is None:
             return pixels
-        return resize_array(pixels, self.pixel_size, "bicubic")  # type: ignore[arg-type]
+        return resize_array(pixels, (height, width), "bicubic")
 
-    def outputs(self, images: Sequence[Any]) -> np.ndarray:
+    def outputs(self, images: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Return what the model computes for pictures, float32 (N, K)."""
         prepared = [self.prepare(image) for image in images]
         if len({array.shape for array in prepared}) > 1:
@@ -141,7 +142,7 @@ def load_keras(path: str | Path) -> keras.Model:
         ValueError: if the file is damaged or no Keras model.
     """
     try:
-        return keras.models.load_model(path, compile=False)
+        return cast(keras.Model, keras.models.load_model(path, compile=False))
     except Exception as error:  # A damaged zip or config raises many types.
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise ValueError(f"{str(path)!r} could not be loaded: {reason}") from error
@@ -168,8 +169,9 @@ def _from_keras(
 def _required(preprocessing: Preprocessing | None, name: str) -> Preprocessing:
     if preprocessing is None:
         raise ValueError(
-            f"{name!r} does not say how images are preprocessed. Set model.preprocessing "
-            "= keras_vit.Preprocessing(...) before saving, or pass preprocessing."
+            f"{name!r} does not say how images are preprocessed. Set "
+            "model.preprocessing = keras_vit.Preprocessing(...) before saving, or pass "
+            "preprocessing."
         )
     return preprocessing
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-Activation = Callable[[keras.KerasTensor], keras.KerasTensor]
+from keras_vit.layers.shapes import Tensor
+
+Activation = Callable[[Tensor], Tensor]
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-def gelu(x: keras.KerasTensor) -> keras.KerasTensor:
+def gelu(x: Tensor) -> Tensor:
     """Exact GELU, x * Phi(x). Reference: arXiv:1606.08415."""
     if keras.backend.backend() == "tensorflow":
         # In this order of factors the LiteRT converter sees its GELU op and ONNX stays
@@ -21,13 +23,13 @@ def gelu(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-def gelu_tanh(x: keras.KerasTensor) -> keras.KerasTensor:
+def gelu_tanh(x: Tensor) -> Tensor:
     """Tanh approximation of GELU, which the paper's JAX code uses."""
     return ops.gelu(x, approximate=True)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-def quick_gelu(x: keras.KerasTensor) -> keras.KerasTensor:
+def quick_gelu(x: Tensor) -> Tensor:
     """Sigmoid approximation of GELU, x * sigmoid(1.702 * x), which CLIP uses."""
     return x * ops.sigmoid(1.702 * x)
 

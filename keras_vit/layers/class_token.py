@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.shapes import Shape, check_rank
+from keras_vit.layers.shapes import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -22,8 +22,8 @@ class ClassToken(keras.layers.Layer):
     Raises:
         ValueError: if the input is not of rank 3.
 
-    Reference: arXiv:2010.11929, equation 1 (x_class); google-research/vision_transformer,
-    vit_jax/models_vit.py, parameter `cls`.
+    Reference: arXiv:2010.11929, equation 1 (x_class); google-research/
+    vision_transformer, vit_jax/models_vit.py, parameter `cls`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -35,11 +35,12 @@ class ClassToken(keras.layers.Layer):
             shape=(1, 1, input_shape[-1]), initializer="zeros", name="token"
         )
 
-    def call(self, patches: keras.KerasTensor) -> keras.KerasTensor:
-        # Pad both and add: two ops that need no batch size. Repeating the token over the
-        # batch and concatenating reads the shape at run time, which mobile runtimes
+    def call(self, patches: Tensor) -> Tensor:
+        # Pad both and add: two ops that need no batch size. Repeating the token over
+        # the batch and concatenating reads the shape at run time, which mobile runtimes
         # handle badly.
-        length = ops.shape(patches)[1]
+        shape: Any = ops.shape(patches)
+        length = shape[1]
         # The cast is for rematerialization, which runs outside Keras's autocast.
         token = ops.cast(self.token, self.compute_dtype)
         token = ops.pad(token, [[0, 0], [0, length], [0, 0]])  # (1, 1 + N, D)

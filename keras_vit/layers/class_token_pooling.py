@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.shapes import Shape, check_rank
+from keras_vit.layers.shapes import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -26,7 +26,7 @@ class ClassTokenPooling(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, T, D)")
 
-    def call(self, tokens: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, tokens: Tensor) -> Tensor:
         # Not tokens[:, 0]: that op splits the graph of mobile runtimes in two.
         return ops.reshape(tokens[:, :1], (-1, tokens.shape[-1]))  # (B, D)
 

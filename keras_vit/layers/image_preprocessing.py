@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.layers.shapes import Shape, check_rank
+from keras_vit.layers.shapes import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -18,7 +18,8 @@ class ImagePreprocessing(keras.layers.Layer):
 
     For exports that take pixels. Resizing is two products with matrices that hold the
     filter, so each runtime has the ops and all give the same numbers as Pillow, up to
-    its rounding: at most one of 255 steps apart. The arguments are the fields of
+    its rounding: at most one of 255 steps apart ("nearest" aside, where Pillow's choice
+    between two pixels at the same distance follows from its rounding). The arguments are the fields of
     `keras_vit.Preprocessing` of the same names; `value_range` is (0, 255).
 
     Args:
@@ -61,8 +62,9 @@ class ImagePreprocessing(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, H, W, C)")
 
-    def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
-        _, height, width, channels = ops.shape(images)
+    def call(self, images: Tensor) -> Tensor:
+        shape: Any = ops.shape(images)
+        _, height, width, channels = shape
         scaled_height, scaled_width = self._scaled_size(height, width)
         rows = self._matrix(height, scaled_height, self.image_size[0])
         columns = self._matrix(width, scaled_width, self.image_size[1])
@@ -97,7 +99,7 @@ class ImagePreprocessing(keras.layers.Layer):
             ops.maximum(by_height[1], target_width),
         )
 
-    def _matrix(self, size: Any, scaled: Any, target: int) -> keras.KerasTensor:
+    def _matrix(self, size: Any, scaled: Any, target: int) -> Tensor:
         """Return the (target, size) matrix that resizes to `scaled` and crops."""
         rest = scaled - target
         half = rest // 2
@@ -130,11 +132,11 @@ class ImagePreprocessing(keras.layers.Layer):
         }
 
 
-def _triangle(x: keras.KerasTensor) -> keras.KerasTensor:
+def _triangle(x: Tensor) -> Tensor:
     return ops.maximum(1.0 - ops.abs(x), 0.0)
 
 
-def _cubic(x: keras.KerasTensor) -> keras.KerasTensor:
+def _cubic(x: Tensor) -> Tensor:
     # Keys' kernel with a = -0.5.
     x = ops.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1.0
@@ -142,8 +144,8 @@ def _cubic(x: keras.KerasTensor) -> keras.KerasTensor:
     return ops.where(x < 1.0, near, ops.where(x < 2.0, far, 0.0))
 
 
-def _lanczos(x: keras.KerasTensor) -> keras.KerasTensor:
-    def sinc(y: keras.KerasTensor) -> keras.KerasTensor:
+def _lanczos(x: Tensor) -> Tensor:
+    def sinc(y: Tensor) -> Tensor:
         y = math.pi * ops.where(ops.abs(y) < 1e-6, 1e-6, y)
         return ops.sin(y) / y
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.policies import wide_dtype
-from keras_vit.layers.shapes import Shape
+from keras_vit.layers.shapes import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -42,7 +42,7 @@ class LayerNormalization(keras.layers.Layer):
             shape=(input_shape[-1],), initializer="zeros", autocast=False, name="beta"
         )
 
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, x: Tensor) -> Tensor:
         dtype = wide_dtype(self)
         x = ops.cast(x, dtype)
         gamma, beta = ops.cast(self.gamma, dtype), ops.cast(self.beta, dtype)

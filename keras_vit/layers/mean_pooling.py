@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.shapes import Shape, check_rank
+from keras_vit.layers.shapes import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -41,11 +41,12 @@ class MeanPooling(keras.layers.Layer):
         if input_shape[1] is not None and input_shape[1] <= self.num_prefix_tokens:
             raise ValueError(
                 "MeanPooling needs a token to average, received shape "
-                f"{tuple(input_shape)} with num_prefix_tokens={self.num_prefix_tokens}. "
-                "Use a longer sequence or a smaller num_prefix_tokens."
+                f"{tuple(input_shape)} with num_prefix_tokens="
+                f"{self.num_prefix_tokens}. Use a longer sequence or a smaller "
+                "num_prefix_tokens."
             )
 
-    def call(self, tokens: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, tokens: Tensor) -> Tensor:
         return ops.mean(tokens[:, self.num_prefix_tokens :], axis=1)  # (B, D)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

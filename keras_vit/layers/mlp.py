@@ -11,7 +11,7 @@ from keras import ops
 from keras_vit.layers.activations import get_activation
 from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
-from keras_vit.layers.shapes import Shape, check_width
+from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -37,9 +37,9 @@ class MLP(keras.layers.Layer):
         ValueError: if there is no such activation, or the input has another width than
             `hidden_dim`.
 
-    Reference: arXiv:2010.11929, section 3.1 (MLP). Initialization as in google-research/
-    vision_transformer, vit_jax/models_vit.py, MlpBlock: Xavier uniform kernels, biases
-    from a normal distribution of standard deviation 1e-6.
+    Reference: arXiv:2010.11929, section 3.1 (MLP). Initialization as in
+    google-research/vision_transformer, vit_jax/models_vit.py, MlpBlock: Xavier uniform
+    kernels, biases from a normal distribution of standard deviation 1e-6.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class MLP(keras.layers.Layer):
         self.hidden_dim = hidden_dim
         self.mlp_dim = mlp_dim
         self.activation = activation
+        check_rate("dropout_rate", dropout_rate)
         self.dropout_rate = dropout_rate
         policy = sublayer_policies(self)
         with sublayer_scope(self):
@@ -61,7 +62,7 @@ class MLP(keras.layers.Layer):
                 mlp_dim,
                 activation=get_activation(activation),
                 kernel_initializer="glorot_uniform",
-                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
+                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),  # pyright: ignore[reportArgumentType]
                 dtype=policy("expand"),
                 name="expand",
             )
@@ -71,7 +72,7 @@ class MLP(keras.layers.Layer):
             self.contract = keras.layers.Dense(
                 hidden_dim,
                 kernel_initializer="glorot_uniform",
-                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
+                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),  # pyright: ignore[reportArgumentType]
                 dtype=policy("contract"),
                 name="contract",
             )
@@ -88,11 +89,12 @@ class MLP(keras.layers.Layer):
         self.contract_dropout.build(flat)
 
     def call(
-        self, tokens: keras.KerasTensor, training: bool | None = None
-    ) -> keras.KerasTensor:
-        # One matrix product over all tokens: on rank 2 each backend has its fastest form,
-        # and a LiteRT file with a dynamic batch stays in one piece.
-        length = ops.shape(tokens)[1]
+        self, tokens: Tensor, training: bool | None = None
+    ) -> Tensor:
+        # One matrix product over all tokens: on rank 2 each backend has its fastest
+        # form, and a LiteRT file with a dynamic batch stays in one piece.
+        shape: Any = ops.shape(tokens)
+        length = shape[1]
         x = ops.reshape(tokens, (-1, self.hidden_dim))  # (B * T, D)
         x = self.expand(x)  # (B * T, mlp_dim)
         x = self.expand_dropout(x, training=training)

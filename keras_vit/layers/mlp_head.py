@@ -7,9 +7,10 @@ from typing import Any
 
 import keras
 
+from keras_vit.layers.activations import get_activation
 from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
-from keras_vit.layers.shapes import Shape, check_rank
+from keras_vit.layers.shapes import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -28,7 +29,8 @@ class MLPHead(keras.layers.Layer):
             Default None: logits.
 
     Input shape: (B, D).
-    Output shape: (B, num_classes), or (B, representation_size) if `num_classes` is None.
+    Output shape: (B, num_classes), or (B, representation_size) if `num_classes` is
+        None.
 
     Raises:
         ValueError: if both sizes are None, or the input is not of rank 2.
@@ -68,7 +70,7 @@ class MLPHead(keras.layers.Layer):
             if num_classes is not None:
                 self.logits = keras.layers.Dense(
                     num_classes,
-                    activation=activation,
+                    activation=activation and get_activation(activation),
                     kernel_initializer="zeros",
                     dtype=policy("logits"),
                     name="logits",
@@ -82,7 +84,7 @@ class MLPHead(keras.layers.Layer):
         if self.logits is not None:
             self.logits.build(input_shape)
 
-    def call(self, token: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, token: Tensor) -> Tensor:
         if self.representation is not None:
             token = self.representation(token)  # (B, representation_size)
         if self.logits is not None:

@@ -12,7 +12,7 @@ from keras_vit.layers.class_token import ClassToken
 from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.position_embedding import PositionEmbedding
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
-from keras_vit.layers.shapes import Shape, check_rank
+from keras_vit.layers.shapes import Shape, Tensor, check_rank, check_rate
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -47,6 +47,7 @@ class PatchEncoder(keras.layers.Layer):
         super().__init__(**kwargs)
         self.hidden_dim = hidden_dim
         self.use_class_token = use_class_token
+        check_rate("dropout_rate", dropout_rate)
         self.dropout_rate = dropout_rate
         policy = sublayer_policies(self)
         with sublayer_scope(self):
@@ -79,9 +80,10 @@ class PatchEncoder(keras.layers.Layer):
         self.dropout.build(shape)
 
     def call(
-        self, patches: keras.KerasTensor, training: bool | None = None
-    ) -> keras.KerasTensor:
-        num_patches, width = ops.shape(patches)[1], patches.shape[-1]
+        self, patches: Tensor, training: bool | None = None
+    ) -> Tensor:
+        shape: Any = ops.shape(patches)
+        num_patches, width = shape[1], patches.shape[-1]
         tokens = ops.reshape(patches, (-1, width))  # (B * N, P * P * C)
         tokens = self.projection(tokens)  # (B * N, D)
         tokens = ops.reshape(tokens, (-1, num_patches, self.hidden_dim))  # (B, N, D)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_vit.layers.shapes import Shape, check_rank
+from keras_vit.layers.shapes import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -15,9 +16,9 @@ class Patches(keras.layers.Layer):
     """Cut images into a row-major sequence of flat, non-overlapping patches.
 
     A patch keeps its pixels in the order row, column, channel, so a convolution kernel
-    of shape (P, P, C, D) and a dense kernel of shape (P * P * C, D) hold the same numbers
-    in the same order. Pixels at the bottom and right border that do not fill a patch
-    are dropped.
+    of shape (P, P, C, D) and a dense kernel of shape (P * P * C, D) hold the same
+    numbers in the same order. Pixels at the bottom and right border that do not fill a
+    patch are dropped.
 
     Args:
         patch_size: pixels, one number or (height, width), each at least 1.
@@ -40,7 +41,9 @@ class Patches(keras.layers.Layer):
         super().__init__(**kwargs)
         is_pair = isinstance(patch_size, (tuple, list))
         self.patch_size = tuple(patch_size) if is_pair else (patch_size, patch_size)
-        if len(self.patch_size) != 2 or any(p < 1 for p in self.patch_size):
+        if len(self.patch_size) != 2 or any(
+            not isinstance(p, Integral) or p < 1 for p in self.patch_size
+        ):
             raise ValueError(
                 "patch_size must be one number of pixels or (height, width), each at "
                 f"least 1, received patch_size={patch_size!r}."
@@ -58,9 +61,10 @@ class Patches(keras.layers.Layer):
                     "Use larger images or a smaller patch_size."
                 )
 
-    def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, images: Tensor) -> Tensor:
         height, width = self.patch_size
-        _, image_height, image_width, channels = ops.shape(images)
+        shape: Any = ops.shape(images)
+        _, image_height, image_width, channels = shape
         rows, columns = image_height // height, image_width // width
         if images.shape[1] != rows * height or images.shape[2] != columns * width:
             images = images[:, : rows * height, : columns * width]
@@ -78,7 +82,8 @@ class Patches(keras.layers.Layer):
             num_patches = None
         else:
             num_patches = (image_height // height) * (image_width // width)
-        return (batch, num_patches, height * width * channels)
+        patch_dim = None if channels is None else height * width * channels
+        return (batch, num_patches, patch_dim)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "patch_size": self.patch_size}

@@ -1,11 +1,12 @@
 """The dtype policies of sub-layers, in the config of the layer that holds them.
 
 `model.quantize(...)` and mixed settings give sub-layers policies of their own. Keras
-rebuilds sub-layers from the config of the outer layer, which therefore has to tell them:
-as a `DTypePolicyMap` from the path below the outer layer, such as "attention/qkv", to
-the policy. Each inner layer receives its own plain policy, never the map, because Keras's
-dense layers cannot be saved a second time with a map (Keras 3.15, EinsumDense and Dense
-read `dtype_policy.quantization_mode`, which is the map's default).
+rebuilds sub-layers from the config of the outer layer, which therefore has to tell
+them: as a `DTypePolicyMap` from the path below the outer layer, such as
+"attention/qkv", to the policy. Each inner layer receives its own plain policy, never
+the map, because Keras's dense layers cannot be saved a second time with a map (Keras
+3.15, EinsumDense and Dense read `dtype_policy.quantization_mode`, which is the map's
+default).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ Policy = keras.DTypePolicy | DTypePolicyMap
 def sublayer_policies(layer: keras.layers.Layer) -> Callable[[str], Policy]:
     """Return the function from the name of a sub-layer to its policy.
 
-    A layer calls this first in its `__init__`, after `super().__init__`. If it was given
-    a map, it keeps the map's default for itself.
+    A layer calls this first in its `__init__`, after `super().__init__`. If it was
+    given a map, it keeps the map's default for itself.
     """
     policy = layer.dtype_policy
     if isinstance(policy, DTypePolicyMap):
@@ -50,7 +51,8 @@ def serialize_policy(layer: keras.layers.Layer) -> dict[str, Any]:
     """Return what belongs under "dtype" in the `get_config()` of an outer layer."""
     own = layer.dtype_policy
     policies = DTypePolicyMap(default_policy=own, policy_map=dict(_differing(layer)))
-    return keras.dtype_policies.serialize(policies if len(policies) else own)
+    config: Any = keras.dtype_policies.serialize(policies if len(policies) else own)
+    return config
 
 
 def wide_dtype(layer: keras.layers.Layer) -> str:
@@ -64,6 +66,8 @@ def _differing(
     """Yield path and policy of the sub-layers whose policy is not that around them."""
     # Keras has no public way to list the sub-layers of a layer.
     for sublayer in layer._flatten_layers(include_self=False, recursive=False):
+        if isinstance(sublayer, keras.layers.InputLayer):
+            continue  # Always float32, and never made by us.
         path = prefix + sublayer.name
         if sublayer.dtype_policy != layer.dtype_policy:
             yield path, sublayer.dtype_policy

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.shapes import Shape, check_rank
+from keras_vit.layers.shapes import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -42,7 +42,7 @@ class PositionEmbedding(keras.layers.Layer):
             name="table",
         )
 
-    def call(self, tokens: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, tokens: Tensor) -> Tensor:
         # The cast is for rematerialization, which runs outside Keras's autocast.
         return tokens + ops.cast(self.table, self.compute_dtype)
 

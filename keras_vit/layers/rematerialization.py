@@ -1,10 +1,11 @@
 """Make `keras.RematScope` work for layers with sub-layers, dropout and mixed precision.
 
-Keras 3.15 wraps `call` with its arguments as they come, which fails for ours: JAX traces
-`training` and leaks the state of the seed generators, TensorFlow takes no keyword
-arguments in a graph, and on TensorFlow and torch the second forward pass draws new
-dropout masks, so that the gradient is silently wrong. Here the outermost layer is wrapped
-once, over tensors only: inputs and variables go in, output and new seeds come out.
+Keras 3.15 wraps `call` with its arguments as they come, which fails for ours: JAX
+traces `training` and leaks the state of the seed generators, TensorFlow takes no
+keyword arguments in a graph, and on TensorFlow and torch the second forward pass draws
+new dropout masks, so that the gradient is silently wrong. Here the outermost layer is
+wrapped once, over tensors only: inputs and variables go in, output and new seeds come
+out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.layers.shapes import Tensor
+
 
 def sublayer_scope(layer: keras.layers.Layer) -> keras.RematScope:
     """Return the scope in which `layer` makes its sub-layers.
@@ -24,14 +27,14 @@ def sublayer_scope(layer: keras.layers.Layer) -> keras.RematScope:
     """
     mode = layer._remat_mode
     if mode is None or mode.mode in ("full", "larger_than"):
-        return keras.RematScope(mode=None)
+        return keras.RematScope(mode=None)  # pyright: ignore[reportArgumentType]
     return keras.RematScope(mode.mode, mode.output_size_threshold, mode.layer_names)
 
 
 def rematerialize(
-    layer: keras.layers.Layer, layer_call: Callable[..., Any], inputs: keras.KerasTensor
+    layer: keras.layers.Layer, layer_call: Callable[..., Any], inputs: Tensor
 ) -> Callable[..., Any]:
-    """Return `layer_call` so that its activations are computed again in the backward pass.
+    """Return `layer_call` with its activations computed again in the backward pass.
 
     For a layer whose `call(inputs, training)` uses sub-layers. Meant to be what the
     layer's `rematerialized_call` returns.
@@ -39,7 +42,7 @@ def rematerialize(
     if not _is_selected(layer, inputs):
         return layer_call
 
-    def call(inputs: keras.KerasTensor, **options: Any) -> keras.KerasTensor:
+    def call(inputs: Tensor, **options: Any) -> Tensor:
         variables = layer.variables
         # What is a variable but not a weight is the state of a seed generator.
         weights = {id(weight) for weight in layer.weights}
@@ -63,7 +66,7 @@ def rematerialize(
     return call
 
 
-def _is_selected(layer: keras.layers.Layer, inputs: keras.KerasTensor) -> bool:
+def _is_selected(layer: keras.layers.Layer, inputs: Tensor) -> bool:
     mode = layer._remat_mode
     if mode is None or mode.mode in (None, "activations"):
         return False

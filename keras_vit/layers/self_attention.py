@@ -1,4 +1,7 @@
-"""Multi-head self-attention. Shapes: B batch, T tokens, D hidden, h heads, d = D / h."""
+"""Multi-head self-attention.
+
+Shapes: B batch, T tokens, D hidden, h heads, d = D / h.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,16 @@ from keras_vit.layers.policies import (
     wide_dtype,
 )
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
-from keras_vit.layers.shapes import Shape, check_width
+from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class SelfAttention(keras.layers.Layer):
     """Let each token read from all tokens, with several heads.
 
-    Query, key and value come from one matrix product, in this order along the last axis,
-    heads in a row within each: a timm `qkv` weight is the transpose of this kernel.
+    Query, key and value come from one matrix product, in this order along the last
+    axis, heads in a row within each: a timm `qkv` weight is the transpose of this
+    kernel.
 
     Args:
         hidden_dim: D, width of a token; a multiple of `num_heads`.
@@ -44,8 +48,8 @@ class SelfAttention(keras.layers.Layer):
             another width than `hidden_dim`.
 
     Reference: arXiv:2010.11929, appendix A, equations 5 to 8. Initialization as in
-    google-research/vision_transformer, vit_jax/models_vit.py: Xavier uniform for each of
-    the four matrices, zero biases.
+    google-research/vision_transformer, vit_jax/models_vit.py: Xavier uniform for each
+    of the four matrices, zero biases.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class SelfAttention(keras.layers.Layer):
                 f"hidden_dim={hidden_dim}, num_heads={num_heads}. "
                 "Choose a num_heads that divides hidden_dim."
             )
+        check_rate("dropout_rate", dropout_rate)
+        check_rate("attention_dropout_rate", attention_dropout_rate)
         self.hidden_dim = hidden_dim
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate
@@ -72,8 +78,9 @@ class SelfAttention(keras.layers.Layer):
             self.qkv = keras.layers.Dense(
                 3 * hidden_dim,
                 # Xavier uniform of a (D, D) matrix; the fused (D, 3 D) one would have a
-                # smaller limit. sqrt(3 * scale / fan_avg) = sqrt(3 / D) with fan_avg = 2 D.
-                kernel_initializer=keras.initializers.VarianceScaling(
+                # smaller limit. sqrt(3 * scale / fan_avg) = sqrt(3 / D) with
+                # fan_avg = 2 D.
+                kernel_initializer=keras.initializers.VarianceScaling(  # pyright: ignore[reportArgumentType]
                     scale=2.0, mode="fan_avg", distribution="uniform"
                 ),
                 dtype=policy("qkv"),
@@ -104,9 +111,10 @@ class SelfAttention(keras.layers.Layer):
         self.dropout.build((None, self.hidden_dim))
 
     def call(
-        self, tokens: keras.KerasTensor, training: bool | None = None
-    ) -> keras.KerasTensor:
-        length = ops.shape(tokens)[1]
+        self, tokens: Tensor, training: bool | None = None
+    ) -> Tensor:
+        shape: Any = ops.shape(tokens)
+        length = shape[1]
         x = self.qkv(ops.reshape(tokens, (-1, self.hidden_dim)))  # (B * T, 3 D)
         heads = (-1, length, self.num_heads, self.hidden_dim // self.num_heads)
         query, key, value = (
@@ -122,11 +130,11 @@ class SelfAttention(keras.layers.Layer):
 
     def _attend(
         self,
-        query: keras.KerasTensor,
-        key: keras.KerasTensor,
-        value: keras.KerasTensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
         training: bool | None,
-    ) -> keras.KerasTensor:
+    ) -> Tensor:
         # Each product in the open, so that dropout can reach the weights between them.
         scale = (self.hidden_dim // self.num_heads) ** -0.5
         query, key, value = (

@@ -1,10 +1,15 @@
-"""The type of a static shape, and the checks that `build` methods share."""
+"""The type of a static shape, and the checks that layers share."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 
 Shape = tuple[int | None, ...]
+# A KerasTensor or a tensor of the backend. Keras has no name for both, and type checkers
+# take what its ops return for the tensor of a single backend.
+Tensor = Any
 
 
 def check_rank(layer: keras.layers.Layer, input_shape: Shape, legend: str) -> None:
@@ -26,4 +31,13 @@ def check_width(layer: keras.layers.Layer, input_shape: Shape, hidden_dim: int) 
             f"{type(layer).__name__} was made for tokens of width hidden_dim="
             f"{hidden_dim}, received shape {tuple(input_shape)}. Make the layer with "
             f"hidden_dim={input_shape[-1]}."
+        )
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Raise a ValueError unless `rate` is a share that can be dropped, [0, 1)."""
+    if not 0 <= rate < 1:
+        raise ValueError(
+            f"{name} must be at least 0 and below 1, received {name}={rate}. It is the "
+            "share that is dropped in training."
         )

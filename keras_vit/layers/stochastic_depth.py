@@ -9,7 +9,7 @@ import keras
 
 from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
-from keras_vit.layers.shapes import Shape
+from keras_vit.layers.shapes import Shape, Tensor, check_rate
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -34,6 +34,7 @@ class StochasticDepth(keras.layers.Layer):
 
     def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_rate("rate", rate)
         self.rate = rate
         policy = sublayer_policies(self)
         with sublayer_scope(self):
@@ -45,8 +46,8 @@ class StochasticDepth(keras.layers.Layer):
         self.dropout.build(input_shape)
 
     def call(
-        self, branch: keras.KerasTensor, training: bool | None = None
-    ) -> keras.KerasTensor:
+        self, branch: Tensor, training: bool | None = None
+    ) -> Tensor:
         return self.dropout(branch, training=training)
 
     def rematerialized_call(

@@ -12,7 +12,7 @@ from keras_vit.layers.mlp import MLP
 from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.self_attention import SelfAttention
-from keras_vit.layers.shapes import Shape, check_width
+from keras_vit.layers.shapes import Shape, Tensor, check_width
 from keras_vit.layers.stochastic_depth import StochasticDepth
 
 
@@ -122,8 +122,8 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_stochastic_depth.build(input_shape)
 
     def call(
-        self, tokens: keras.KerasTensor, training: bool | None = None
-    ) -> keras.KerasTensor:
+        self, tokens: Tensor, training: bool | None = None
+    ) -> Tensor:
         x = self.attention(self.attention_norm(tokens), training=training)
         tokens = tokens + self.attention_stochastic_depth(x, training=training)
         x = self.mlp(self.mlp_norm(tokens), training=training)

@@ -61,7 +61,7 @@ def _text(
         f"{len(part)} {part_name}" for part_name, part in data.parts.items()
     )
     settings = {k: v for k, v in asdict(recipe).items() if k not in ("seed", "source")}
-    preprocessing = model.preprocessing  # type: ignore[attr-defined]
+    preprocessing = model.preprocessing
     return f"""# {name}
 
 A Vision Transformer for {data.num_classes} classes: {model.count_params():,} parameters

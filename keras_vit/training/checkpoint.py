@@ -30,7 +30,7 @@ def save_checkpoint(
     Raises:
         OSError: if the file cannot be written; the former one stays.
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{number:05d}": _as_array(variable)
         for number, variable in enumerate(_state(model))
     }
@@ -104,7 +104,7 @@ def _names(model: keras.Model) -> list[str]:
 
 
 def _as_array(variable: Any) -> np.ndarray:
-    array = keras.ops.convert_to_numpy(variable)
+    array: Any = keras.ops.convert_to_numpy(variable)
     # NumPy files know no bfloat16; float32 holds each of its values.
     return array.astype("float32") if variable.dtype == "bfloat16" else array
 

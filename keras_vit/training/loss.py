@@ -12,12 +12,12 @@ from keras import ops
 class CrossEntropy(keras.losses.Loss):
     """Cross-entropy from logits; labels are class numbers or class probabilities.
 
-    Keras's sparse cross-entropy has no label smoothing, and its categorical one takes no
-    class numbers.
+    Keras's sparse cross-entropy has no label smoothing, and its categorical one takes
+    no class numbers.
 
     Args:
-        label_smoothing: share of the probability that is spread evenly over all classes,
-            [0, 1). Default 0.
+        label_smoothing: share of the probability that is spread evenly over all
+            classes, [0, 1). Default 0.
         from_logits: whether the model returns logits (default) or probabilities.
 
     Reference: arXiv:1512.00567, section 7 (label smoothing).

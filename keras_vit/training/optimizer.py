@@ -23,11 +23,11 @@ class AdamW(_AdamW):
     `no_weight_decay` and its rule that one-dimensional weights do not decay.
     """
 
-    def build(self, variables: list[Any]) -> None:
+    def build(self, var_list: list[Any]) -> None:
         self.exclude_from_weight_decay(
-            var_list=[variable for variable in variables if not decays(variable)]
+            var_list=[variable for variable in var_list if not decays(variable)]
         )
-        super().build(variables)
+        super().build(var_list)
 
 
 def decays(variable: Any) -> bool:

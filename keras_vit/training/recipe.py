@@ -75,7 +75,7 @@ class Recipe:
             value = getattr(self, name)
             if value is None and name == "gradient_clip_norm":
                 continue
-            if not isinstance(value, Real) or not value > 0:
+            if not isinstance(value, Real) or not float(value) > 0:
                 raise ValueError(f"{name} must be above 0, received {name}={value!r}.")
         if not self.weight_decay >= 0:
             raise ValueError(
@@ -109,7 +109,7 @@ class Recipe:
     def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
         """Return AdamW with this schedule, decay on kernels only, and clipping."""
         return AdamW(
-            self.schedule(steps_per_epoch),
+            self.schedule(steps_per_epoch),  # pyright: ignore[reportArgumentType]
             weight_decay=self.weight_decay,
             global_clipnorm=self.gradient_clip_norm,
         )

@@ -1,4 +1,4 @@
-"""Train a classifier with `model.fit`, keep the best model, and take up a stopped run."""
+"""Train a classifier by `model.fit`, keep the best model, take up a stopped run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 
@@ -36,7 +36,8 @@ class TrainingResult:
     """What came out of a training run.
 
     Args:
-        history: one row per epoch: epoch from 1, loss, accuracy, val_loss, val_accuracy.
+        history: one row per epoch: epoch from 1, loss, accuracy, val_loss,
+            val_accuracy.
         best_epoch: the epoch whose weights the model has now, from 1.
         seconds: that this call trained.
         output: the folder with the files, or None.
@@ -67,7 +68,8 @@ def train(
 
     The best epoch is the one with the highest accuracy on `data.validation`, the lower
     loss deciding between equals; without a validation part it is the last one. A model
-    without `preprocessing` gets the default one, and the class names come from the data.
+    without `preprocessing` gets the default one, and the class names come from the
+    data.
 
     With `output`, the folder holds `model.keras` (the best model so far, without the
     optimizer), `history.csv`, `curves.png` (if matplotlib is there), `training.json`
@@ -79,8 +81,8 @@ def train(
         data: from `load_data`.
         recipe: how to train. Default `Recipe()`.
         output: folder for the files. Default None: nothing is written.
-        resume: whether to take up the run in `output` if there is one; a complete one is
-            left as it is. Default False.
+        resume: whether to take up the run in `output` if there is one; a complete one
+            is left as it is. Default False.
         overwrite: whether files of an earlier run in `output` are replaced.
             Default False.
         verbose: as in `keras.Model.fit`. Default "auto": a progress bar.
@@ -106,7 +108,7 @@ def train(
     _build(model)
     keeper = _Keeper(folder, facts, batches["train"], recipe.epochs)
     if folder is not None and (folder / CHECKPOINT_FOLDER).is_dir():
-        keeper.resume(model)
+        keeper.resume(model, folder)
     started = time.perf_counter()
     model.fit(
         batches["train"],
@@ -115,7 +117,7 @@ def train(
         initial_epoch=len(keeper.history),
         callbacks=[keeper],
         shuffle=False,  # The batches are, in an order that a restart repeats.
-        verbose=verbose,  # type: ignore[arg-type]
+        verbose=verbose,  # pyright: ignore[reportArgumentType]
     )
     result = TrainingResult(
         history=keeper.history,
@@ -144,13 +146,12 @@ class _Keeper(keras.callbacks.Callback):
         self.best_epoch = 0
         self.best_weights: list[Any] | None = None
 
-    def resume(self, model: keras.Model) -> None:
-        # Called only with a folder.
-        checkpoint = self.folder / CHECKPOINT_FOLDER  # type: ignore[operator]
+    def resume(self, model: keras.Model, folder: Path) -> None:
+        checkpoint = folder / CHECKPOINT_FOLDER
         epoch = load_checkpoint(checkpoint, model, facts=self.facts)
-        rows = read_history(self.folder / HISTORY_FILE)  # type: ignore[operator]
+        rows = read_history(folder / HISTORY_FILE)
         self.history = rows[:epoch]
-        self.best_epoch = max(self.history, key=_rank)["epoch"]  # type: ignore
+        self.best_epoch = int(max(self.history, key=_rank)["epoch"])
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         # Order and augmentation follow from the epoch, also after a restart.
@@ -168,18 +169,19 @@ class _Keeper(keras.callbacks.Callback):
         is_best = max(self.history, key=_rank) is row
         if is_best:
             self.best_epoch = epoch + 1
+        model = cast(keras.Model, self.model)
         if self.folder is None:
             if is_best:
-                self.best_weights = self.model.get_weights()
+                self.best_weights = model.get_weights()
             return
         # Best model and history first: a checkpoint must never be ahead of them.
         if is_best:
-            save_model(self.model, self.folder / MODEL_FILE)
+            save_model(model, self.folder / MODEL_FILE)
         write_history(self.folder / HISTORY_FILE, self.history)
         if epoch + 1 < self.epochs:
             save_checkpoint(
                 self.folder / CHECKPOINT_FOLDER,
-                self.model,
+                model,
                 epoch=epoch + 1,
                 facts=self.facts,
             )
@@ -190,7 +192,9 @@ class _Keeper(keras.callbacks.Callback):
         if self.folder is None:
             model.set_weights(self.best_weights)
         else:
-            best = keras.models.load_model(self.folder / MODEL_FILE, compile=False)
+            best: Any = keras.models.load_model(
+                self.folder / MODEL_FILE, compile=False
+            )
             model.set_weights(best.get_weights())
 
 
@@ -226,8 +230,8 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
     if getattr(model, "preprocessing", None) is None:
         height, width, channels = model.input_shape[1:]
         preprocessing = Preprocessing(image_size=(height, width), channels=channels)
-        model.preprocessing = preprocessing  # type: ignore[attr-defined]
-    model.class_names = data.class_names  # type: ignore[attr-defined]
+        model.preprocessing = preprocessing
+    model.class_names = data.class_names
     # Fails now, not in the first epoch, if the pictures do not suit the model.
     model.preprocessing(data.train.samples(1)[0])  # type: ignore[attr-defined]
 
@@ -267,7 +271,7 @@ def _facts(model: keras.Model, data: ImageData, recipe: Recipe) -> dict[str, Any
 
 
 def _batches(model: keras.Model, data: ImageData, recipe: Recipe) -> dict[str, Any]:
-    preprocessing = model.preprocessing  # type: ignore[attr-defined]
+    preprocessing = model.preprocessing
     batches = {
         "train": data.train.batches(
             preprocessing,
@@ -352,7 +356,7 @@ def _read_result(
             f"(different: {', '.join(different)}). Use another output, or replace it "
             "with overwrite=True (--overwrite)."
         )
-    best = keras.models.load_model(folder / MODEL_FILE, compile=False)
+    best: Any = keras.models.load_model(folder / MODEL_FILE, compile=False)
     model.set_weights(best.get_weights())
     return TrainingResult(
         history=read_history(folder / HISTORY_FILE),
