@@ -18,8 +18,8 @@ from keras_vit.data.splits import stratified_split
 from keras_vit.data.tfds import TfdsImages, images_from_tfds
 
 # Shares of the whole that are held out where the source is not divided itself. The
-# digits have no validation part: a tenth of them is too small to choose an epoch by, and
-# training on it helps more (benchmarks/digits.py).
+# digits have no validation part: a tenth of them is too small to choose an epoch by,
+# and training on it helps more (benchmarks/digits.py).
 DIGITS_FRACTIONS = {"validation": 0.0, "test": 1 / 3}
 DEFAULT_FRACTIONS = {"validation": 0.2, "test": 0.0}
 
@@ -165,6 +165,7 @@ def _array_parts(
         )
     count = None if class_names is None else len(class_names)
     parts: dict[str, Part] = {}
+    names: tuple[str, ...] = ()
     for part in (part for part in valid if part in pairs):  # "train" sets the classes.
         if not isinstance(pairs[part], (tuple, list)) or len(pairs[part]) != 2:
             raise ValueError(

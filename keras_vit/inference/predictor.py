@@ -83,8 +83,8 @@ def load_predictor(
     Raises:
         FileNotFoundError: if there is nothing at the path.
         ImportError: if the runtime for the file is not installed.
-        ValueError: if the file is of another kind or damaged, or nothing says how images
-            are preprocessed.
+        ValueError: if the file is of another kind or damaged, or nothing says how
+            images are preprocessed.
     """
     if isinstance(model, keras.Model):
         return _from_keras(model, "model", preprocessing)

@@ -19,8 +19,9 @@ class ImagePreprocessing(keras.layers.Layer):
     For exports that take pixels. Resizing is two products with matrices that hold the
     filter, so each runtime has the ops and all give the same numbers as Pillow, up to
     its rounding: at most one of 255 steps apart ("nearest" aside, where Pillow's choice
-    between two pixels at the same distance follows from its rounding). The arguments are the fields of
-    `keras_vit.Preprocessing` of the same names; `value_range` is (0, 255).
+    between two pixels at the same distance follows from its rounding). The arguments
+    are the fields of `keras_vit.Preprocessing` of the same names; `value_range` is
+    (0, 255).
 
     Args:
         image_size: pixels of the result, (height, width).

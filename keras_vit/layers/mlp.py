@@ -88,9 +88,7 @@ class MLP(keras.layers.Layer):
         self.contract.build(wide)
         self.contract_dropout.build(flat)
 
-    def call(
-        self, tokens: Tensor, training: bool | None = None
-    ) -> Tensor:
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         # One matrix product over all tokens: on rank 2 each backend has its fastest
         # form, and a LiteRT file with a dynamic batch stays in one piece.
         shape: Any = ops.shape(tokens)

@@ -79,9 +79,7 @@ class PatchEncoder(keras.layers.Layer):
         self.position_embedding.build(shape)
         self.dropout.build(shape)
 
-    def call(
-        self, patches: Tensor, training: bool | None = None
-    ) -> Tensor:
+    def call(self, patches: Tensor, training: bool | None = None) -> Tensor:
         shape: Any = ops.shape(patches)
         num_patches, width = shape[1], patches.shape[-1]
         tokens = ops.reshape(patches, (-1, width))  # (B * N, P * P * C)

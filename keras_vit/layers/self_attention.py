@@ -110,9 +110,7 @@ class SelfAttention(keras.layers.Layer):
         self.output_projection.build((None, self.hidden_dim))
         self.dropout.build((None, self.hidden_dim))
 
-    def call(
-        self, tokens: Tensor, training: bool | None = None
-    ) -> Tensor:
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         shape: Any = ops.shape(tokens)
         length = shape[1]
         x = self.qkv(ops.reshape(tokens, (-1, self.hidden_dim)))  # (B * T, 3 D)

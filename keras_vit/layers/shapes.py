@@ -1,4 +1,4 @@
-"""The type of a static shape, and the checks that layers share."""
+"""The types of shapes and tensors, and the checks that layers share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 Shape = tuple[int | None, ...]
-# A KerasTensor or a tensor of the backend. Keras has no name for both, and type checkers
-# take what its ops return for the tensor of a single backend.
+# A KerasTensor or a tensor of the backend. Keras has no name for both, and type
+# checkers take what its ops return for a tensor of one of its backends.
 Tensor = Any
 
 

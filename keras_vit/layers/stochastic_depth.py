@@ -45,9 +45,7 @@ class StochasticDepth(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         self.dropout.build(input_shape)
 
-    def call(
-        self, branch: Tensor, training: bool | None = None
-    ) -> Tensor:
+    def call(self, branch: Tensor, training: bool | None = None) -> Tensor:
         return self.dropout(branch, training=training)
 
     def rematerialized_call(

@@ -121,9 +121,7 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp.build(input_shape)
         self.mlp_stochastic_depth.build(input_shape)
 
-    def call(
-        self, tokens: Tensor, training: bool | None = None
-    ) -> Tensor:
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         x = self.attention(self.attention_norm(tokens), training=training)
         tokens = tokens + self.attention_stochastic_depth(x, training=training)
         x = self.mlp(self.mlp_norm(tokens), training=training)

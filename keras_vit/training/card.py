@@ -89,9 +89,9 @@ Source of the recipe: {recipe.source or "none given"}.
 
 ## Limits
 
-The accuracy is that of one training run, on images that come from the same source as the
-training images. It says nothing about pictures of another kind, and the model always
-names one of its classes, also for a picture of none of them.
+The accuracy is that of one training run, on images that come from the same source as
+the training images. It says nothing about pictures of another kind, and the model
+always names one of its classes, also for a picture of none of them.
 """
 
 

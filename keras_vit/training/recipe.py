@@ -134,6 +134,8 @@ RECIPES: Mapping[str, Recipe] = {
         source="keras_vit: from random weights on a few thousand images; "
         "benchmarks/digits.py measures it",
         learning_rate=2e-3,
+        weight_decay=0.1,
+        label_smoothing=0.05,
         augmentation=Augmentation(rotation=15.0, translation=0.1, zoom=0.1),
     ),
     "photos": Recipe(

@@ -1,4 +1,7 @@
-"""Train a classifier by `model.fit`, keep the best model, take up a stopped run."""
+"""Train a classifier with `model.fit`.
+
+Keep the best model, and take up a stopped run.
+"""
 
 from __future__ import annotations
 
@@ -192,9 +195,7 @@ class _Keeper(keras.callbacks.Callback):
         if self.folder is None:
             model.set_weights(self.best_weights)
         else:
-            best: Any = keras.models.load_model(
-                self.folder / MODEL_FILE, compile=False
-            )
+            best: Any = keras.models.load_model(self.folder / MODEL_FILE, compile=False)
             model.set_weights(best.get_weights())
 
 
