@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """Random crop, flip, rotation, shift and zoom of one training image.
+    """Random crop, flip, rotation, shear, shift and zoom of one training image.
 
     Runs in the input pipeline, on pixel values, before normalization; never in the
     model. Which change an image gets depends only on the generator it is given.
@@ -27,6 +27,7 @@ class Augmentation:
             ratio between 3/4 and 4/3. Default None: resize as at inference.
         horizontal_flip: whether half of the images are mirrored. Default False.
         rotation: largest angle to either side, degrees in [0, 180]. Default 0.
+        shear: largest slant to either side, degrees in [0, 90). Default 0.
         translation: largest shift to each side, share of the image side in [0, 1).
             Default 0.
         zoom: largest relative change of size, [0, 1); 0.1 draws from 0.9 to 1.1.
@@ -41,6 +42,7 @@ class Augmentation:
     crop_area: tuple[float, float] | None = None
     horizontal_flip: bool = False
     rotation: float = 0.0
+    shear: float = 0.0
     translation: float = 0.0
     zoom: float = 0.0
 
@@ -57,6 +59,10 @@ class Augmentation:
             raise ValueError(
                 "rotation must be in [0, 180] degrees, received "
                 f"rotation={self.rotation}."
+            )
+        if not 0 <= self.shear < 90:
+            raise ValueError(
+                f"shear must be in [0, 90) degrees, received shear={self.shear}."
             )
         for name in ("translation", "zoom"):
             if not 0 <= getattr(self, name) < 1:
@@ -89,10 +95,10 @@ class Augmentation:
         return _random_crop(pixels, self.crop_area, preprocessing, rng)
 
     def distort(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Flip, rotate, shift and zoom an image that has its final size."""
+        """Flip, rotate, shear, shift and zoom an image that has its final size."""
         if self.horizontal_flip and rng.random() < 0.5:
             pixels = pixels[:, ::-1]
-        if self.rotation or self.translation or self.zoom:
+        if self.rotation or self.shear or self.translation or self.zoom:
             pixels = self._random_affine(pixels, rng)
         return pixels
 
@@ -102,17 +108,20 @@ class Augmentation:
         from PIL import Image
 
         height, width = pixels.shape[:2]
-        angle, dx, dy, zoom = rng.uniform(-1, 1, size=4)
+        angle, dx, dy, zoom, slant = rng.uniform(-1, 1, size=5)
         angle = math.radians(angle * self.rotation)
+        slant = math.tan(math.radians(slant * self.shear))
         scale = 1 / (1 + zoom * self.zoom)
-        cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
+        a, b = math.cos(angle) * scale, math.sin(angle) * scale
+        d, e = -b, a
+        b, e = b + slant * a, e + slant * d  # Shear along x, then rotate.
         centre_x, centre_y = width / 2, height / 2
         from_x = centre_x + dx * self.translation * width
         from_y = centre_y + dy * self.translation * height
         # Output pixel (x, y) reads the input at (a x + b y + c, d x + e y + f).
         matrix = (
-            *(cos, sin, centre_x - cos * from_x - sin * from_y),
-            *(-sin, cos, centre_y + sin * from_x - cos * from_y),
+            *(a, b, centre_x - a * from_x - b * from_y),
+            *(d, e, centre_y - d * from_x - e * from_y),
         )
 
         def transform(image: Image.Image) -> Image.Image:

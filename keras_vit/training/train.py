@@ -234,7 +234,7 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
         model.preprocessing = preprocessing
     model.class_names = data.class_names
     # Fails now, not in the first epoch, if the pictures do not suit the model.
-    model.preprocessing(data.train.samples(1)[0])  # type: ignore[attr-defined]
+    model.preprocessing(data.train.samples(1)[0])
 
 
 def _build(model: keras.Model) -> None:

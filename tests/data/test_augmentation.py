@@ -27,10 +27,11 @@ def test_no_augmentation_is_the_resize_of_inference(picture):
     [
         Augmentation(crop_area=(0.2, 0.9)),
         Augmentation(rotation=30),
+        Augmentation(shear=30),
         Augmentation(translation=0.3),
         Augmentation(zoom=0.3),
     ],
-    ids=["crop", "rotation", "translation", "zoom"],
+    ids=["crop", "rotation", "shear", "translation", "zoom"],
 )
 def test_the_generator_decides_the_change(augmentation, picture):
     first = augment(augmentation, picture, seed=1)
@@ -67,6 +68,18 @@ def test_rotation_keeps_the_centre():
         assert turned[8, 8] == pytest.approx(1.0, abs=0.05)
 
 
+def test_shear_keeps_the_middle_row_and_slants_the_middle_column():
+    picture = np.zeros((17, 17, 1), dtype="float32")
+    picture[:, 8] = picture[8, :] = 1.0
+    preprocessing = Preprocessing(image_size=17, channels=1)
+    for seed in range(10):
+        slanted = augment(Augmentation(shear=30), picture, seed, preprocessing)[..., 0]
+        np.testing.assert_allclose(slanted[8, 6:11], 1.0, atol=0.05)
+        columns = slanted.argmax(axis=1)
+        top, bottom = columns[4] - 8, columns[12] - 8
+        assert abs(top + bottom) <= 1
+
+
 def test_each_number_of_channels_is_augmented_alike(rng):
     planes = rng.integers(0, 256, (16, 16, 5), dtype="uint8")
     preprocessing = Preprocessing(image_size=16, channels=5)
@@ -92,6 +105,7 @@ def test_crop_area_bounds_what_is_seen():
         ({"crop_area": (0.5, 0.2)}, "crop_area must be"),
         ({"crop_area": (0.0, 1.0)}, "crop_area must be"),
         ({"rotation": 200}, r"rotation must be in \[0, 180\]"),
+        ({"shear": 90}, r"shear must be in \[0, 90\)"),
         ({"translation": 1.0}, "translation must be at least 0 and below 1"),
         ({"zoom": -0.1}, "zoom must be at least 0 and below 1"),
     ],
