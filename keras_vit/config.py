@@ -275,7 +275,7 @@ VARIANTS: Mapping[str, Variant] = {
             hidden_dim=64,
             num_layers=3,
             num_heads=4,
-            mlp_dim=128,
+            mlp_dim=96,
             pooling="mean",
         ),
         "keras_vit: for the embedded digits; benchmarks/digits.py measures it",

@@ -33,7 +33,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if path.is_dir():
             # A folder cannot be replaced in one step: move the old one out of the way.
             os.rename(path, old)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if old.exists():
+                os.rename(old, path)
+            raise
     except OSError as error:
         raise explain(error, path) from error
     finally:

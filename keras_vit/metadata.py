@@ -19,9 +19,13 @@ def write_saved_model_metadata(folder: Path, metadata: dict[str, Any]) -> None:
     """
     extra = folder / "assets.extra"
     extra.mkdir(exist_ok=True)
-    (extra / FILE_NAME).write_text(json.dumps(metadata, indent=1) + "\n")
+    (extra / FILE_NAME).write_text(
+        json.dumps(metadata, indent=1) + "\n", encoding="utf-8"
+    )
     if metadata["class_names"]:
-        (extra / LABELS_NAME).write_text(_lines(metadata["class_names"]))
+        (extra / LABELS_NAME).write_text(
+            _lines(metadata["class_names"]), encoding="utf-8"
+        )
 
 
 def append_tflite_metadata(path: Path, metadata: dict[str, Any]) -> None:
@@ -47,7 +51,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     text = None
     if path.is_dir():
         file = path / "assets.extra" / FILE_NAME
-        text = file.read_text() if file.is_file() else None
+        text = file.read_text(encoding="utf-8") if file.is_file() else None
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if FILE_NAME in archive.namelist():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -111,7 +111,24 @@ class Preprocessing:
             ValueError: if an array has another rank or number of channels, or holds
                 values between 0 and 1 where `value_range` says more.
         """
+        is_array = hasattr(image, "shape")
         pixels = to_array(image, self.channels)
+        low, high = self.value_range
+        if not is_array and (low, high) != (0.0, 255.0):
+            # Files hold bytes, whatever the arrays that the model was trained on hold.
+            return pixels.astype("float32") * ((high - low) / 255) + low
+        if pixels.dtype == np.bool_:
+            return pixels.astype("float32") * (high - low) + low
+        if pixels.dtype == np.uint8 and (low, high) == (0.0, 255.0):
+            return pixels
+        slack = 0.02 * (high - low)  # Resampled pictures overshoot a little.
+        inside = (pixels >= low - slack) & (pixels <= high + slack)
+        if not inside.all():  # Values that are no numbers are outside, too.
+            raise ValueError(
+                f"Pixel values must be in value_range={self.value_range}, received "
+                f"{pixels.dtype} values from {pixels.min()} to {pixels.max()}. Scale "
+                "them, or use Preprocessing(value_range=(low, high))."
+            )
         is_float = np.issubdtype(pixels.dtype, np.floating)
         if is_float and self.value_range[1] > 1 and 0 < pixels.max() <= 1:
             raise ValueError(
@@ -157,6 +174,20 @@ class Preprocessing:
         if size == pixels.shape[:2]:
             return pixels
         return resize_array(pixels, size, self.interpolation)
+
+    def to_pixels(self, image: Any, size: tuple[int, int] | None) -> np.ndarray:
+        """Return one image as bytes, for models that preprocess in their graph.
+
+        Args:
+            image: as in a call of this object.
+            size: pixels, (height, width), to which it is resized, keeping or changing
+                the proportions as `resize` says. None: its own size.
+        """
+        pixels = self.to_array(image)
+        if size is not None:
+            whole = replace(self, image_size=size, crop_ratio=1.0)
+            pixels = whole.resize_image(pixels)
+        return np.clip(np.rint(pixels), 0, 255).astype("uint8")
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """Map pixel values, (..., C), to the model's float32 values."""
@@ -239,7 +270,14 @@ def _pil_to_array(image: Image.Image, channels: int) -> np.ndarray:
     if image.mode.startswith("I;16") or image.mode == "I":
         # Sixteen bits; PIL would clip these at 255 instead of scaling them.
         wide = np.clip(np.asarray(image), 0, 65535)
-        image = Image.fromarray((wide // 257).astype("uint8"))
+        if wide.max() > 255:
+            wide = wide // 257
+        image = Image.fromarray(wide.astype("uint8"))
+    if image.mode == "F":
+        raise ValueError(
+            "A picture of floating-point numbers does not say its range. Read it as an "
+            "array and use Preprocessing(value_range=(low, high))."
+        )
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     pixels = np.asarray(image.convert(_MODES[channels]))

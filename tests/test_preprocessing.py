@@ -280,7 +280,7 @@ def test_arrays_of_floats_keep_their_values(rng):
 
 
 def test_arrays_of_many_channels_pass_through(rng):
-    pixels = rng.normal(size=(8, 12, 13)).astype("float32")
+    pixels = rng.uniform(size=(8, 12, 13)).astype("float32")
     preprocessing = Preprocessing(image_size=4, channels=13, value_range=(0, 1))
     assert preprocessing(pixels).shape == (4, 4, 13)
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from keras_vit.cli.commands import (
     run_evaluate,
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has gone: nothing to say and no one to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+    except Exception as error:  # Runtimes raise types of their own for bad files.
         if options.traceback:
             raise
         print(f"keras-vit: error: {_one_line(error)}", file=sys.stderr)
@@ -62,8 +63,15 @@ def _one_line(error: Exception) -> str:
     return "; ".join(lines) or type(error).__name__
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line, too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_MISTAKE, f"{self.prog}: error: {message} ({self.prog} -h)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="keras-vit",
         description="Train, evaluate, use and export Vision Transformers with Keras 3.",
         epilog="example: keras-vit train --data digits --output saved_models/mine",

@@ -67,15 +67,22 @@ def images_from_folder(
     if verify or skip_unreadable:
         files = _readable(files, skip_unreadable)
     _check_classes(files["train"], class_names, folder)
-    return {part: _images(found) for part, found in files.items()}, class_names
+    for part, found in files.items():
+        if not found:
+            raise ValueError(
+                f"No images in {str(roots[part])!r}. Add some, or remove the folder."
+            )
+    parts = {part: _images(found, folder) for part, found in files.items()}
+    return parts, class_names
 
 
 def _parts(folder: Path) -> dict[str, Path]:
+    present = {path.name.lower(): path for path in _subfolders(folder)}
     found = {
-        part: folder / name
+        part: present[name]
         for part, names in PARTS.items()
         for name in reversed(names)
-        if (folder / name).is_dir()
+        if name in present
     }
     if "train" in found and _subfolders(found["train"]):
         return found
@@ -165,7 +172,8 @@ def _check_classes(
         )
 
 
-def _images(files: list[tuple[Path, int]]) -> Images:
+def _images(files: list[tuple[Path, int]], folder: Path) -> Images:
     paths = [path for path, _ in files]
     labels = np.array([label for _, label in files], dtype="int64")
-    return Images(lambda index: paths[index], labels)
+    names = "\n".join(path.relative_to(folder).as_posix() for path in paths)
+    return Images(lambda index: paths[index], labels, identity=names)

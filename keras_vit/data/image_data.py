@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +77,12 @@ class ImageData:
         return {name: part for name, part in parts.items() if part is not None}
 
     def summary(self) -> dict[str, Any]:
-        """Name, number of classes and images per part, for cards and checkpoints."""
-        sizes = {name: len(part) for name, part in self.parts.items()}
-        return {"name": self.name, "num_classes": self.num_classes, **sizes}
+        """Name, classes, and size and fingerprint of each part, for checkpoints."""
+        parts = {
+            name: {"images": len(part), "fingerprint": part.fingerprint}
+            for name, part in self.parts.items()
+        }
+        return {"name": self.name, "num_classes": self.num_classes, **parts}
 
 
 def load_data(
@@ -136,7 +138,7 @@ def load_data(
         name = str(source)
         parts, names = images_from_tfds(name.removeprefix("tfds:"), data_dir)
     else:
-        name = os.fspath(source)
+        name = str(Path(source))
         parts, names = images_from_folder(
             name, verify=verify, skip_unreadable=skip_unreadable
         )

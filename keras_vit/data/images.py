@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,11 +26,14 @@ class Images:
             `Preprocessing` takes.
         labels: class of each picture that `read` knows, int64.
         indices: which pictures belong to this set, int64. Default: all.
+        identity: what tells these pictures from others with the same labels, such as
+            the names of the files.
     """
 
     read: Callable[[int], Any]
     all_labels: np.ndarray
     indices: np.ndarray = field(default=None)  # pyright: ignore[reportAssignmentType]
+    identity: str = ""
 
     def __post_init__(self) -> None:
         if self.indices is None:
@@ -37,6 +41,14 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of which images these are, for comparing runs."""
+        digest = hashlib.sha256(self.indices.tobytes())
+        digest.update(self.all_labels.tobytes())
+        digest.update(self.identity.encode())
+        return digest.hexdigest()[:16]
 
     @property
     def labels(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
@@ -34,6 +35,15 @@ class TfdsImages:
         if self._numbers is not None:
             return len(self._numbers)
         return self._builder.info.splits[self._split].num_examples
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of which images these are, for comparing runs."""
+        info = self._builder.info
+        digest = hashlib.sha256(f"{info.full_name} {self._split} {len(self)}".encode())
+        if self._numbers is not None:
+            digest.update(self._numbers.tobytes())
+        return digest.hexdigest()[:16]
 
     @cached_property
     def labels(self) -> np.ndarray:

@@ -14,6 +14,7 @@ def list_ops(path: str | Path) -> dict[str, int]:
 
     Raises:
         ImportError: if ai-edge-litert is not installed.
+        ValueError: if the file is no LiteRT model.
     """
     try:
         from ai_edge_litert import schema_py_generated as schema
@@ -27,8 +28,11 @@ def list_ops(path: str | Path) -> dict[str, int]:
         for name, number in vars(schema.BuiltinOperator).items()
         if not name.startswith("_")
     }
+    content = Path(path).read_bytes()
+    if content[4:8] != b"TFL3":
+        raise ValueError(f"{str(path)!r} is no LiteRT model, or a damaged one.")
     # Generated code, where each table may be missing.
-    model: Any = schema.Model.GetRootAs(Path(path).read_bytes(), 0)
+    model: Any = schema.Model.GetRootAs(content, 0)
     codes = []
     for i in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(i)

@@ -43,4 +43,4 @@ def convert(job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    convert(json.loads(Path(sys.argv[1]).read_text()))
+    convert(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -24,7 +24,7 @@ from keras_vit.metadata import (
     append_tflite_metadata,
     write_saved_model_metadata,
 )
-from keras_vit.preprocessing import Preprocessing, resize_array
+from keras_vit.preprocessing import Preprocessing
 
 Format = Literal["saved_model", "tflite"]
 InputSize = int | tuple[int, int] | Literal["any"]
@@ -158,6 +158,15 @@ def _check_request(
         needed = "end in .tflite" if format == "tflite" else "be the name of a folder"
         raise ValueError(
             f"The path of a {format} export must {needed}, received {str(path)!r}."
+        )
+    is_other_folder = path.is_dir() and (
+        format == "tflite"
+        or (any(path.iterdir()) and not (path / "saved_model.pb").is_file())
+    )
+    if is_other_folder:
+        raise FileExistsError(
+            f"{str(path)!r} is a folder that is no SavedModel, and is never replaced. "
+            "Choose another path."
         )
     if path.exists() and not overwrite:
         raise FileExistsError(
@@ -294,11 +303,9 @@ def _pictures(
         preprocessing = Preprocessing(image_size=(height, width), channels=channels)
     if not pixels:
         return [preprocessing(image) for image in images]
-    arrays = [preprocessing.to_array(image).astype("uint8") for image in images]
-    if model.input_shape[1] is None:
-        return arrays
-    size = tuple(model.input_shape[1:3])
-    return [resize_array(array, size, "bilinear") for array in arrays]
+    height, width = model.input_shape[1:3]
+    size = None if height is None or width is None else (height, width)
+    return [preprocessing.to_pixels(image, size) for image in images]
 
 
 def _convert(

@@ -71,6 +71,12 @@ def predict(
     if isinstance(images, (str, Path)) or hasattr(images, "size"):
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         images = images if is_batch else [images]
+    if not isinstance(images, np.ndarray):
+        images = list(images)
+    if batch_size < 1:
+        raise ValueError(
+            f"batch_size must be at least 1, received batch_size={batch_size}."
+        )
     if isinstance(model, Predictor):
         predictor = model
     else:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_vit.metadata import read_metadata
-from keras_vit.preprocessing import Preprocessing, resize_array
+from keras_vit.preprocessing import Preprocessing
 
 MODEL_FILE = "model.keras"
 SAVED_MODEL_FILE = "saved_model.pb"
@@ -44,11 +44,9 @@ class Predictor:
         """Return one picture (a path, PIL image or array) as `run` takes it."""
         if self.pixel_size is None:
             return self.preprocessing(image)
-        pixels = self.preprocessing.to_array(image)
         height, width = self.pixel_size
-        if height is None or width is None:
-            return pixels
-        return resize_array(pixels, (height, width), "bicubic")
+        size = None if height is None or width is None else (height, width)
+        return self.preprocessing.to_pixels(image, size)
 
     def outputs(self, images: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Return what the model computes for pictures, float32 (N, K)."""
@@ -92,6 +90,7 @@ def load_predictor(
     if path.suffix == ".keras":
         return _from_keras(load_keras(path), str(path), preprocessing)
     metadata = read_metadata(path)
+    _check_head(metadata["output"]["name"] != "features", str(path))
     shape = metadata["input"]["shape"]
     takes_pixels = metadata["input"]["values"] == "pixels"
     stored = metadata["preprocessing"]
@@ -153,6 +152,7 @@ def _from_keras(
 ) -> Predictor:
     own = getattr(model, "preprocessing", None)
     config = getattr(model, "config", None)
+    _check_head(config is None or config.num_classes is not None, name)
 
     def run(images: np.ndarray) -> np.ndarray:
         return np.asarray(model.predict_on_batch(images), dtype="float32")
@@ -164,6 +164,14 @@ def _from_keras(
         class_names=tuple(getattr(model, "class_names", None) or ()),
         activation=getattr(config, "classifier_activation", None),
     )
+
+
+def _check_head(has_head: bool, name: str) -> None:
+    if not has_head:
+        raise ValueError(
+            f"Only a classifier can predict classes, and {name!r} is a model without a "
+            "head. Build it with num_classes."
+        )
 
 
 def _required(preprocessing: Preprocessing | None, name: str) -> Preprocessing:

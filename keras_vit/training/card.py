@@ -41,7 +41,8 @@ def write_card(
     """
     with replacing(Path(folder) / FILE_NAME) as temporary:
         temporary.write_text(
-            _text(Path(folder).name, model, data, recipe, result, evaluation, command)
+            _text(Path(folder).name, model, data, recipe, result, evaluation, command),
+            encoding="utf-8",
         )
 
 

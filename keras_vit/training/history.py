@@ -13,7 +13,10 @@ History = list[dict[str, float]]
 def write_history(path: str | Path, history: History) -> None:
     """Write one row per epoch as CSV; the columns are the keys of the rows."""
     columns = list(dict.fromkeys(key for row in history for key in row))
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(history)
@@ -23,7 +26,7 @@ def read_history(path: str | Path) -> History:
     """Read what `write_history` wrote; no file is an empty history."""
     if not Path(path).is_file():
         return []
-    with Path(path).open(newline="") as file:
+    with Path(path).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [
         {

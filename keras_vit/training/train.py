@@ -232,7 +232,16 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
         height, width, channels = model.input_shape[1:]
         preprocessing = Preprocessing(image_size=(height, width), channels=channels)
         model.preprocessing = preprocessing
-    model.class_names = data.class_names
+    own = getattr(model, "class_names", None)
+    numbers = tuple(str(i) for i in range(data.num_classes))
+    if own is None or data.class_names != numbers:
+        if own not in (None, data.class_names, numbers):
+            raise ValueError(
+                "Model and data must have the same classes in the same order, received "
+                f"{list(own)[:5]} and {list(data.class_names)[:5]}. Set "
+                "model.class_names = None to take those of the data."
+            )
+        model.class_names = data.class_names
     # Fails now, not in the first epoch, if the pictures do not suit the model.
     model.preprocessing(data.train.samples(1)[0])
 
@@ -338,14 +347,14 @@ def _finish(folder: Path, result: TrainingResult, facts: dict[str, Any]) -> None
         "facts": facts,
     }
     with replacing(folder / RESULT_FILE) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n")
+        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
 
 
 def _read_result(
     folder: Path, model: keras.Model, facts: dict[str, Any]
 ) -> TrainingResult:
-    report = json.loads((folder / RESULT_FILE).read_text())
+    report = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     if report["facts"] != facts:
         different = [
             key
