@@ -175,9 +175,14 @@ class ViTConfig:
         return embedding + self.num_layers * (products + attention) + head
 
 
-def check_options(options: Iterable[str]) -> None:
-    """Raise a TypeError that lists the valid options if one of `options` is unknown."""
-    valid = [field.name for field in fields(ViTConfig)]
+def check_options(options: Iterable[str], *also_valid: str) -> None:
+    """Raise a TypeError that lists the valid options if one of `options` is unknown.
+
+    Args:
+        options: names to check.
+        *also_valid: names that are valid beside the fields of `ViTConfig`.
+    """
+    valid = [*(field.name for field in fields(ViTConfig)), *also_valid]
     unknown = sorted(set(options) - set(valid))
     if unknown:
         raise TypeError(

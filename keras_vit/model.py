@@ -115,7 +115,9 @@ class ViT(keras.Model):
         trainable: bool = True,
         **unknown: Any,
     ) -> None:
-        check_options(unknown)
+        check_options(
+            unknown, "preprocessing", "class_names", "dtype", "name", "trainable"
+        )
         config = ViTConfig(
             image_size=image_size,  # pyright: ignore[reportArgumentType]
             patch_size=patch_size,  # pyright: ignore[reportArgumentType]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -246,6 +247,8 @@ def _open(path: Any) -> Image.Image:
     from PIL import Image
 
     try:
+        if isinstance(path, (str, Path)):
+            path = Path(path).expanduser()
         with Image.open(path) as image:
             image.load()
             return image

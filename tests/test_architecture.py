@@ -20,17 +20,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": set(),
     "files": set(),
     "metadata": set(),
+    "outputs": set(),
     "preprocessing": set(),
     "layers": {"layers"},
     "model": {"config", "layers", "preprocessing"},
     "data": {"config", "data", "preprocessing"},
-    "training": {"config", "data", "files", "metadata", "preprocessing", "training"},
+    "training": {
+        *("config", "data", "files", "metadata", "outputs", "preprocessing"),
+        "training",
+    },
     "inference": {
         "config",
         "data",
         "export.run_exported",  # runs the files that export writes
         "inference",
         "metadata",
+        "outputs",
         "preprocessing",
     },
     "export": {
@@ -40,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "files",
         "layers.image_preprocessing",  # goes around the model, not into it
         "metadata",
+        "outputs",
         "preprocessing",
     },
     "export.convert": {"keras_vit"},  # a process of its own, which has to load models

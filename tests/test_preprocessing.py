@@ -366,3 +366,32 @@ def test_floats_between_0_and_1_are_pointed_out():
         Preprocessing(image_size=4)(image)
     result = Preprocessing(image_size=4, value_range=(0, 1))(image)
     np.testing.assert_allclose(result, 2 * image - 1, atol=1e-6)
+
+
+def test_files_and_bytes_scale_to_the_value_range(tmp_path):
+    pixels = np.arange(48, dtype="uint8").reshape(4, 4, 3)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    unit = Preprocessing(image_size=4, value_range=(0, 1))
+    expected = Preprocessing(image_size=4)(pixels)
+    np.testing.assert_allclose(unit(tmp_path / "a.png"), expected, atol=1e-6)
+    np.testing.assert_allclose(unit(Image.fromarray(pixels)), expected, atol=1e-6)
+
+
+def test_booleans_are_black_and_white():
+    image = np.array([[True, False], [False, True]])
+    result = Preprocessing(image_size=2, channels=1)(image)[..., 0]
+    np.testing.assert_allclose(result, [[1, -1], [-1, 1]])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 300.0, -20.0])
+def test_values_outside_the_range_are_refused(value):
+    image = np.full((4, 4, 3), 100.0)
+    image[0, 0, 0] = value
+    with pytest.raises(ValueError, match="Pixel values must be in value_range"):
+        Preprocessing(image_size=4)(image)
+
+
+def test_a_floating_point_picture_is_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 0.5, "float32")).save(tmp_path / "a.tiff")
+    with pytest.raises(ValueError, match="does not say its range"):
+        Preprocessing(image_size=4)(tmp_path / "a.tiff")

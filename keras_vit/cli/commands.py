@@ -113,7 +113,14 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def run_predict(options: argparse.Namespace) -> None:
     """Print the most likely classes of each picture."""
-    missing = [image for image in options.images if not Path(image).is_file()]
+    images = [Path(image).expanduser() for image in options.images]
+    folders = [str(image) for image in images if image.is_dir()]
+    if folders:
+        raise ValueError(
+            f"Pictures are given as files, received the folder {folders[0]!r}. Name "
+            f"the files, for example {folders[0]}/*."
+        )
+    missing = [str(image) for image in images if not image.is_file()]
     if missing:
         raise FileNotFoundError(f"No image file {', '.join(map(repr, missing))}.")
     results = predict(options.model, options.images, top=options.top)
@@ -250,6 +257,7 @@ def _given(options: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any
 
 
 def _check_output(options: argparse.Namespace) -> None:
+    options.output = str(Path(options.output).expanduser())
     folder = Path(options.output)
     used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if used and not (options.resume or options.overwrite):

@@ -118,6 +118,7 @@ def load_data(
     Raises:
         FileNotFoundError: if a folder does not exist.
         ImportError: if tensorflow_datasets is needed and not installed.
+        TypeError: if `source` is something else.
         ValueError: if the data is empty, has one class, or does not fit together.
 
     Example:
@@ -125,6 +126,15 @@ def load_data(
         >>> len(data.train), len(data.test), data.class_names[:3]
         (1198, 599, ('0', '1', '2'))
     """
+    if not isinstance(source, (str, Path, tuple, Mapping)):
+        raise TypeError(
+            "Data is 'digits', a folder, 'tfds:NAME', a tuple (images, labels) or a "
+            f"dictionary of such pairs, received {type(source).__name__}."
+        )
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(
+            f"seed must be a whole number of at least 0, received seed={seed!r}."
+        )
     fractions = dict(DEFAULT_FRACTIONS)
     if isinstance(source, (tuple, Mapping)):
         name = "arrays"

@@ -209,6 +209,16 @@ def check_labels(labels: Any, num_images: int, num_classes: int | None) -> np.nd
 
 def class_names_of(names: Sequence[str] | None, labels: np.ndarray) -> tuple[str, ...]:
     """Return one name per class, the numbers themselves if there are none."""
-    if names is not None:
-        return tuple(str(name) for name in names)
-    return tuple(str(i) for i in range(int(labels.max(initial=0)) + 1))
+    if names is None:
+        counts = np.bincount(labels)
+        empty = np.flatnonzero(counts == 0)
+        if len(empty):
+            raise ValueError(
+                f"Each class needs an image, received none with the label {empty[0]} "
+                f"and labels up to {len(counts) - 1}. Number the classes from 0 with "
+                "no gaps, or pass class_names."
+            )
+        return tuple(str(i) for i in range(len(counts)))
+    if len(set(names)) < len(names):
+        raise ValueError(f"class_names must all differ, received {list(names)}.")
+    return tuple(str(name) for name in names)

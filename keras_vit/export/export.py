@@ -24,6 +24,7 @@ from keras_vit.metadata import (
     append_tflite_metadata,
     write_saved_model_metadata,
 )
+from keras_vit.outputs import output_activation
 from keras_vit.preprocessing import Preprocessing
 
 Format = Literal["saved_model", "tflite"]
@@ -109,7 +110,7 @@ def export(
         RuntimeError: if the conversion or the verification fails.
         ValueError: if an option or the model does not fit; the message says which.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     _check_request(model, path, format, batch, include_preprocessing, overwrite)
     preprocessing = getattr(model, "preprocessing", None)
     size = _input_size(model, format, include_preprocessing, input_size)
@@ -267,8 +268,8 @@ def _metadata(
 ) -> dict[str, Any]:
     config = getattr(model, "config", None)
     preprocessing = getattr(model, "preprocessing", None)
-    activation = getattr(config, "classifier_activation", None)
-    output = "logits" if activation in (None, "linear") else "probabilities"
+    activation = output_activation(model)
+    output = "logits" if activation is None else "probabilities"
     if config is not None and config.num_classes is None:
         output = "features"
     return {

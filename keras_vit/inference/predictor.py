@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_vit.metadata import read_metadata
+from keras_vit.outputs import output_activation
 from keras_vit.preprocessing import Preprocessing
 
 MODEL_FILE = "model.keras"
@@ -57,7 +59,7 @@ class Predictor:
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Turn outputs into probabilities: softmax of logits, others as they are."""
-        if self.activation not in (None, "linear"):
+        if self.activation is not None:
             return outputs
         outputs = np.asarray(outputs, dtype="float64")
         exponents = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
@@ -140,6 +142,11 @@ def load_keras(path: str | Path) -> keras.Model:
     Raises:
         ValueError: if the file is damaged or no Keras model.
     """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{str(path)!r} could not be loaded: it is no .keras file, or a damaged "
+            "one."
+        )
     try:
         return cast(keras.Model, keras.models.load_model(path, compile=False))
     except Exception as error:  # A damaged zip or config raises many types.
@@ -162,7 +169,7 @@ def _from_keras(
         run=run,
         preprocessing=_required(preprocessing or own, name),
         class_names=tuple(getattr(model, "class_names", None) or ()),
-        activation=getattr(config, "classifier_activation", None),
+        activation=output_activation(model),
     )
 
 
@@ -178,8 +185,8 @@ def _required(preprocessing: Preprocessing | None, name: str) -> Preprocessing:
     if preprocessing is None:
         raise ValueError(
             f"{name!r} does not say how images are preprocessed. Set "
-            "model.preprocessing = keras_vit.Preprocessing(...) before saving, or pass "
-            "preprocessing."
+            "model.preprocessing = keras_vit.Preprocessing(...) on a keras_vit.ViT "
+            "before saving it, or pass preprocessing."
         )
     return preprocessing
 

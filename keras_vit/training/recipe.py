@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_vit.data.augmentation import Augmentation
+from keras_vit.outputs import output_activation
 from keras_vit.training.loss import CrossEntropy
 from keras_vit.training.optimizer import AdamW
 
@@ -120,11 +121,9 @@ class Recipe:
 
     def compile(self, model: keras.Model, steps_per_epoch: int) -> None:
         """Compile a classifier: optimizer, loss and the metric `accuracy`."""
-        config = getattr(model, "config", None)
-        activation = getattr(config, "classifier_activation", None)
         model.compile(
             optimizer=self.optimizer(steps_per_epoch),
-            loss=self.loss(from_logits=activation in (None, "linear")),
+            loss=self.loss(from_logits=output_activation(model) is None),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
 

@@ -99,7 +99,7 @@ def train(
     recipe = recipe or Recipe()
     _prepare_model(model, data)
     facts = _facts(model, data, recipe)
-    folder = None if output is None else Path(output)
+    folder = None if output is None else Path(output).expanduser()
     if folder is not None:
         finished = _open_output(folder, model, facts, resume, overwrite)
         if finished is not None:
@@ -316,13 +316,19 @@ def _open_output(
     if in_use and resume:
         if (folder / RESULT_FILE).is_file():
             return _read_result(folder, model, facts)
-        if not (folder / CHECKPOINT_FOLDER).is_dir():
+        if not _is_run(folder):
             raise FileNotFoundError(
                 f"There is no run to continue in {str(folder)!r}. Start without "
                 "resume, or choose the folder of a stopped run."
             )
         # Fails here, before the data is read, if the run was another one.
-        read_header(folder / CHECKPOINT_FOLDER)
+        if (folder / CHECKPOINT_FOLDER).is_dir():
+            read_header(folder / CHECKPOINT_FOLDER)
+    if in_use and overwrite and not resume and not _is_run(folder):
+        raise FileExistsError(
+            f"{str(folder)!r} holds something else than a training run, and is never "
+            "overwritten. Choose another output."
+        )
     # Weights, two optimizer slots and the best model, twice while they are replaced.
     check_writable(folder, required_bytes=2 * 4 * 4 * model.count_params())
     if in_use and overwrite and not resume:
@@ -332,6 +338,11 @@ def _open_output(
                 shutil.rmtree(path)
             path.unlink(missing_ok=True)
     return None
+
+
+def _is_run(folder: Path) -> bool:
+    names = (MODEL_FILE, HISTORY_FILE, RESULT_FILE, CHECKPOINT_FOLDER)
+    return any((folder / name).exists() for name in names)
 
 
 def _finish(folder: Path, result: TrainingResult, facts: dict[str, Any]) -> None:

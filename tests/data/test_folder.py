@@ -116,3 +116,27 @@ def test_a_class_that_training_lacks_is_refused(tmp_path):
     write_folder(tmp_path / "val", 50, classes=5)
     with pytest.raises(ValueError, match=r"\['digit_4'\] only in"):
         keras_vit.load_data(tmp_path)
+
+
+def test_a_part_without_images_is_refused(tmp_path):
+    write_folder(tmp_path / "train")
+    (tmp_path / "val" / "digit_0").mkdir(parents=True)
+    with pytest.raises(ValueError, match="No images in .*val"):
+        keras_vit.load_data(tmp_path)
+
+
+def test_parts_may_be_capitalised(tmp_path):
+    write_folder(tmp_path / "Train", 40)
+    write_folder(tmp_path / "Val", 8)
+    data = keras_vit.load_data(tmp_path)
+    assert (len(data.train), len(data.validation)) == (40, 8)
+
+
+def test_other_files_have_another_fingerprint(tmp_path):
+    first = keras_vit.load_data(write_folder(tmp_path / "photos")).summary()
+    assert keras_vit.load_data(tmp_path / "photos").summary() == first
+    assert keras_vit.load_data(f"{tmp_path / 'photos'}/").summary() == first
+    assert keras_vit.load_data(tmp_path / "photos", seed=1).summary() != first
+    path = next((tmp_path / "photos" / "digit_0").iterdir())
+    path.rename(path.with_name("renamed.png"))
+    assert keras_vit.load_data(tmp_path / "photos").summary() != first

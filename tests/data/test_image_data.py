@@ -61,3 +61,23 @@ def test_the_parts_are_listed():
 def test_data_that_does_not_fit_is_refused(source, options, message):
     with pytest.raises(ValueError, match=message):
         keras_vit.load_data(source, **options)
+
+
+def test_labels_with_a_gap_need_class_names():
+    labels = LABELS + 1
+    with pytest.raises(ValueError, match="none with the label 0"):
+        keras_vit.load_data((IMAGES, labels))
+    data = keras_vit.load_data((IMAGES, labels), class_names=list("abcd"))
+    assert data.num_classes == 4
+
+
+def test_class_names_must_differ():
+    with pytest.raises(ValueError, match="must all differ"):
+        keras_vit.load_data((IMAGES, LABELS), class_names=["a", "b", "a"])
+
+
+def test_another_kind_of_source_is_refused():
+    with pytest.raises(TypeError, match="received list"):
+        keras_vit.load_data([IMAGES, LABELS])
+    with pytest.raises(ValueError, match="seed must be"):
+        keras_vit.load_data("digits", seed=-1)

@@ -251,3 +251,34 @@ def test_a_quantized_model_is_refused(tmp_path):
     model.quantize("int8")
     with pytest.raises(ValueError, match="Export the float model"):
         keras_vit.export(model, tmp_path / "m.tflite", format="tflite")
+
+
+def test_a_folder_that_is_no_saved_model_is_never_replaced(model, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="never replaced"):
+        keras_vit.export(
+            model, tmp_path / "thesis", format="saved_model", overwrite=True
+        )
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+def test_a_file_with_preprocessing_sees_what_the_model_sees(model, tmp_path):
+    path = tmp_path / "pixels.tflite"
+    keras_vit.export(
+        model, path, format="tflite", include_preprocessing=True, images=PHOTOS
+    )
+    wide = [PHOTOS[0][:100], PHOTOS[1][:, :90], PHOTOS[0][:90].astype("float32")]
+    for one, other in zip(
+        keras_vit.predict(model, wide), keras_vit.predict(path, wide), strict=True
+    ):
+        assert [p.class_name for p in one] == [p.class_name for p in other]
+        np.testing.assert_allclose(
+            [p.probability for p in one], [p.probability for p in other], atol=0.03
+        )
+
+
+def test_a_damaged_litert_file_is_named(tmp_path):
+    (tmp_path / "bad.tflite").write_bytes(b"no model at all")
+    with pytest.raises(ValueError, match="is no LiteRT model"):
+        list_ops(tmp_path / "bad.tflite")

@@ -139,3 +139,16 @@ def test_missing_and_damaged_files_are_named(model, picture, tmp_path):
 def test_top_must_be_positive(model, picture):
     with pytest.raises(ValueError, match="top must be at least 1"):
         keras_vit.predict(model, [picture], top=0)
+
+
+def test_features_are_not_taken_for_classes(picture):
+    model = keras_vit.ViT.from_variant(
+        "test", num_classes=None, preprocessing=Preprocessing(image_size=32)
+    )
+    with pytest.raises(ValueError, match="without a head"):
+        keras_vit.predict(model, [picture])
+
+
+def test_pictures_may_come_from_a_generator(model, picture):
+    found = keras_vit.predict(model, (picture for _ in range(3)))
+    assert len(found) == 3

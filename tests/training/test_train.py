@@ -277,3 +277,39 @@ def test_pictures_that_do_not_suit_the_model_fail_before_training():
     data = keras_vit.load_data((np.zeros((20, 8, 8, 5)), np.arange(20) % 10))
     with pytest.raises(ValueError, match=r"Images must have 1 channel"):
         keras_vit.train(make_model(), data, RECIPE)
+
+
+def test_another_split_is_not_resumed(tmp_path, monkeypatch):
+    images, labels = load_digits()
+    pair = (images[::10], labels[::10])
+    stop_after(monkeypatch, epoch=1)
+    with pytest.raises(KeyboardInterrupt):
+        keras_vit.train(
+            make_model(),
+            keras_vit.load_data(pair, seed=1),
+            RECIPE,
+            output=tmp_path,
+            verbose=0,
+        )
+    with pytest.raises(ValueError, match="another configuration"):
+        keras_vit.train(
+            make_model(),
+            keras_vit.load_data(pair, seed=2),
+            RECIPE,
+            output=tmp_path,
+            resume=True,
+            verbose=0,
+        )
+
+
+def test_class_names_of_the_model_are_kept_or_must_agree(data):
+    names = [f"digit {i}" for i in range(10)]
+    model = make_model(class_names=names)
+    keras_vit.train(model, data, Recipe(epochs=1, warmup_epochs=0), verbose=0)
+    assert model.class_names == tuple(names)
+    images, labels = load_digits()
+    other = keras_vit.load_data(
+        (images[:100], labels[:100]), class_names=list("abcdefghij")
+    )
+    with pytest.raises(ValueError, match="same classes in the same order"):
+        keras_vit.train(model, other, RECIPE)

@@ -1,0 +1,28 @@
+"""What the outputs of a model are."""
+
+import keras
+import pytest
+
+import keras_vit
+from keras_vit.outputs import output_activation
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [(None, None), ("linear", None), ("softmax", "softmax"), ("sigmoid", "sigmoid")],
+)
+def test_the_last_activation_is_found_in_each_form_of_a_model(activation, expected):
+    model = keras_vit.ViT.from_variant(
+        "test", num_classes=3, classifier_activation=activation
+    )
+    assert output_activation(model) == expected
+    assert output_activation(keras.Model(model.input, model.output)) == expected
+    assert output_activation(keras.models.clone_model(model)) == expected
+
+
+def test_the_last_dense_layer_of_another_model_is_asked():
+    images = keras.Input((4, 4, 1))
+    x = keras.layers.Flatten()(images)
+    for activation, expected in (("softmax", "softmax"), (None, None)):
+        outputs = keras.layers.Dense(3, activation=activation)(x)
+        assert output_activation(keras.Model(images, outputs)) == expected
