@@ -12,7 +12,7 @@ def output_activation(model: keras.Model) -> str | None:
 
     Our own models say it in their config; of others the last layer is asked.
     """
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if hasattr(config, "classifier_activation"):
         found: Any = config.classifier_activation
     else:

@@ -12,12 +12,12 @@ default).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras.dtype_policies import DTypePolicyMap
 
-Policy = keras.DTypePolicy | DTypePolicyMap
+Policy: TypeAlias = keras.DTypePolicy | DTypePolicyMap
 
 
 def sublayer_policies(layer: keras.layers.Layer) -> Callable[[str], Policy]:
