@@ -167,7 +167,7 @@ def _has_fused_attention() -> bool:
     """Return whether `ops.dot_product_attention` is the faster form here.
 
     On torch and on JAX's accelerators it is a kernel of its own. TensorFlow and JAX's
-    CPU decompose it, 5 to 10 % slower than the products here; on the CPU JAX's does not
+    CPU decompose it and were slower than the products here; on the CPU JAX's does not
     run in float16 either (JAX 0.10).
     """
     backend = keras.backend.backend()
