@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -214,11 +215,18 @@ def to_array(image: Any, channels: int) -> np.ndarray:
     Raises:
         FileNotFoundError: if the path does not exist.
         OSError: if the file is not a readable image.
+        TypeError: if the image is something else.
         ValueError: if an array has another rank or number of channels.
     """
     from PIL import Image, ImageOps
 
     if not hasattr(image, "shape") and not isinstance(image, Image.Image):
+        if not isinstance(image, (str, PathLike)) and not hasattr(image, "read"):
+            raise TypeError(
+                "An image is a path, an open file, a PIL image or an array of shape "
+                f"(H, W) or (H, W, C), received {type(image).__name__}. Use "
+                "numpy.asarray for nested lists."
+            )
         image = _open(image)
     if isinstance(image, Image.Image):
         return _pil_to_array(ImageOps.exif_transpose(image), channels)

@@ -25,7 +25,7 @@ from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.card import write_card
 from keras_vit.training.recipe import get_recipe
-from keras_vit.training.train import train
+from keras_vit.training.train import train, trained_split
 
 _MODEL_OPTIONS = (
     *("image_size", "patch_size", "hidden_dim", "num_layers", "num_heads", "mlp_dim"),
@@ -102,9 +102,14 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Evaluate a model of any form."""
-    find_model(options.model)
+    model = find_model(options.model)
+    # The parts of the run that made the model: else training images would be scored.
+    split = trained_split(model.parent, options.data)
     result = evaluate(
-        options.model, _data(options), part=options.part, batch_size=options.batch_size
+        options.model,
+        _data(options, **split),
+        part=options.part,
+        batch_size=options.batch_size,
     )
     if options.json:
         return _print_json({"model": options.model, "data": options.data, **result})
@@ -240,12 +245,15 @@ def _keras_facts(model: keras.Model) -> dict[str, Any]:
     }
 
 
-def _data(options: argparse.Namespace) -> ImageData:
+def _data(options: argparse.Namespace, **split: Any) -> ImageData:
+    given = {
+        "validation_fraction": options.validation_fraction,
+        "test_fraction": options.test_fraction,
+        "seed": options.split_seed,
+    }
     return load_data(
         options.data,
-        validation_fraction=options.validation_fraction,
-        test_fraction=options.test_fraction,
-        seed=options.split_seed,
+        **{**split, **{k: v for k, v in given.items() if v is not None}},
         data_dir=options.data_dir,
         skip_unreadable=options.skip_unreadable,
     )

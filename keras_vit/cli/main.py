@@ -106,7 +106,9 @@ def _add_data(parser: argparse.ArgumentParser, required: bool) -> None:
     )
     parser.add_argument("--data-dir", help="where prepared TensorFlow Datasets are")
     parser.add_argument(
-        "--split-seed", type=int, default=0, help="of the held-out parts"
+        "--split-seed",
+        type=int,
+        help="of the held-out parts; default 0, or what the model was trained with",
     )
     parser.add_argument("--validation-fraction", type=float, help="share held out")
     parser.add_argument("--test-fraction", type=float, help="share held out")

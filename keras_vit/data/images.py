@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,10 @@ class Images:
         """Return the images with these numbers."""
         return replace(self, indices=indices)
 
+    def pictures(self) -> Iterator[Any]:
+        """Yield each picture as it was given, in the order of `labels`."""
+        return (self.read(int(index)) for index in self.indices)
+
     def samples(self, count: int) -> list[Any]:
         """Return `count` pictures as they were given, spread over the set."""
         chosen = np.linspace(0, len(self) - 1, min(count, len(self))).astype(int)
@@ -83,13 +87,10 @@ class Images:
                 A set smaller than one batch is one batch.
             augmentation: random changes while training. Default None.
             seed: of order and augmentation.
-            workers: threads that prepare batches ahead. Default: one per core, at most
-                8.
+            workers: threads that prepare batches ahead. Default: one per core but one,
+                which the model has for itself; at least 1, at most 8.
         """
-        if batch_size < 1:
-            raise ValueError(
-                f"batch_size must be at least 1, received batch_size={batch_size}."
-            )
+        check_batch_size(batch_size)
         return ImageBatches(
             self,
             preprocessing,
@@ -97,7 +98,7 @@ class Images:
             training=training,
             augmentation=augmentation or Augmentation(),
             seed=seed,
-            workers=min(8, os.cpu_count() or 1) if workers is None else workers,
+            workers=_spare_cores() if workers is None else workers,
         )
 
 
@@ -174,6 +175,18 @@ class ImageBatches(keras.utils.PyDataset):
 
     def _read(self, number: int) -> np.ndarray:
         return self.preprocessing.to_array(self.images.read(number))
+
+
+def _spare_cores() -> int:
+    return max(1, min(8, (os.cpu_count() or 1) - 1))
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise a ValueError if a batch would have no image."""
+    if batch_size < 1:
+        raise ValueError(
+            f"batch_size must be at least 1, received batch_size={batch_size}."
+        )
 
 
 def check_labels(labels: Any, num_images: int, num_classes: int | None) -> np.ndarray:

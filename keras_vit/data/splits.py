@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 
@@ -24,8 +26,14 @@ def stratified_split(
         The sorted indices of each part, "train" included.
 
     Raises:
+        TypeError: if a share is not a number.
         ValueError: if a share is out of range.
     """
+    for name, share in fractions.items():
+        if isinstance(share, bool) or not isinstance(share, Real):
+            raise TypeError(
+                f"The share of {name} must be a number, received {share!r}."
+            )
     total = sum(fractions.values())
     if any(not 0 <= share < 1 for share in fractions.values()) or total >= 1:
         raise ValueError(

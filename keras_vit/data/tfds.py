@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_vit.data.augmentation import Augmentation
+from keras_vit.data.images import check_batch_size
 from keras_vit.preprocessing import Preprocessing
 
 SHUFFLE_BUFFER = 4096
@@ -61,12 +63,16 @@ class TfdsImages:
         numbers = indices if self._numbers is None else self._numbers[indices]
         return TfdsImages(self._builder, self._split, numbers)
 
-    def samples(self, count: int) -> list[np.ndarray]:
-        """Return the first `count` pictures as arrays (H, W, C)."""
+    def pictures(self) -> Iterator[np.ndarray]:
+        """Yield each picture as an array (H, W, C), in the order of `labels`."""
         import tensorflow_datasets as tfds
 
-        records: Iterable[Any] = tfds.as_numpy(self._dataset().take(count))
-        return [record[self._image_key] for record in records]
+        records: Iterable[Any] = tfds.as_numpy(self._dataset())
+        return (record[self._image_key] for record in records)
+
+    def samples(self, count: int) -> list[np.ndarray]:
+        """Return the first `count` pictures as arrays (H, W, C)."""
+        return list(islice(self.pictures(), count))
 
     def batches(
         self,
@@ -84,10 +90,7 @@ class TfdsImages:
         """
         import tensorflow as tf
 
-        if batch_size < 1:
-            raise ValueError(
-                f"batch_size must be at least 1, received batch_size={batch_size}."
-            )
+        check_batch_size(batch_size)
         augmentation = augmentation or Augmentation()
         shape = (*preprocessing.image_size, preprocessing.channels)
 

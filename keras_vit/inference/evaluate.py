@@ -85,8 +85,7 @@ def _batches(predictor: Predictor, images: Any, batch_size: int) -> Any:
             yield np.asarray(batch[0]), np.asarray(batch[1])
         return
     # The model preprocesses: it takes pictures, one at a time as sizes may differ.
-    pictures = images.samples(len(images))
-    for picture, label in zip(pictures, images.labels, strict=True):
+    for picture, label in zip(images.pictures(), images.labels, strict=True):
         yield predictor.prepare(picture)[None], np.asarray([label])
 
 

@@ -68,9 +68,9 @@ def predict(
     """
     if top < 1:
         raise ValueError(f"top must be at least 1, received top={top}.")
-    if isinstance(images, (str, Path)) or hasattr(images, "size"):
-        is_batch = isinstance(images, np.ndarray) and images.ndim == 4
-        images = images if is_batch else [images]
+    is_batch = getattr(images, "ndim", None) == 4
+    if isinstance(images, (str, Path)) or (hasattr(images, "size") and not is_batch):
+        images = [images]
     if not isinstance(images, np.ndarray):
         images = list(images)
     if batch_size < 1:

@@ -56,7 +56,9 @@ def _text(
     command: str,
 ) -> str:
     config = getattr(model, "config", None)
-    macs = f", {config.macs:,} multiply-accumulates per image" if config else ""
+    macs = ""
+    if config is not None:
+        macs = f",\n{config.macs:,} multiply-accumulates per image"
     low, high = _interval(evaluation["accuracy"], evaluation["num_images"])
     parts = ", ".join(
         f"{len(part)} {part_name}" for part_name, part in data.parts.items()
@@ -65,8 +67,8 @@ def _text(
     preprocessing = model.preprocessing
     return f"""# {name}
 
-A Vision Transformer for {data.num_classes} classes: {model.count_params():,} parameters
-{macs.removeprefix(", ")}.
+A Vision Transformer for {data.num_classes} classes: \
+{model.count_params():,} parameters{macs}.
 
 | | |
 |---|---|

@@ -132,10 +132,11 @@ RECIPES: Mapping[str, Recipe] = {
     "small_data": Recipe(
         source="keras_vit: from random weights on a few thousand images; "
         "benchmarks/digits.py measures it",
+        epochs=150,
         learning_rate=2e-3,
         weight_decay=0.1,
         label_smoothing=0.05,
-        augmentation=Augmentation(rotation=15.0, translation=0.1, zoom=0.1),
+        augmentation=Augmentation(rotation=15.0, shear=10.0, translation=0.1, zoom=0.1),
     ),
     "photos": Recipe(
         source="the crop and flip of arXiv:2106.10270, section 3.3, with AdamW",

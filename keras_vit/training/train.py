@@ -32,6 +32,8 @@ HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"
 RESULT_FILE = "training.json"
 CHECKPOINT_FOLDER = "checkpoint"
+# What other parts write beside the model by default: of no use once it is replaced.
+DERIVED_FILES = ("README.md", "model.tflite", "model_saved_model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,7 +334,10 @@ def _open_output(
     # Weights, two optimizer slots and the best model, twice while they are replaced.
     check_writable(folder, required_bytes=2 * 4 * 4 * model.count_params())
     if in_use and overwrite and not resume:
-        for name in (CHECKPOINT_FOLDER, RESULT_FILE, HISTORY_FILE, CURVES_FILE):
+        for name in (
+            *(CHECKPOINT_FOLDER, RESULT_FILE, HISTORY_FILE, CURVES_FILE),
+            *DERIVED_FILES,
+        ):
             path = folder / name
             if path.is_dir():
                 shutil.rmtree(path)
@@ -343,6 +348,19 @@ def _open_output(
 def _is_run(folder: Path) -> bool:
     names = (MODEL_FILE, HISTORY_FILE, RESULT_FILE, CHECKPOINT_FOLDER)
     return any((folder / name).exists() for name in names)
+
+
+def trained_split(folder: str | Path, source: str) -> dict[str, Any]:
+    """Return the arguments of `load_data` that divided the data of a finished run.
+
+    Empty if `folder` holds no finished run on this source of data.
+    """
+    file = Path(folder) / RESULT_FILE
+    if not file.is_file():
+        return {}
+    facts = json.loads(file.read_text(encoding="utf-8"))["facts"]
+    same = Path(facts["data.name"]).resolve() == Path(source).resolve()
+    return facts.get("data.split", {}) if same else {}
 
 
 def _finish(folder: Path, result: TrainingResult, facts: dict[str, Any]) -> None:

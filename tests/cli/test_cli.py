@@ -64,6 +64,22 @@ def test_train_reports_and_leaves_a_model_with_its_card(trained):
     assert "keras-vit train --data digits" in card and "## Limits" in card
 
 
+def test_evaluate_holds_out_what_training_held_out(tmp_path, capsys):
+    write_folder(tmp_path / "photos")
+    output = tmp_path / "model"
+    code, out, _ = call(
+        capsys,
+        *("train", "--data", tmp_path / "photos", "--variant", "test", "--epochs", 1),
+        *("--split-seed", 5, "--test-fraction", 0.25, "--output", output, "--json"),
+    )
+    trained = json.loads(out)
+    assert code == 0 and trained["part"] == "test"
+    command = ("evaluate", output, "--data", tmp_path / "photos", "--json")
+    assert json.loads(call(capsys, *command)[1])["loss"] == trained["loss"]
+    other = json.loads(call(capsys, *command, "--split-seed", 6)[1])
+    assert other["loss"] != trained["loss"]
+
+
 def test_train_on_a_folder_then_predict(tmp_path, capsys):
     write_folder(tmp_path / "photos")
     code, out, _ = call(

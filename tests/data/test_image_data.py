@@ -37,6 +37,23 @@ def test_parts_of_arrays_stay_as_they_are():
     assert len(data.test) == 30 and len(data.train) + len(data.validation) == 30
 
 
+def test_the_split_gives_the_same_parts_again():
+    data = keras_vit.load_data("digits", seed=2, validation_fraction=0.1)
+    again = keras_vit.load_data("digits", **data.split)
+    assert again.summary() == data.summary()
+
+
+@pytest.mark.parametrize("fraction", ["a", True, (0.1,)])
+def test_a_share_that_is_no_number_is_refused(fraction):
+    with pytest.raises(TypeError, match="must be a number"):
+        keras_vit.load_data("digits", validation_fraction=fraction)
+
+
+def test_class_names_are_for_arrays():
+    with pytest.raises(ValueError, match="for arrays only"):
+        keras_vit.load_data("digits", class_names=list("abcdefghij"))
+
+
 def test_nothing_is_held_out_if_asked():
     data = keras_vit.load_data((IMAGES, LABELS), validation_fraction=0)
     assert data.validation is None and data.held_out[0] == "train"

@@ -1,5 +1,6 @@
 """Predictions from pictures of any kind."""
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -152,3 +153,14 @@ def test_features_are_not_taken_for_classes(picture):
 def test_pictures_may_come_from_a_generator(model, picture):
     found = keras_vit.predict(model, (picture for _ in range(3)))
     assert len(found) == 3
+
+
+def test_a_batch_may_be_a_tensor_of_the_backend(model):
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 30, 3), dtype="uint8")
+    expected = keras_vit.predict(model, pictures)
+    assert keras_vit.predict(model, keras.ops.convert_to_tensor(pictures)) == expected
+
+
+def test_nested_lists_are_refused(model):
+    with pytest.raises(TypeError, match="received list"):
+        keras_vit.predict(model, [[[0, 255], [0, 255]]])

@@ -194,6 +194,18 @@ def test_overwriting_replaces_a_run(data, tmp_path):
     assert len(read_history(tmp_path / "history.csv")) == 1
 
 
+def test_overwriting_takes_what_was_made_from_the_former_model(data, tmp_path):
+    recipe = Recipe(epochs=1, warmup_epochs=0)
+    keras_vit.train(make_model(), data, recipe, output=tmp_path, verbose=0)
+    (tmp_path / "model.tflite").write_bytes(b"made from this model")
+    (tmp_path / "notes.txt").write_text("mine")
+    keras_vit.train(
+        make_model(), data, recipe, output=tmp_path, overwrite=True, verbose=0
+    )
+    assert not (tmp_path / "model.tflite").exists()
+    assert (tmp_path / "notes.txt").exists()
+
+
 def test_an_output_that_cannot_be_written_fails_before_training(data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="A file is where a folder is needed"):
