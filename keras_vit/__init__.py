@@ -6,6 +6,7 @@ from keras_vit.data import Augmentation, ImageData, load_data
 from keras_vit.export import ExportReport, export
 from keras_vit.inference import Prediction, evaluate, predict
 from keras_vit.layers import MLPHead, PatchEncoder, Patches, TransformerBlock
+from keras_vit.loading import load
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training import RECIPES, Recipe, TrainingResult, save_model, train
@@ -31,6 +32,7 @@ __all__ = [
     "evaluate",
     "export",
     "layers",
+    "load",
     "load_data",
     "predict",
     "save_model",

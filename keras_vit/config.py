@@ -7,7 +7,12 @@ from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
-Pooling = Literal["token", "mean"]
+Pooling = Literal["token", "mean", "attention", "token_mean", "prefix"]
+Positions = Literal["all", "class", "patches", "sincos", "sincos_open"]
+Rotary = Literal["axial", "centred", "mixed"]
+Normalization = Literal["layer", "rms"]
+FinalNorm = Literal["before_pooling", "after_pooling"]
+Block = Literal["pre_norm", "post_norm", "parallel", "parallel_joint", "twin"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +46,37 @@ class ViTConfig:
     use_class_token: bool | None = None  # None: exactly if pooling="token"
     representation_size: int | None = None  # tanh layer before the head
     classifier_activation: str | None = None  # None: logits
+    # From here on: what later families changed. The defaults are the paper's.
+    use_distillation_token: bool = False  # after the class token, with its own head
+    num_registers: int = 0  # learned tokens between the class token and the patches
+    positions: Positions | None = "all"  # tokens with a learned position; or computed
+    rotary: Rotary | None = None  # rotation of queries and keys by position
+    rotary_temperature: float = 10000.0  # of the frequencies
+    rotary_offset: float = 0.0  # patches, added to the coordinates; axial only
+    rotary_order: Literal["yx", "xy"] = "yx"  # axis of the first channels; axial only
+    rotary_grid: tuple[int, int] | None = None  # (rows, columns) trained on; axial only
+    rotary_layout: Literal["interleaved", "half"] = "interleaved"  # axial only
+    normalization: Normalization = "layer"
+    use_patch_bias: bool = True
+    use_patch_norm: bool = False  # after the patch projection
+    use_pre_norm: bool = False  # before the first block
+    final_norm: FinalNorm | None = "before_pooling"
+    block: Block = "pre_norm"
+    attention: Literal["softmax", "differential"] = "softmax"
+    num_kv_heads: int | tuple[int, ...] | None = None  # one number per block; None: all
+    qkv_bias: bool | Literal["qv"] = True  # "qv": queries and values only
+    use_output_bias: bool = True  # of the attention
+    query_key_norm: Literal["head", "width"] | None = None
+    use_context_norm: bool = False  # before the output layer of the attention
+    mlp: Literal["plain", "gated"] = "plain"
+    use_mlp_bias: bool = True
+    use_mlp_norm: bool = False  # inside the MLP
+    layer_scale: float | None = None  # first value; None: no layer scale
+    use_mlp_layer_scale: bool = True  # False: on the attention only
+    pooling_num_heads: int | None = None  # attention pooling; None: num_heads
+    pooling_mlp_dim: int | None = None  # attention pooling; None: mlp_dim
+    pool_prefix: bool = False  # whether "mean" and "attention" see all tokens
+    use_head_bias: bool = True
 
     def __post_init__(self) -> None:
         for name in ("image_size", "patch_size"):
@@ -70,6 +106,7 @@ class ViTConfig:
                 "(height, width). Use larger images or a smaller patch_size."
             )
         self._check_pooling()
+        self._check_later_families()
 
     def _check_pooling(self) -> None:
         if self.pooling is not None and self.pooling not in get_args(Pooling):
@@ -77,9 +114,10 @@ class ViTConfig:
                 f"pooling must be one of {[*get_args(Pooling), None]}, received "
                 f"pooling={self.pooling!r}."
             )
-        if self.pooling == "token" and not self.has_class_token:
+        reads_token = self.pooling in ("token", "token_mean")
+        if reads_token and not self.has_class_token:
             raise ValueError(
-                "pooling='token' reads the class token, received "
+                f"pooling={self.pooling!r} reads the class token, received "
                 "use_class_token=False. Use pooling='mean', or keep the class token."
             )
         if self.pooling is None and (self.num_classes or self.representation_size):
@@ -94,6 +132,107 @@ class ViTConfig:
                 "classifier_activation needs a classifier, received num_classes=None, "
                 f"classifier_activation={self.classifier_activation!r}. "
                 "Pass num_classes, or leave classifier_activation out."
+            )
+
+    def _check_later_families(self) -> None:
+        for name, valid in _CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise ValueError(
+                    f"{name} must be one of {list(valid)}, received "
+                    f"{name}={getattr(self, name)!r}."
+                )
+        if (
+            isinstance(self.num_registers, bool)
+            or not isinstance(self.num_registers, Integral)
+            or self.num_registers < 0
+        ):
+            raise ValueError(
+                "num_registers must be a whole number of at least 0, received "
+                f"num_registers={self.num_registers!r}."
+            )
+        for name in ("pooling_num_heads", "pooling_mlp_dim"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _count(name, getattr(self, name)))
+        if self.rotary_grid is not None:
+            grid = _height_width("rotary_grid", self.rotary_grid)
+            object.__setattr__(self, "rotary_grid", grid)
+        if self.rotary is not None and (self.hidden_dim // self.num_heads) % 4:
+            raise ValueError(
+                "rotary positions need heads whose width is a multiple of 4, received "
+                f"hidden_dim={self.hidden_dim}, num_heads={self.num_heads}."
+            )
+        if self.use_distillation_token and self.pooling not in ("token", None):
+            raise ValueError(
+                "use_distillation_token needs pooling='token', received "
+                f"pooling={self.pooling!r}."
+            )
+        if self.pooling == "attention" and self.hidden_dim % self.num_pooling_heads:
+            raise ValueError(
+                "hidden_dim must be a multiple of pooling_num_heads, received "
+                f"hidden_dim={self.hidden_dim}, pooling_num_heads="
+                f"{self.num_pooling_heads}."
+            )
+        if self.layer_scale is not None and isinstance(self.layer_scale, bool):
+            raise TypeError(
+                "layer_scale must be a number or None, received layer_scale="
+                f"{self.layer_scale!r}."
+            )
+        self._check_heads()
+        self._check_block()
+
+    def _check_heads(self) -> None:
+        kv_heads = self.num_kv_heads
+        if isinstance(kv_heads, (list, tuple)):
+            kv_heads = tuple(_count("num_kv_heads", heads) for heads in kv_heads)
+            if len(kv_heads) != self.num_layers:
+                raise ValueError(
+                    "num_kv_heads must have one number per block, received "
+                    f"{len(kv_heads)} numbers for num_layers={self.num_layers}."
+                )
+            object.__setattr__(self, "num_kv_heads", kv_heads)
+        elif kv_heads is not None:
+            object.__setattr__(self, "num_kv_heads", _count("num_kv_heads", kv_heads))
+        for i in range(self.num_layers):
+            if self.num_heads % self.block_kv_heads(i):
+                raise ValueError(
+                    "num_heads must be a multiple of num_kv_heads, received num_heads="
+                    f"{self.num_heads}, num_kv_heads={self.num_kv_heads}."
+                )
+        if self.attention == "differential" and self.hidden_dim % (2 * self.num_heads):
+            raise ValueError(
+                "hidden_dim must be a multiple of 2 * num_heads for differential "
+                f"attention, received hidden_dim={self.hidden_dim}, "
+                f"num_heads={self.num_heads}."
+            )
+
+    def _check_block(self) -> None:
+        """Refuse what a block or an attention cannot do, instead of ignoring it."""
+        unsupported = []
+        if self.block in ("parallel", "parallel_joint"):
+            unsupported += [
+                *("rotary", "num_kv_heads", "use_context_norm", "use_mlp_norm"),
+            ]
+            if self.mlp != "plain" or self.qkv_bias == "qv":
+                unsupported += ["mlp", "qkv_bias"]
+        if self.block == "twin":
+            unsupported += ["rotary", "num_kv_heads"]
+        if self.block == "post_norm":
+            unsupported += ["layer_scale"]
+        if self.attention == "differential":
+            unsupported += ["rotary", "num_kv_heads", "query_key_norm"]
+            unsupported += ["use_context_norm"]
+            if self.qkv_bias == "qv":
+                unsupported.append("qkv_bias")
+        if self.qkv_bias == "qv" and self.num_kv_heads is not None:
+            unsupported.append("num_kv_heads")
+        defaults = {field.name: field.default for field in fields(ViTConfig)}
+        wrong = [n for n in unsupported if getattr(self, n) != defaults[n]]
+        if wrong:
+            raise ValueError(
+                f"block={self.block!r} with attention={self.attention!r} and "
+                f"qkv_bias={self.qkv_bias!r} has no "
+                + ", ".join(f"{n}={getattr(self, n)!r}" for n in dict.fromkeys(wrong))
+                + ". Leave these at their defaults, or choose another block."
             )
 
     @classmethod
@@ -116,7 +255,7 @@ class ViTConfig:
     def has_class_token(self) -> bool:
         """Whether a class token stands before the patches."""
         if self.use_class_token is None:
-            return self.pooling == "token"
+            return self.pooling in ("token", "token_mean")
         return self.use_class_token
 
     @property
@@ -131,9 +270,31 @@ class ViTConfig:
         return self.grid_size[0] * self.grid_size[1]
 
     @property
+    def num_class_tokens(self) -> int:
+        """Class token and distillation token."""
+        return self.has_class_token + self.use_distillation_token
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Number of tokens before the patches: class, distillation, registers."""
+        return self.num_class_tokens + self.num_registers
+
+    @property
+    def num_position_rows(self) -> int:
+        """Number of learned position vectors; those of the prefix come first."""
+        prefix = {
+            "all": self.num_prefix_tokens,
+            "class": self.num_class_tokens,
+            "patches": 0,
+        }
+        if self.positions not in prefix:
+            return 0
+        return prefix[self.positions] + self.num_patches
+
+    @property
     def num_tokens(self) -> int:
-        """T, the length of the sequence: the patches and the class token if any."""
-        return self.num_patches + self.has_class_token
+        """T, the length of the sequence: the patches and the tokens before them."""
+        return self.num_patches + self.num_prefix_tokens
 
     @property
     def patch_dim(self) -> int:
@@ -141,24 +302,93 @@ class ViTConfig:
         return self.patch_size[0] * self.patch_size[1] * self.channels
 
     @property
+    def head_dim(self) -> int:
+        """Width of one attention head, D / h."""
+        return self.hidden_dim // self.num_heads
+
+    @property
+    def num_pooling_heads(self) -> int:
+        """Number of heads of attention pooling."""
+        return self.pooling_num_heads or self.num_heads
+
+    @property
+    def pooled_dim(self) -> int:
+        """Width of what pooling returns."""
+        return self.hidden_dim * (2 if self.pooling == "token_mean" else 1)
+
+    @property
     def num_features(self) -> int:
-        """Width of what the head sees: representation_size, or hidden_dim."""
-        return self.representation_size or self.hidden_dim
+        """Width of what the classifier sees: representation_size, or what is pooled."""
+        return self.representation_size or self.pooled_dim
+
+    def block_kv_heads(self, block: int) -> int:
+        """Return the number of heads of keys and values in one block."""
+        if self.num_kv_heads is None:
+            return self.num_heads
+        if isinstance(self.num_kv_heads, tuple):
+            return self.num_kv_heads[block]
+        return self.num_kv_heads
 
     @property
     def num_parameters(self) -> int:
         """Number of trainable parameters."""
-        dim, mlp = self.hidden_dim, self.mlp_dim
-        embedding = (self.patch_dim + 1) * dim
-        tokens = (self.has_class_token + self.num_tokens) * dim
-        attention = 4 * dim * dim + 4 * dim
-        block = attention + 2 * dim * mlp + mlp + dim + 2 * 2 * dim
-        head = 0
+        dim = self.hidden_dim
+        norm = dim * (2 if self.normalization == "layer" else 1)
+        total = (self.patch_dim + self.use_patch_bias) * dim
+        total += norm * self.use_patch_norm
+        total += (self.num_prefix_tokens + self.num_position_rows) * dim
+        total += norm * self.use_pre_norm
+        total += sum(self._block_parameters(i) for i in range(self.num_layers))
+        total += norm * (self.final_norm is not None)
+        return total + self._head_parameters(norm)
+
+    def _block_parameters(self, block: int) -> int:
+        dim, mlp, joint = self.hidden_dim, self.mlp_dim, self.block == "parallel_joint"
+        per_value = 2 if self.normalization == "layer" else 1
+        kv = 2 * self.head_dim * self.block_kv_heads(block)
+        attention = dim * (dim + kv) + dim * dim
+        attention += {True: dim + kv, False: 0, "qv": 2 * dim}[self.qkv_bias]
+        attention += dim * (self.use_output_bias or self._is_parallel)
+        if self.query_key_norm == "head":
+            attention += 2 * per_value * self.head_dim
+        elif self.query_key_norm == "width":
+            attention += per_value * (dim + kv // 2)
+        attention += per_value * dim * self.use_context_norm
+        if self.attention == "differential":
+            attention += 4 * (self.head_dim // 2) + self.head_dim
+        if self.rotary == "mixed":
+            attention += self.num_heads * self.head_dim
+        gates = 2 if self.mlp == "gated" else 1
+        layers = (gates + 1) * dim * mlp
+        if self._is_parallel:
+            layers += mlp + dim * (not joint)
+        else:
+            layers += (gates * mlp + dim) * self.use_mlp_bias
+        layers += per_value * mlp * self.use_mlp_norm
+        scales = 0
+        if self.layer_scale is not None:
+            both = self.use_mlp_layer_scale and not self._is_parallel
+            scales = dim * (2 if both else 1)
+        norms = per_value * dim * (1 if self._is_parallel else 2)
+        return (attention + layers + scales + norms) * (
+            2 if self.block == "twin" else 1
+        )
+
+    @property
+    def _is_parallel(self) -> bool:
+        return self.block in ("parallel", "parallel_joint")
+
+    def _head_parameters(self, norm: int) -> int:
+        dim, total = self.hidden_dim, 0
+        if self.pooling == "attention":
+            mlp = self.pooling_mlp_dim or self.mlp_dim
+            total += dim + 4 * (dim * dim + dim) + norm + 2 * dim * mlp + mlp + dim
         if self.representation_size:
-            head += (dim + 1) * self.representation_size
+            total += (self.pooled_dim + 1) * self.representation_size
         if self.num_classes:
-            head += (self.num_features + 1) * self.num_classes
-        return embedding + tokens + self.num_layers * block + 2 * dim + head
+            head = (self.num_features + self.use_head_bias) * self.num_classes
+            total += head * (2 if self.use_distillation_token else 1)
+        return total
 
     @property
     def macs(self) -> int:
@@ -167,12 +397,26 @@ class ViTConfig:
         Bias, normalization, activation and softmax are left out, as is usual.
         """
         dim, tokens = self.hidden_dim, self.num_tokens
-        embedding = self.num_patches * self.patch_dim * dim
-        products = tokens * (4 * dim * dim + 2 * dim * self.mlp_dim)
-        attention = 2 * tokens * tokens * dim
-        head = dim * (self.representation_size or 0)
-        head += self.num_features * (self.num_classes or 0)
-        return embedding + self.num_layers * (products + attention) + head
+        total = self.num_patches * self.patch_dim * dim
+        twins = 2 if self.block == "twin" else 1
+        for i in range(self.num_layers):
+            kv = 2 * self.head_dim * self.block_kv_heads(i)
+            gates = 3 if self.mlp == "gated" else 2
+            products = tokens * (dim * (2 * dim + kv) + gates * dim * self.mlp_dim)
+            scores = tokens * tokens * dim
+            if self.attention == "differential":
+                attention = scores + 2 * scores
+            else:
+                attention = 2 * scores
+            total += twins * (products + attention)
+        if self.pooling == "attention":
+            seen = tokens if self.pool_prefix else self.num_patches
+            mlp = self.pooling_mlp_dim or self.mlp_dim
+            total += 2 * seen * dim * dim + 2 * seen * dim
+            total += 2 * dim * dim + 2 * dim * mlp
+        total += self.pooled_dim * (self.representation_size or 0)
+        heads = 2 if self.use_distillation_token else 1
+        return total + heads * self.num_features * (self.num_classes or 0)
 
 
 def check_options(options: Iterable[str], *also_valid: str) -> None:
@@ -223,6 +467,22 @@ def _check_rate(name: str, value: Any) -> None:
             f"{name} must be at least 0 and below 1, received {name}={value}. "
             "It is the share that is dropped in training."
         )
+
+
+# The valid values of the options that name something.
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "positions": (*get_args(Positions), None),
+    "rotary": (*get_args(Rotary), None),
+    "rotary_order": ("yx", "xy"),
+    "rotary_layout": ("interleaved", "half"),
+    "normalization": get_args(Normalization),
+    "final_norm": (*get_args(FinalNorm), None),
+    "block": get_args(Block),
+    "attention": ("softmax", "differential"),
+    "qkv_bias": (True, False, "qv"),
+    "query_key_norm": ("head", "width", None),
+    "mlp": ("plain", "gated"),
+}
 
 
 @dataclass(frozen=True, slots=True)

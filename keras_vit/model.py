@@ -9,14 +9,16 @@ from typing import Any
 import keras
 
 from keras_vit.config import Pooling, ViTConfig, check_options
-from keras_vit.layers.class_token_pooling import ClassTokenPooling
-from keras_vit.layers.layer_normalization import LayerNormalization
-from keras_vit.layers.mean_pooling import MeanPooling
-from keras_vit.layers.mlp_head import MLPHead
-from keras_vit.layers.patch_encoder import PatchEncoder
 from keras_vit.layers.patches import Patches
 from keras_vit.layers.policies import Policy, policy_below, serialize_policy
-from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.parts import (
+    make_block,
+    make_head,
+    make_norm,
+    make_patch_encoder,
+    make_pooling,
+    make_rotary_positions,
+)
 from keras_vit.preprocessing import Preprocessing
 
 
@@ -66,6 +68,8 @@ class ViT(keras.Model):
             global policy.
         name: of the model. Default "vit".
         trainable: whether the weights train. Default True.
+        **options: what later families changed; each further field of
+            `keras_vit.ViTConfig`, where they are described.
 
     Input shape: (B, H, W, C), preprocessed; see `preprocessing`.
     Output shape: (B, num_classes), logits unless `classifier_activation` is given. With
@@ -113,10 +117,10 @@ class ViT(keras.Model):
         dtype: str | keras.DTypePolicy | None = None,
         name: str = "vit",
         trainable: bool = True,
-        **unknown: Any,
+        **options: Any,
     ) -> None:
         check_options(
-            unknown, "preprocessing", "class_names", "dtype", "name", "trainable"
+            options, "preprocessing", "class_names", "dtype", "name", "trainable"
         )
         config = ViTConfig(
             image_size=image_size,  # pyright: ignore[reportArgumentType]
@@ -136,6 +140,7 @@ class ViT(keras.Model):
             use_class_token=use_class_token,
             representation_size=representation_size,
             classifier_activation=classifier_activation,
+            **options,
         )
         policies = keras.dtype_policies.get(dtype)
 
@@ -144,42 +149,29 @@ class ViT(keras.Model):
 
         images = keras.Input((*config.image_size, config.channels), name="images")
         x = Patches(config.patch_size, dtype=policy("patches"), name="patches")(images)
-        x = PatchEncoder(
-            config.hidden_dim,
-            use_class_token=config.has_class_token,
-            dropout_rate=config.dropout_rate,
-            dtype=policy("patch_encoder"),
-            name="patch_encoder",
-        )(x)
+        x = make_patch_encoder(config, policy("patch_encoder"))(x)
+        if config.use_pre_norm:
+            x = make_norm(config, "pre_norm", policy("pre_norm"))(x)
+        rotation = None
+        if config.rotary in ("axial", "centred"):
+            name = "rotary_positions"
+            rotation = make_rotary_positions(config, name, policy(name))(images)
         for i in range(config.num_layers):
-            x = TransformerBlock(
-                config.hidden_dim,
-                config.num_heads,
-                config.mlp_dim,
-                dropout_rate=config.dropout_rate,
-                attention_dropout_rate=config.attention_dropout_rate,
-                stochastic_depth_rate=_stochastic_depth_rate(config, i),
-                epsilon=config.epsilon,
-                activation=config.activation,
-                dtype=policy(f"block_{i}"),
-                name=f"block_{i}",
-            )(x)
-        x = LayerNormalization(config.epsilon, dtype=policy("norm"), name="norm")(x)
-        if config.pooling == "token":
-            x = ClassTokenPooling(dtype=policy("pooling"), name="pooling")(x)
-        elif config.pooling == "mean":
-            num_prefix_tokens = config.num_tokens - config.num_patches
-            x = MeanPooling(num_prefix_tokens, dtype=policy("pooling"), name="pooling")(
-                x
-            )
-        if config.num_classes is not None or config.representation_size is not None:
-            x = MLPHead(
-                config.num_classes,
-                representation_size=config.representation_size,
-                activation=config.classifier_activation,
-                dtype=policy("head"),
-                name="head",
-            )(x)
+            if config.rotary == "mixed":
+                name = f"rotary_positions_{i}"
+                rotation = make_rotary_positions(config, name, policy(name))(images)
+            block = make_block(config, i, policy(f"block_{i}"))
+            x = block(x) if rotation is None else block(x, rotation=rotation)
+        if config.final_norm == "before_pooling":
+            x = make_norm(config, "norm", policy("norm"))(x)
+        pooling = make_pooling(config, policy("pooling"))
+        if pooling is not None:
+            x = pooling(x)
+        if config.final_norm == "after_pooling":
+            x = make_norm(config, "norm", policy("norm"))(x)
+        head = make_head(config, policy("head"))
+        if head is not None:
+            x = head(x)
         # The blocks do the rematerialization, not the model around them.
         with keras.RematScope(mode=None):  # pyright: ignore[reportArgumentType]
             super().__init__(inputs=images, outputs=x, name=name, trainable=trainable)
@@ -260,8 +252,3 @@ class ViT(keras.Model):
     ) -> ViT:
         """Build the model that `get_config` described, with new weights."""
         return cls(**config)
-
-
-def _stochastic_depth_rate(config: ViTConfig, block: int) -> float:
-    # Linear from 0 in the first block, arXiv:1603.09382, equation 4, as timm draws it.
-    return config.stochastic_depth_rate * block / max(1, config.num_layers - 1)

@@ -39,6 +39,13 @@ def timm_model(name: str = "vit_tiny_patch16_224", *, seed: int = 0, **options: 
     return model
 
 
+def write_timm(model: Any, folder: Any) -> None:
+    """Let timm write a model as it does for the hub: config.json, model.safetensors."""
+    timm = import_timm()
+    # A model without pretrained weights has no tag; timm writes it all the same.
+    timm.models.save_for_hf(model, folder, safe_serialization=True)
+
+
 def timm_weights(model: Any) -> dict[str, np.ndarray]:
     """Return the weights of a timm ViT under the paths that keras_vit gives them."""
     state = {key: value.cpu().numpy() for key, value in model.state_dict().items()}

@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outputs": set(),
     "preprocessing": set(),
     "layers": {"layers"},
-    "model": {"config", "layers", "preprocessing"},
+    "parts": {"config", "layers"},
+    "model": {"config", "layers", "parts", "preprocessing"},
     "data": {"config", "data", "preprocessing"},
     "training": {
         *("config", "data", "files", "metadata", "outputs", "preprocessing"),
@@ -61,6 +62,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "layers": {"keras"},
     "layers.image_preprocessing": {"keras", "numpy"},  # the filters are constants
     "model": {"keras"},
+    "parts": {"keras"},
 }
 THIRD_PARTY_ELSEWHERE = {"keras", "numpy"}
 

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.activations import get_activation
+from keras_vit.layers.normalization import make_normalization
 from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
@@ -25,6 +26,10 @@ class MLP(keras.layers.Layer):
             activation. Default "gelu".
         dropout_rate: share that is dropped in training after each of the two layers,
             [0, 1). Default 0.
+        use_bias: whether the two layers have a bias. Default True.
+        normalization: "layer" or "rms" to normalize the widened tokens after the
+            activation. Default None.
+        epsilon: of the normalization. Default 1e-6.
 
     Call arguments:
         tokens: the sequence.
@@ -48,6 +53,9 @@ class MLP(keras.layers.Layer):
         mlp_dim: int,
         activation: str = "gelu",
         dropout_rate: float = 0.0,
+        use_bias: bool = True,
+        normalization: str | None = None,
+        epsilon: float = 1e-6,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -56,11 +64,15 @@ class MLP(keras.layers.Layer):
         self.activation = activation
         check_rate("dropout_rate", dropout_rate)
         self.dropout_rate = dropout_rate
+        self.use_bias = use_bias
+        self.normalization = normalization
+        self.epsilon = epsilon
         policy = sublayer_policies(self)
         with sublayer_scope(self):
             self.expand = keras.layers.Dense(
                 mlp_dim,
                 activation=get_activation(activation),
+                use_bias=use_bias,
                 kernel_initializer="glorot_uniform",
                 bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),  # pyright: ignore[reportArgumentType]
                 dtype=policy("expand"),
@@ -69,8 +81,14 @@ class MLP(keras.layers.Layer):
             self.expand_dropout = keras.layers.Dropout(
                 dropout_rate, dtype=policy("expand_dropout"), name="expand_dropout"
             )
+            self.norm = None
+            if normalization is not None:
+                self.norm = make_normalization(
+                    normalization, epsilon, dtype=policy("norm"), name="norm"
+                )
             self.contract = keras.layers.Dense(
                 hidden_dim,
+                use_bias=use_bias,
                 kernel_initializer="glorot_uniform",
                 bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),  # pyright: ignore[reportArgumentType]
                 dtype=policy("contract"),
@@ -85,6 +103,8 @@ class MLP(keras.layers.Layer):
         flat, wide = (None, self.hidden_dim), (None, self.mlp_dim)
         self.expand.build(flat)
         self.expand_dropout.build(wide)
+        if self.norm is not None:
+            self.norm.build(wide)
         self.contract.build(wide)
         self.contract_dropout.build(flat)
 
@@ -96,6 +116,8 @@ class MLP(keras.layers.Layer):
         x = ops.reshape(tokens, (-1, self.hidden_dim))  # (B * T, D)
         x = self.expand(x)  # (B * T, mlp_dim)
         x = self.expand_dropout(x, training=training)
+        if self.norm is not None:
+            x = self.norm(x)
         x = self.contract(x)  # (B * T, D)
         x = self.contract_dropout(x, training=training)
         return ops.reshape(x, (-1, length, self.hidden_dim))  # (B, T, D)
@@ -116,4 +138,7 @@ class MLP(keras.layers.Layer):
             "mlp_dim": self.mlp_dim,
             "activation": self.activation,
             "dropout_rate": self.dropout_rate,
+            "use_bias": self.use_bias,
+            "normalization": self.normalization,
+            "epsilon": self.epsilon,
         }

@@ -27,6 +27,7 @@ class MLPHead(keras.layers.Layer):
             None (default) leaves it out. The paper uses it in pre-training.
         activation: of the classifier; the name of a Keras activation such as "softmax".
             Default None: logits.
+        use_bias: whether the classifier has a bias. Default True.
 
     Input shape: (B, D).
     Output shape: (B, num_classes), or (B, representation_size) if `num_classes` is
@@ -44,6 +45,7 @@ class MLPHead(keras.layers.Layer):
         num_classes: int | None,
         representation_size: int | None = None,
         activation: str | None = None,
+        use_bias: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -55,6 +57,7 @@ class MLPHead(keras.layers.Layer):
         self.num_classes = num_classes
         self.representation_size = representation_size
         self.activation = activation
+        self.use_bias = use_bias
         policy = sublayer_policies(self)
         with sublayer_scope(self):
             self.representation = None
@@ -70,6 +73,7 @@ class MLPHead(keras.layers.Layer):
             if num_classes is not None:
                 self.logits = keras.layers.Dense(
                     num_classes,
+                    use_bias=use_bias,
                     activation=activation and get_activation(activation),
                     kernel_initializer="zeros",
                     dtype=policy("logits"),
@@ -106,4 +110,5 @@ class MLPHead(keras.layers.Layer):
             "num_classes": self.num_classes,
             "representation_size": self.representation_size,
             "activation": self.activation,
+            "use_bias": self.use_bias,
         }

@@ -48,17 +48,22 @@ def rematerialize(
         weights = {id(weight) for weight in layer.weights}
         seeds = [v for v in variables if id(v) not in weights]
 
-        def forward(inputs: Any, *values: Any) -> tuple[Any, ...]:
-            mapping = list(zip(variables, values, strict=True))
+        # Tensors among the options are inputs, so that they get their gradients.
+        names = [name for name, value in options.items() if ops.is_tensor(value)]
+        tensors = [options.pop(name) for name in names]
+
+        def forward(inputs: Any, *others: Any) -> tuple[Any, ...]:
+            extra = dict(zip(names, others[: len(names)], strict=True))
+            mapping = list(zip(variables, others[len(names) :], strict=True))
             with keras.StatelessScope(state_mapping=mapping) as scope:
-                outputs = layer_call(inputs, **options)
+                outputs = layer_call(inputs, **options, **extra)
                 return outputs, *(scope.get_current_value(seed) for seed in seeds)
 
         # Copies, because torch writes the new seed state into the old tensor.
         values = [
             ops.copy(v.value) if id(v) not in weights else v.value for v in variables
         ]
-        outputs, *states = keras.remat(forward)(inputs, *values)
+        outputs, *states = keras.remat(forward)(inputs, *tensors, *values)
         for seed, state in zip(seeds, states, strict=True):
             seed.assign(state)
         return outputs

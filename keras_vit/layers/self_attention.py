@@ -11,11 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.policies import (
-    serialize_policy,
-    sublayer_policies,
-    wide_dtype,
-)
+from keras_vit.layers.attention_product import AttentionProduct
+from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
 
@@ -35,6 +32,8 @@ class SelfAttention(keras.layers.Layer):
             Default 0.
         attention_dropout_rate: share of the attention weights that is dropped in
             training, [0, 1). Default 0.
+        use_qkv_bias: whether queries, keys and values have a bias. Default True.
+        use_output_bias: whether the output has a bias. Default True.
 
     Call arguments:
         tokens: the sequence.
@@ -58,6 +57,8 @@ class SelfAttention(keras.layers.Layer):
         num_heads: int,
         dropout_rate: float = 0.0,
         attention_dropout_rate: float = 0.0,
+        use_qkv_bias: bool = True,
+        use_output_bias: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,10 +74,13 @@ class SelfAttention(keras.layers.Layer):
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate
         self.attention_dropout_rate = attention_dropout_rate
+        self.use_qkv_bias = use_qkv_bias
+        self.use_output_bias = use_output_bias
         policy = sublayer_policies(self)
         with sublayer_scope(self):
             self.qkv = keras.layers.Dense(
                 3 * hidden_dim,
+                use_bias=use_qkv_bias,
                 # Xavier uniform of a (D, D) matrix; the fused (D, 3 D) one would have a
                 # smaller limit. sqrt(3 * scale / fan_avg) = sqrt(3 / D) with
                 # fan_avg = 2 D.
@@ -86,13 +90,12 @@ class SelfAttention(keras.layers.Layer):
                 dtype=policy("qkv"),
                 name="qkv",
             )
-            self.attention_dropout = keras.layers.Dropout(
-                attention_dropout_rate,
-                dtype=policy("attention_dropout"),
-                name="attention_dropout",
+            self.product = AttentionProduct(
+                attention_dropout_rate, dtype=policy("product"), name="product"
             )
             self.output_projection = keras.layers.Dense(
                 hidden_dim,
+                use_bias=use_output_bias,
                 kernel_initializer="glorot_uniform",
                 dtype=policy("output_projection"),
                 name="output_projection",
@@ -104,9 +107,9 @@ class SelfAttention(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
         batch, length, _ = input_shape
-        self._fused = _has_fused_attention()
         self.qkv.build((None, self.hidden_dim))
-        self.attention_dropout.build((batch, self.num_heads, length, length))
+        head_dim = self.hidden_dim // self.num_heads
+        self.product.build((batch, length, self.num_heads, head_dim))
         self.output_projection.build((None, self.hidden_dim))
         self.dropout.build((None, self.hidden_dim))
 
@@ -118,31 +121,10 @@ class SelfAttention(keras.layers.Layer):
         query, key, value = (
             ops.reshape(part, heads) for part in ops.split(x, 3, axis=-1)
         )  # (B, T, h, d) each
-        if (training and self.attention_dropout_rate) or not self._fused:
-            context = self._attend(query, key, value, training)
-        else:
-            context = ops.dot_product_attention(query, key, value)  # (B, T, h, d)
+        context = self.product(query, key, value, training=training)  # (B, T, h, d)
         x = ops.reshape(context, (-1, self.hidden_dim))  # (B * T, D)
         x = self.dropout(self.output_projection(x), training=training)
         return ops.reshape(x, (-1, length, self.hidden_dim))  # (B, T, D)
-
-    def _attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        training: bool | None,
-    ) -> Tensor:
-        # Each product in the open, so that dropout can reach the weights between them.
-        scale = (self.hidden_dim // self.num_heads) ** -0.5
-        query, key, value = (
-            ops.transpose(x, (0, 2, 1, 3)) for x in (query * scale, key, value)
-        )  # (B, h, T, d)
-        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, h, T, T)
-        weights = ops.softmax(ops.cast(scores, wide_dtype(self)), axis=-1)
-        weights = ops.cast(weights, self.compute_dtype)
-        weights = self.attention_dropout(weights, training=training)
-        return ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, T, h, d)
 
     def rematerialized_call(
         self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
@@ -160,19 +142,6 @@ class SelfAttention(keras.layers.Layer):
             "num_heads": self.num_heads,
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention_dropout_rate,
+            "use_qkv_bias": self.use_qkv_bias,
+            "use_output_bias": self.use_output_bias,
         }
-
-
-def _has_fused_attention() -> bool:
-    """Return whether `ops.dot_product_attention` is the faster form here.
-
-    On torch and on JAX's accelerators it is a kernel of its own. TensorFlow and JAX's
-    CPU decompose it and were slower than the products here; on the CPU JAX's does not
-    run in float16 either (JAX 0.10).
-    """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.default_backend() != "cpu"
-    return backend == "torch"

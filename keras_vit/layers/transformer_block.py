@@ -7,13 +7,15 @@ from typing import Any
 
 import keras
 
-from keras_vit.layers.layer_normalization import LayerNormalization
+from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import MLP
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
+from keras_vit.layers.normalization import make_normalization
+from keras_vit.layers.policies import Policy, serialize_policy, sublayer_policies
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.self_attention import SelfAttention
 from keras_vit.layers.shapes import Shape, Tensor, check_width
 from keras_vit.layers.stochastic_depth import StochasticDepth
+from keras_vit.layers.templates import Template, copy_layer, serialize
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -34,9 +36,17 @@ class TransformerBlock(keras.layers.Layer):
             [0, 1). Default 0.
         epsilon: of the two layer normalizations. Default 1e-6.
         activation: of the MLP. Default "gelu", which is exact.
+        normalization: "layer" (default) or "rms".
+        layer_scale: first value of the factors by which the channels of each branch
+            are multiplied. Default None: no factors.
+        use_mlp_layer_scale: whether the MLP has such factors, too. Default True.
+        attention: a layer that the block copies for its attention, which replaces the
+            options above. Default None: `SelfAttention`.
+        mlp: the same for the MLP. Default None: `MLP`.
 
     Call arguments:
         tokens: the sequence.
+        rotation: passed on to an attention that takes it. Default None.
         training: whether dropout and stochastic depth are active.
 
     Input shape: (B, T, D).
@@ -53,7 +63,8 @@ class TransformerBlock(keras.layers.Layer):
         >>> tuple(block(keras.ops.zeros((2, 5, 32))).shape)
         (2, 5, 32)
 
-    Reference: arXiv:2010.11929, figure 1 (right) and equations 2 and 3.
+    Reference: arXiv:2010.11929, figure 1 (right) and equations 2 and 3;
+    arXiv:2103.17239, equation 2 (layer scale).
     """
 
     def __init__(
@@ -66,6 +77,11 @@ class TransformerBlock(keras.layers.Layer):
         stochastic_depth_rate: float = 0.0,
         epsilon: float = 1e-6,
         activation: str = "gelu",
+        normalization: str = "layer",
+        layer_scale: float | None = None,
+        use_mlp_layer_scale: bool = True,
+        attention: Template = None,
+        mlp: Template = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -77,54 +93,96 @@ class TransformerBlock(keras.layers.Layer):
         self.stochastic_depth_rate = stochastic_depth_rate
         self.epsilon = epsilon
         self.activation = activation
+        self.normalization = normalization
+        self.layer_scale = layer_scale
+        self.use_mlp_layer_scale = use_mlp_layer_scale
+        self._attention_template = serialize(attention)
+        self._mlp_template = serialize(mlp)
         policy = sublayer_policies(self)
         with sublayer_scope(self):
-            self.attention_norm = LayerNormalization(
-                epsilon, dtype=policy("attention_norm"), name="attention_norm"
+            self.attention_norm = make_normalization(
+                normalization,
+                epsilon,
+                dtype=policy("attention_norm"),
+                name="attention_norm",
             )
-            self.attention = SelfAttention(
-                hidden_dim,
-                num_heads,
-                dropout_rate=dropout_rate,
-                attention_dropout_rate=attention_dropout_rate,
-                dtype=policy("attention"),
-                name="attention",
-            )
+            self.attention = self._make_attention(policy("attention"))
+            self.attention_scale = None
+            if layer_scale is not None:
+                self.attention_scale = LayerScale(
+                    layer_scale, dtype=policy("attention_scale"), name="attention_scale"
+                )
             self.attention_stochastic_depth = StochasticDepth(
                 stochastic_depth_rate,
                 dtype=policy("attention_stochastic_depth"),
                 name="attention_stochastic_depth",
             )
-            self.mlp_norm = LayerNormalization(
-                epsilon, dtype=policy("mlp_norm"), name="mlp_norm"
+            self.mlp_norm = make_normalization(
+                normalization, epsilon, dtype=policy("mlp_norm"), name="mlp_norm"
             )
-            self.mlp = MLP(
-                hidden_dim,
-                mlp_dim,
-                activation=activation,
-                dropout_rate=dropout_rate,
-                dtype=policy("mlp"),
-                name="mlp",
-            )
+            self.mlp = self._make_mlp(policy("mlp"))
+            self.mlp_scale = None
+            if layer_scale is not None and use_mlp_layer_scale:
+                self.mlp_scale = LayerScale(
+                    layer_scale, dtype=policy("mlp_scale"), name="mlp_scale"
+                )
             self.mlp_stochastic_depth = StochasticDepth(
                 stochastic_depth_rate,
                 dtype=policy("mlp_stochastic_depth"),
                 name="mlp_stochastic_depth",
             )
 
+    def _make_attention(self, policy: Policy) -> Any:
+        if self._attention_template is not None:
+            return copy_layer(self._attention_template, "attention", policy)
+        return SelfAttention(
+            self.hidden_dim,
+            self.num_heads,
+            dropout_rate=self.dropout_rate,
+            attention_dropout_rate=self.attention_dropout_rate,
+            dtype=policy,
+            name="attention",
+        )
+
+    def _make_mlp(self, policy: Policy) -> Any:
+        if self._mlp_template is not None:
+            return copy_layer(self._mlp_template, "mlp", policy)
+        return MLP(
+            self.hidden_dim,
+            self.mlp_dim,
+            activation=self.activation,
+            dropout_rate=self.dropout_rate,
+            dtype=policy,
+            name="mlp",
+        )
+
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
         self.attention_norm.build(input_shape)
         self.attention.build(input_shape)
+        if self.attention_scale is not None:
+            self.attention_scale.build(input_shape)
         self.attention_stochastic_depth.build(input_shape)
         self.mlp_norm.build(input_shape)
         self.mlp.build(input_shape)
+        if self.mlp_scale is not None:
+            self.mlp_scale.build(input_shape)
         self.mlp_stochastic_depth.build(input_shape)
 
-    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
-        x = self.attention(self.attention_norm(tokens), training=training)
+    def call(
+        self,
+        tokens: Tensor,
+        rotation: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
+        rotated = {} if rotation is None else {"rotation": rotation}
+        x = self.attention(self.attention_norm(tokens), training=training, **rotated)
+        if self.attention_scale is not None:
+            x = self.attention_scale(x)
         tokens = tokens + self.attention_stochastic_depth(x, training=training)
         x = self.mlp(self.mlp_norm(tokens), training=training)
+        if self.mlp_scale is not None:
+            x = self.mlp_scale(x)
         return tokens + self.mlp_stochastic_depth(x, training=training)
 
     def rematerialized_call(
@@ -147,4 +205,9 @@ class TransformerBlock(keras.layers.Layer):
             "stochastic_depth_rate": self.stochastic_depth_rate,
             "epsilon": self.epsilon,
             "activation": self.activation,
+            "normalization": self.normalization,
+            "layer_scale": self.layer_scale,
+            "use_mlp_layer_scale": self.use_mlp_layer_scale,
+            "attention": self._attention_template,
+            "mlp": self._mlp_template,
         }

@@ -1,0 +1,40 @@
+"""Make keras_vit/checkpoints/timm_models.json from the configurations of timm.
+
+Source: the table that was read from timm's registry, one entry per architecture with
+its constructor arguments and pretrained configurations.
+
+Command: python benchmarks/make_timm_table.py PATH/timm_vit_configs.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+OUTPUT = Path(__file__).parent.parent / "keras_vit/checkpoints/timm_models.json"
+KEYS = ("tag", "num_classes", "input_size", "mean", "std", "interp", "crop_pct")
+KEYS += ("crop_mode", "hub", "license")
+
+
+def main() -> None:
+    """Write the table, one architecture per line."""
+    table = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    rows = []
+    for name, entry in sorted(table.items()):
+        row = {
+            "cls": entry["cls"],
+            "family": entry["family"],
+            "args": {"img_size": entry["image_sizes"][0], **entry["timm_args"]},
+            "pretrained": [
+                {key: config[key] for key in KEYS if key in config}
+                for config in entry["pretrained"]
+            ],
+        }
+        rows.append(f"{json.dumps(name)}:{json.dumps(row, separators=(',', ':'))}")
+    OUTPUT.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+    print(f"{len(rows)} architectures, {OUTPUT.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

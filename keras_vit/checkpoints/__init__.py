@@ -1,0 +1,1 @@
+"""Foreign checkpoints: find, read, check, adapt and write them."""

@@ -1,0 +1,121 @@
+"""Find out what a source is, by what is in it, and open it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_vit.checkpoints.checkpoint import Checkpoint
+from keras_vit.checkpoints.entries import Arrays
+from keras_vit.checkpoints.safetensors import SafetensorsFile
+from keras_vit.checkpoints.timm_folder import is_timm, open_timm
+
+WEIGHT_FILES = ("model.safetensors", "open_clip_model.safetensors")
+PICKLE_FILES = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Describe the checkpoint in a folder or file, without building a model.
+
+    Args:
+        path: a folder with `config.json` and weights, or a weight file.
+
+    Raises:
+        FileNotFoundError: if there is nothing at the path.
+        ValueError: if the format is unknown or the files are damaged.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"No checkpoint {str(path)!r}. Check the path.")
+    folder = path if path.is_dir() else path.parent
+    config = read_config(folder)
+    if config is None:
+        raise ValueError(
+            f"{str(path)!r} has no config.json, which says what the arrays are. Put it "
+            "beside the weights, as timm and transformers write it."
+        )
+    arrays = open_arrays(path)
+    if is_timm(config):
+        return open_timm(folder, config, arrays)
+    raise ValueError(
+        f"The config.json in {str(folder)!r} is of no format that keras_vit knows: its "
+        f"keys are {sorted(config)[:12]}. Known are those of timm."
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """Return `config.json`, None if there is none.
+
+    Raises:
+        ValueError: if it is no JSON object.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{str(file)!r} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{str(file)!r} must hold one JSON object.")
+    return config
+
+
+def open_arrays(path: Path) -> Arrays:
+    """Return the arrays of a weight file, or of the one in a folder.
+
+    Raises:
+        FileNotFoundError: if a folder holds no weights.
+        ImportError: if torch is needed and not installed.
+        ValueError: if the file is damaged or of an unknown kind.
+    """
+    if path.is_dir():
+        found = [path / n for n in (*WEIGHT_FILES, *PICKLE_FILES)]
+        found = [file for file in found if file.is_file()]
+        if not found:
+            raise FileNotFoundError(
+                f"No weights in {str(path)!r}: none of {[*WEIGHT_FILES, *PICKLE_FILES]}"
+                "."
+            )
+        path = found[0]
+    if path.suffix == ".safetensors":
+        return SafetensorsFile(path)
+    if path.suffix in (".bin", ".pth", ".pt"):
+        return _read_pickle(path)
+    raise ValueError(
+        f"Weights are a .safetensors, .bin, .pth or .pt file, received {str(path)!r}."
+    )
+
+
+def _read_pickle(path: Path) -> Arrays:
+    """Read tensors through torch, which refuses a pickle that holds anything else."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"torch is needed to read {str(path)!r}. Install it with "
+            "pip install 'keras3-vit[torch]', or use a .safetensors file."
+        ) from error
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # Damaged zips and refused pickles raise many types.
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise ValueError(
+            f"{str(path)!r} could not be read as tensors alone, and nothing else is "
+            f"unpickled: {reason}"
+        ) from error
+    for key in ("state_dict_ema", "model_ema", "state_dict", "model", "module"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+            break
+    arrays = {}
+    for name, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if tensor.dtype == torch.bfloat16:
+            tensor = tensor.float()
+        arrays[name.removeprefix("module.")] = np.asarray(tensor.numpy())
+    return arrays

@@ -1,0 +1,106 @@
+"""One normalized, scaled branch of a block. Shapes: B batch, T tokens, D hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_vit.layers.layer_scale import LayerScale
+from keras_vit.layers.normalization import make_normalization
+from keras_vit.layers.policies import serialize_policy, sublayer_policies
+from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.shapes import Shape, Tensor
+from keras_vit.layers.stochastic_depth import StochasticDepth
+from keras_vit.layers.templates import Template, copy_layer, serialize
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class Branch(keras.layers.Layer):
+    """Normalize the tokens, run a layer, scale its channels.
+
+    Args:
+        layer: the layer to copy, such as `SelfAttention` or `MLP`.
+        stochastic_depth_rate: share of the images that skip the branch in training,
+            [0, 1). Default 0.
+        epsilon: of the normalization. Default 1e-6.
+        normalization: "layer" (default) or "rms".
+        layer_scale: first value of the factors by which the channels are multiplied.
+            Default None: no factors.
+
+    Call arguments:
+        tokens: the sequence.
+        training: whether dropout and stochastic depth are active.
+
+    Input shape: (B, T, D).
+    Output shape: (B, T, D).
+
+    Reference: arXiv:2203.09795, section 3.
+    """
+
+    def __init__(
+        self,
+        layer: Template,
+        stochastic_depth_rate: float = 0.0,
+        epsilon: float = 1e-6,
+        normalization: str = "layer",
+        layer_scale: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if layer is None:
+            raise ValueError("layer must be a layer to run, received layer=None.")
+        self._template = serialize(layer) or {}
+        self.stochastic_depth_rate = stochastic_depth_rate
+        self.epsilon = epsilon
+        self.normalization = normalization
+        self.layer_scale = layer_scale
+        policy = sublayer_policies(self)
+        with sublayer_scope(self):
+            self.norm = make_normalization(
+                normalization, epsilon, dtype=policy("norm"), name="norm"
+            )
+            self.layer = copy_layer(self._template, "layer", policy("layer"))
+            self.scale = None
+            if layer_scale is not None:
+                self.scale = LayerScale(
+                    layer_scale, dtype=policy("scale"), name="scale"
+                )
+            self.stochastic_depth = StochasticDepth(
+                stochastic_depth_rate,
+                dtype=policy("stochastic_depth"),
+                name="stochastic_depth",
+            )
+
+    def build(self, input_shape: Shape) -> None:
+        self.norm.build(input_shape)
+        self.layer.build(input_shape)
+        if self.scale is not None:
+            self.scale.build(input_shape)
+        self.stochastic_depth.build(input_shape)
+
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
+        x = self.layer(self.norm(tokens), training=training)
+        if self.scale is not None:
+            x = self.scale(x)
+        return self.stochastic_depth(x, training=training)
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        return rematerialize(self, layer_call, args[0])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dtype": serialize_policy(self),
+            "layer": self._template,
+            "stochastic_depth_rate": self.stochastic_depth_rate,
+            "epsilon": self.epsilon,
+            "normalization": self.normalization,
+            "layer_scale": self.layer_scale,
+        }

@@ -1,0 +1,81 @@
+"""Two classifiers, one per token. Shapes: B batch, T tokens, D hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vit.layers.activations import get_activation
+from keras_vit.layers.policies import serialize_policy, sublayer_policies
+from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.shapes import Shape, Tensor, check_rank
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class DistilledHead(keras.layers.Layer):
+    """Average the logits of the class token and of the distillation token.
+
+    Args:
+        num_classes: number of classes, at least 1.
+        activation: of the average; the name of a Keras activation such as "softmax".
+            Default None: logits.
+
+    Input shape: (B, T, D), the class token first, the distillation token second.
+    Output shape: (B, num_classes).
+
+    Reference: arXiv:2012.12877, section 4 (classification with our approach). Both
+    classifiers start at zero, as that of `MLPHead`.
+    """
+
+    def __init__(
+        self, num_classes: int, activation: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.activation = activation
+        self._activate = get_activation(activation) if activation else None
+        policy = sublayer_policies(self)
+        with sublayer_scope(self):
+            self.logits = keras.layers.Dense(
+                num_classes,
+                kernel_initializer="zeros",
+                dtype=policy("logits"),
+                name="logits",
+            )
+            self.distillation_logits = keras.layers.Dense(
+                num_classes,
+                kernel_initializer="zeros",
+                dtype=policy("distillation_logits"),
+                name="distillation_logits",
+            )
+
+    def build(self, input_shape: Shape) -> None:
+        check_rank(self, input_shape, "(B, T, D)")
+        self.logits.build((None, input_shape[-1]))
+        self.distillation_logits.build((None, input_shape[-1]))
+
+    def call(self, tokens: Tensor) -> Tensor:
+        width = tokens.shape[-1]
+        first = self.logits(ops.reshape(tokens[:, :1], (-1, width)))
+        second = self.distillation_logits(ops.reshape(tokens[:, 1:2], (-1, width)))
+        x = (first + second) / 2  # (B, num_classes)
+        return x if self._activate is None else self._activate(x)
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        return rematerialize(self, layer_call, args[0])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (input_shape[0], self.num_classes)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dtype": serialize_policy(self),
+            "num_classes": self.num_classes,
+            "activation": self.activation,
+        }

@@ -1,0 +1,139 @@
+"""The gated perceptron of a block. Shapes: B batch, T tokens, D hidden, M mlp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vit.layers.activations import get_activation
+from keras_vit.layers.normalization import make_normalization
+from keras_vit.layers.policies import serialize_policy, sublayer_policies
+from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class GatedMLP(keras.layers.Layer):
+    """Widen each token twice, let one half gate the other, and project it back.
+
+    contract(norm(activation(g) * u)), [g, u] = expand(x); with "silu" this is SwiGLU.
+
+    Args:
+        hidden_dim: D, width of a token, at least 1.
+        mlp_dim: M, width of gate and values each, at least 1.
+        activation: of the gate. Default "silu".
+        dropout_rate: share that is dropped in training after each of the two layers,
+            [0, 1). Default 0.
+        use_bias: whether the two layers have a bias. Default True.
+        normalization: "layer" or "rms" to normalize the gated values. Default None.
+        epsilon: of the normalization. Default 1e-6.
+
+    Call arguments:
+        tokens: the sequence.
+        training: whether dropout is active.
+
+    Input shape: (B, T, D).
+    Output shape: (B, T, D).
+
+    Raises:
+        ValueError: if there is no such activation or normalization, or the input has
+            another width than `hidden_dim`.
+
+    Reference: arXiv:2002.05202, equation 6 (SwiGLU).
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        mlp_dim: int,
+        activation: str = "silu",
+        dropout_rate: float = 0.0,
+        use_bias: bool = True,
+        normalization: str | None = None,
+        epsilon: float = 1e-6,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_rate("dropout_rate", dropout_rate)
+        self.hidden_dim = hidden_dim
+        self.mlp_dim = mlp_dim
+        self.activation = activation
+        self.dropout_rate = dropout_rate
+        self.use_bias = use_bias
+        self.normalization = normalization
+        self.epsilon = epsilon
+        self._activate = get_activation(activation)
+        policy = sublayer_policies(self)
+        with sublayer_scope(self):
+            self.expand = keras.layers.Dense(
+                2 * mlp_dim,
+                use_bias=use_bias,
+                kernel_initializer="glorot_uniform",
+                dtype=policy("expand"),
+                name="expand",
+            )
+            self.expand_dropout = keras.layers.Dropout(
+                dropout_rate, dtype=policy("expand_dropout"), name="expand_dropout"
+            )
+            self.norm = None
+            if normalization is not None:
+                self.norm = make_normalization(
+                    normalization, epsilon, dtype=policy("norm"), name="norm"
+                )
+            self.contract = keras.layers.Dense(
+                hidden_dim,
+                use_bias=use_bias,
+                kernel_initializer="glorot_uniform",
+                dtype=policy("contract"),
+                name="contract",
+            )
+            self.contract_dropout = keras.layers.Dropout(
+                dropout_rate, dtype=policy("contract_dropout"), name="contract_dropout"
+            )
+
+    def build(self, input_shape: Shape) -> None:
+        check_width(self, input_shape, self.hidden_dim)
+        flat, wide = (None, self.hidden_dim), (None, self.mlp_dim)
+        self.expand.build(flat)
+        self.expand_dropout.build(wide)
+        if self.norm is not None:
+            self.norm.build(wide)
+        self.contract.build(wide)
+        self.contract_dropout.build(flat)
+
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
+        shape: Any = ops.shape(tokens)
+        length = shape[1]
+        x = ops.reshape(tokens, (-1, self.hidden_dim))  # (B * T, D)
+        gate, x = ops.split(self.expand(x), 2, axis=-1)  # (B * T, M) each
+        x = self._activate(gate) * x
+        x = self.expand_dropout(x, training=training)
+        if self.norm is not None:
+            x = self.norm(x)
+        x = self.contract(x)  # (B * T, D)
+        x = self.contract_dropout(x, training=training)
+        return ops.reshape(x, (-1, length, self.hidden_dim))  # (B, T, D)
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        return rematerialize(self, layer_call, args[0])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dtype": serialize_policy(self),
+            "hidden_dim": self.hidden_dim,
+            "mlp_dim": self.mlp_dim,
+            "activation": self.activation,
+            "dropout_rate": self.dropout_rate,
+            "use_bias": self.use_bias,
+            "normalization": self.normalization,
+            "epsilon": self.epsilon,
+        }

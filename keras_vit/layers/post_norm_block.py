@@ -1,0 +1,178 @@
+"""One residual post-norm encoder block. Shapes: B batch, T tokens, D hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_vit.layers.mlp import MLP
+from keras_vit.layers.normalization import make_normalization
+from keras_vit.layers.policies import Policy, serialize_policy, sublayer_policies
+from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.self_attention import SelfAttention
+from keras_vit.layers.shapes import Shape, Tensor, check_width
+from keras_vit.layers.stochastic_depth import StochasticDepth
+from keras_vit.layers.templates import Template, copy_layer, serialize
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class PostNormBlock(keras.layers.Layer):
+    """Add normalized self-attention, then a normalized MLP, to a sequence of tokens.
+
+    z' = norm(attention(z)) + z, then norm(mlp(z')) + z'.
+
+    Args:
+        hidden_dim: D, width of a token; a multiple of `num_heads`.
+        num_heads: number of attention heads, at least 1.
+        mlp_dim: width inside the MLP, at least 1.
+        dropout_rate: share that is dropped in training after the attention and after
+            each layer of the MLP, [0, 1). Default 0.
+        attention_dropout_rate: share of the attention weights that is dropped in
+            training, [0, 1). Default 0.
+        stochastic_depth_rate: share of the images that skip a branch in training,
+            [0, 1). Default 0.
+        epsilon: of the two layer normalizations. Default 1e-6.
+        activation: of the MLP. Default "gelu", which is exact.
+        normalization: "layer" (default) or "rms".
+        attention: a layer that the block copies for its attention, which replaces the
+            options above. Default None: `SelfAttention`.
+        mlp: the same for the MLP. Default None: `MLP`.
+
+    Call arguments:
+        tokens: the sequence.
+        rotation: passed on to an attention that takes it. Default None.
+        training: whether dropout and stochastic depth are active.
+
+    Input shape: (B, T, D).
+    Output shape: (B, T, D).
+
+    Raises:
+        ValueError: if `hidden_dim` is not a multiple of `num_heads`, there is no such
+            activation, or the input has another width than `hidden_dim`.
+
+    Reference: arXiv:2111.09883, section 3.2 (residual post normalization); arXiv:
+    2303.15389 (EVA-02-CLIP-E).
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        num_heads: int,
+        mlp_dim: int,
+        dropout_rate: float = 0.0,
+        attention_dropout_rate: float = 0.0,
+        stochastic_depth_rate: float = 0.0,
+        epsilon: float = 1e-6,
+        activation: str = "gelu",
+        normalization: str = "layer",
+        attention: Template = None,
+        mlp: Template = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.hidden_dim = hidden_dim
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        self.stochastic_depth_rate = stochastic_depth_rate
+        self.epsilon = epsilon
+        self.activation = activation
+        self.normalization = normalization
+        self._attention_template = serialize(attention)
+        self._mlp_template = serialize(mlp)
+        policy = sublayer_policies(self)
+        with sublayer_scope(self):
+            self.attention_norm = make_normalization(
+                normalization,
+                epsilon,
+                dtype=policy("attention_norm"),
+                name="attention_norm",
+            )
+            self.attention = self._make_attention(policy("attention"))
+            self.attention_stochastic_depth = StochasticDepth(
+                stochastic_depth_rate,
+                dtype=policy("attention_stochastic_depth"),
+                name="attention_stochastic_depth",
+            )
+            self.mlp_norm = make_normalization(
+                normalization, epsilon, dtype=policy("mlp_norm"), name="mlp_norm"
+            )
+            self.mlp = self._make_mlp(policy("mlp"))
+            self.mlp_stochastic_depth = StochasticDepth(
+                stochastic_depth_rate,
+                dtype=policy("mlp_stochastic_depth"),
+                name="mlp_stochastic_depth",
+            )
+
+    def _make_attention(self, policy: Policy) -> Any:
+        if self._attention_template is not None:
+            return copy_layer(self._attention_template, "attention", policy)
+        return SelfAttention(
+            self.hidden_dim,
+            self.num_heads,
+            dropout_rate=self.dropout_rate,
+            attention_dropout_rate=self.attention_dropout_rate,
+            dtype=policy,
+            name="attention",
+        )
+
+    def _make_mlp(self, policy: Policy) -> Any:
+        if self._mlp_template is not None:
+            return copy_layer(self._mlp_template, "mlp", policy)
+        return MLP(
+            self.hidden_dim,
+            self.mlp_dim,
+            activation=self.activation,
+            dropout_rate=self.dropout_rate,
+            dtype=policy,
+            name="mlp",
+        )
+
+    def build(self, input_shape: Shape) -> None:
+        check_width(self, input_shape, self.hidden_dim)
+        self.attention_norm.build(input_shape)
+        self.attention.build(input_shape)
+        self.attention_stochastic_depth.build(input_shape)
+        self.mlp_norm.build(input_shape)
+        self.mlp.build(input_shape)
+        self.mlp_stochastic_depth.build(input_shape)
+
+    def call(
+        self,
+        tokens: Tensor,
+        rotation: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
+        rotated = {} if rotation is None else {"rotation": rotation}
+        x = self.attention_norm(self.attention(tokens, training=training, **rotated))
+        tokens = tokens + self.attention_stochastic_depth(x, training=training)
+        x = self.mlp_norm(self.mlp(tokens, training=training))
+        return tokens + self.mlp_stochastic_depth(x, training=training)
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        return rematerialize(self, layer_call, args[0])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dtype": serialize_policy(self),
+            "hidden_dim": self.hidden_dim,
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+            "dropout_rate": self.dropout_rate,
+            "attention_dropout_rate": self.attention_dropout_rate,
+            "stochastic_depth_rate": self.stochastic_depth_rate,
+            "epsilon": self.epsilon,
+            "activation": self.activation,
+            "normalization": self.normalization,
+            "attention": self._attention_template,
+            "mlp": self._mlp_template,
+        }

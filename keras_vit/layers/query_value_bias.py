@@ -1,0 +1,48 @@
+"""A bias for queries and values, none for keys. Shapes: D hidden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vit.layers.shapes import Shape, Tensor
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class QueryValueBias(keras.layers.Layer):
+    """Add a learned bias to the first and the last third of the channels.
+
+    A bias of the keys adds the same number to all scores of a query, which softmax
+    ignores, unless the keys are rotated or normalized.
+
+    Input shape: (..., 3 D), queries, keys and values in a row.
+    Output shape: (..., 3 D).
+
+    Reference: arXiv:2106.08254 (BEiT), arXiv:2303.11331 (EVA-02).
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+    def build(self, input_shape: Shape) -> None:
+        width = (input_shape[-1] or 0) // 3
+        self.query_bias = self.add_weight(
+            shape=(width,), initializer="zeros", name="query_bias"
+        )
+        self.value_bias = self.add_weight(
+            shape=(width,), initializer="zeros", name="value_bias"
+        )
+
+    def call(self, x: Tensor) -> Tensor:
+        # The cast is for rematerialization, which runs outside Keras's autocast.
+        query = ops.cast(self.query_bias, self.compute_dtype)
+        value = ops.cast(self.value_bias, self.compute_dtype)
+        return x + ops.concatenate([query, ops.zeros_like(query), value])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config()
