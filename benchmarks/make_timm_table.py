@@ -1,7 +1,8 @@
 """Make keras_vit/checkpoints/timm_models.json from the configurations of timm.
 
 Source: the table that was read from timm's registry, one entry per architecture with
-its constructor arguments and pretrained configurations.
+its constructor arguments and pretrained configurations; timm itself says which tag is
+the default, which comes first.
 
 Command: python benchmarks/make_timm_table.py PATH/timm_vit_configs.json
 """
@@ -19,9 +20,15 @@ KEYS += ("crop_mode", "hub", "license")
 
 def main() -> None:
     """Write the table, one architecture per line."""
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from tests.peers import import_timm
+
+    default = import_timm().models.get_pretrained_cfg
     table = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     rows = []
     for name, entry in sorted(table.items()):
+        first = getattr(default(name), "tag", None)
+        entry["pretrained"].sort(key=lambda config: config["tag"] != first)
         row = {
             "cls": entry["cls"],
             "family": entry["family"],

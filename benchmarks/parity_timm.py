@@ -1,7 +1,8 @@
 """Parity with timm for each of its plain ViTs: logits and pre-logits of n of 244.
 
 Each architecture is shrunk (2 blocks, small width, an image that is not square), gets
-random weights, is written by timm itself to a folder and loaded by `keras_vit.load`.
+random weights, is written by timm itself to a folder and loaded by `keras_vit.load`;
+parameter counts are equal, and `keras_vit.save(format="timm")` writes the same bytes.
 Error: largest difference of logits, relative to the largest logit.
 
 Command: KERAS_BACKEND=jax python benchmarks/parity_timm.py [--only WILDCARD] [--all]
@@ -25,36 +26,20 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 TOLERANCE = 1e-4
 
 
-def shrink(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that make an architecture small, and keep its options."""
-    args = row["args"]
-    patch = args.get("patch_size", 16)
-    depth = 3
-    heads = 4
-    # Where timm allows it, the last row of pixels is no whole patch.
-    rest = 0 if args.get("dynamic_img_size") else 1
-    changes: dict[str, Any] = {
-        "img_size": (3 * patch + rest, 2 * patch),
-        "embed_dim": 96,
-        "depth": depth,
-        "num_heads": heads,
-        "num_classes": 7,
-    }
-    if args.get("attn_pool_num_heads"):
-        changes["attn_pool_num_heads"] = 2
-    if args.get("num_kv_heads"):
-        changes["num_kv_heads"] = [4, 2, 4]
-    return changes
-
-
 def check(name: str, row: dict[str, Any], folder: Path) -> tuple[float, float]:
     """Return the relative errors of logits and pre-logits."""
     import keras
 
     import keras_vit
-    from tests.peers import timm_call, timm_model, write_timm
+    from tests.peers import (
+        check_round_trip,
+        shrink,
+        timm_call,
+        timm_model,
+        write_timm,
+    )
 
-    model = timm_model(name, **shrink(name, row))
+    model = timm_model(name, **shrink(row))
     write_timm(model, folder)
     ours = keras_vit.load(folder)
     height, width, channels = ours.input_shape[1:]
@@ -72,6 +57,7 @@ def check(name: str, row: dict[str, Any], folder: Path) -> tuple[float, float]:
     }
     if len(set(counts.values())) > 1:
         raise ValueError(f"parameter counts differ: {counts}")
+    check_round_trip(ours, folder)
     return tuple(
         float(abs(keras.ops.convert_to_numpy(m(images)) - y).max() / abs(y).max())
         for m, y in ((ours, expected), (backbone, features))

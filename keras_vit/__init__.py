@@ -9,6 +9,8 @@ from keras_vit.layers import MLPHead, PatchEncoder, Patches, TransformerBlock
 from keras_vit.loading import load
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
+from keras_vit.registry import ModelInfo, list_models
+from keras_vit.saving import push_to_hub, save
 from keras_vit.training import RECIPES, Recipe, TrainingResult, save_model, train
 
 __version__ = "0.1.0"
@@ -20,6 +22,7 @@ __all__ = [
     "ExportReport",
     "ImageData",
     "MLPHead",
+    "ModelInfo",
     "PatchEncoder",
     "Patches",
     "Prediction",
@@ -32,9 +35,12 @@ __all__ = [
     "evaluate",
     "export",
     "layers",
+    "list_models",
     "load",
     "load_data",
     "predict",
+    "push_to_hub",
+    "save",
     "save_model",
     "train",
 ]

@@ -29,7 +29,10 @@ class ViTConfig:
     Reference: arXiv:2010.11929, section 3.1 and table 1.
     """
 
-    image_size: tuple[int, int] = (224, 224)  # pixels, (height, width)
+    image_size: tuple[int, int] | None = (
+        224,
+        224,
+    )  # pixels, (height, width); None: any
     patch_size: tuple[int, int] = (16, 16)  # pixels, (height, width)
     channels: int = 3  # values per pixel
     num_classes: int | None = 1000  # None: headless backbone
@@ -50,6 +53,7 @@ class ViTConfig:
     use_distillation_token: bool = False  # after the class token, with its own head
     num_registers: int = 0  # learned tokens between the class token and the patches
     positions: Positions | None = "all"  # tokens with a learned position; or computed
+    position_grid: tuple[int, int] | None = None  # (rows, columns); for any image size
     rotary: Rotary | None = None  # rotation of queries and keys by position
     rotary_temperature: float = 10000.0  # of the frequencies
     rotary_offset: float = 0.0  # patches, added to the coordinates; axial only
@@ -79,7 +83,8 @@ class ViTConfig:
     use_head_bias: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "patch_size"):
+        sizes = ("patch_size",) if self.image_size is None else _SIZES
+        for name in sizes:
             object.__setattr__(self, name, _height_width(name, getattr(self, name)))
         for name in ("channels", "hidden_dim", "num_layers", "num_heads", "mlp_dim"):
             object.__setattr__(self, name, _count(name, getattr(self, name)))
@@ -99,7 +104,8 @@ class ViTConfig:
                 f"hidden_dim={self.hidden_dim}, num_heads={self.num_heads}. "
                 "Choose a num_heads that divides hidden_dim."
             )
-        if any(p > s for p, s in zip(self.patch_size, self.image_size, strict=True)):
+        size = self.image_size or self.patch_size
+        if any(p > s for p, s in zip(self.patch_size, size, strict=True)):
             raise ValueError(
                 "image_size must be at least one patch in each direction, received "
                 f"image_size={self.image_size}, patch_size={self.patch_size} "
@@ -112,7 +118,7 @@ class ViTConfig:
         if self.pooling is not None and self.pooling not in get_args(Pooling):
             raise ValueError(
                 f"pooling must be one of {[*get_args(Pooling), None]}, received "
-                f"pooling={self.pooling!r}."
+                f"pooling={self.pooling!r}. Check the spelling."
             )
         reads_token = self.pooling in ("token", "token_mean")
         if reads_token and not self.has_class_token:
@@ -139,46 +145,101 @@ class ViTConfig:
             if getattr(self, name) not in valid:
                 raise ValueError(
                     f"{name} must be one of {list(valid)}, received "
-                    f"{name}={getattr(self, name)!r}."
+                    f"{name}={getattr(self, name)!r}. Check the spelling."
                 )
-        if (
-            isinstance(self.num_registers, bool)
-            or not isinstance(self.num_registers, Integral)
-            or self.num_registers < 0
-        ):
-            raise ValueError(
-                "num_registers must be a whole number of at least 0, received "
-                f"num_registers={self.num_registers!r}."
-            )
+        if self.qkv_bias != "qv":  # 1 == True, which `is True` below would not see.
+            object.__setattr__(self, "qkv_bias", bool(self.qkv_bias))
+        for name in _FLAGS:
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(
+                    f"{name} must be True or False, received "
+                    f"{name}={getattr(self, name)!r}. Pass one of the two."
+                )
+        if self.num_registers != 0 or isinstance(self.num_registers, bool):
+            count = _count("num_registers", self.num_registers)
+            object.__setattr__(self, "num_registers", count)
         for name in ("pooling_num_heads", "pooling_mlp_dim"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _count(name, getattr(self, name)))
-        if self.rotary_grid is not None:
-            grid = _height_width("rotary_grid", self.rotary_grid)
-            object.__setattr__(self, "rotary_grid", grid)
-        if self.rotary is not None and (self.hidden_dim // self.num_heads) % 4:
-            raise ValueError(
-                "rotary positions need heads whose width is a multiple of 4, received "
-                f"hidden_dim={self.hidden_dim}, num_heads={self.num_heads}."
-            )
-        if self.use_distillation_token and self.pooling not in ("token", None):
-            raise ValueError(
-                "use_distillation_token needs pooling='token', received "
-                f"pooling={self.pooling!r}."
-            )
+        for name in ("rotary_temperature", "rotary_offset", "layer_scale"):
+            if name != "layer_scale" or self.layer_scale is not None:
+                object.__setattr__(self, name, _number(name, getattr(self, name)))
+        self._check_positions()
+        self._check_position_grid()
+        self._check_prefix()
         if self.pooling == "attention" and self.hidden_dim % self.num_pooling_heads:
             raise ValueError(
                 "hidden_dim must be a multiple of pooling_num_heads, received "
                 f"hidden_dim={self.hidden_dim}, pooling_num_heads="
-                f"{self.num_pooling_heads}."
-            )
-        if self.layer_scale is not None and isinstance(self.layer_scale, bool):
-            raise TypeError(
-                "layer_scale must be a number or None, received layer_scale="
-                f"{self.layer_scale!r}."
+                f"{self.num_pooling_heads}. Choose a pooling_num_heads that divides "
+                "hidden_dim."
             )
         self._check_heads()
         self._check_block()
+
+    def _check_positions(self) -> None:
+        if self.positions in ("sincos", "sincos_open") and self.hidden_dim % 4:
+            raise ValueError(
+                "hidden_dim must be a multiple of 4 for computed positions, received "
+                f"hidden_dim={self.hidden_dim}, positions={self.positions!r}. Choose "
+                "such a hidden_dim, or positions='all'."
+            )
+        if self.rotary_grid is not None:
+            grid = _height_width("rotary_grid", self.rotary_grid)
+            object.__setattr__(self, "rotary_grid", grid)
+        if self.rotary_temperature <= 0:
+            raise ValueError(
+                "rotary_temperature must be above 0, received "
+                f"rotary_temperature={self.rotary_temperature}. Most models use "
+                "100 or 10000."
+            )
+        if self.rotary is not None and self.head_dim % 4:
+            raise ValueError(
+                "rotary positions need heads whose width is a multiple of 4, received "
+                f"hidden_dim={self.hidden_dim}, num_heads={self.num_heads}. Choose "
+                "another num_heads, or rotary=None."
+            )
+
+    def _check_position_grid(self) -> None:
+        is_resampled = self.image_size is None and self.positions in _LEARNED
+        if is_resampled != (self.position_grid is not None):
+            raise ValueError(
+                "position_grid, the (rows, columns) of patches that positions are "
+                "learned for, goes with image_size=None and learned positions, "
+                f"received position_grid={self.position_grid}, image_size="
+                f"{self.image_size}, positions={self.positions!r}. Give both or none "
+                "of position_grid and image_size=None."
+            )
+        if self.position_grid is not None:
+            grid = _height_width("position_grid", self.position_grid)
+            object.__setattr__(self, "position_grid", grid)
+
+    def _check_prefix(self) -> None:
+        """Refuse what the tokens before the patches cannot give."""
+        if self.pooling == "prefix" and self.num_prefix_tokens == 0:
+            raise ValueError(
+                "pooling='prefix' averages the tokens before the patches, received "
+                "none. Pass use_class_token=True or num_registers."
+            )
+        if not self.use_distillation_token:
+            return
+        if self.pooling not in ("token", None):
+            raise ValueError(
+                "use_distillation_token needs pooling='token', received "
+                f"pooling={self.pooling!r}. Use that, or pooling=None for all tokens."
+            )
+        if not self.has_class_token:
+            raise ValueError(
+                "use_distillation_token needs a class token before it, received none. "
+                "Pass use_class_token=True."
+            )
+        if self.representation_size is not None or not self.use_head_bias:
+            raise ValueError(
+                "The two classifiers of use_distillation_token have biases and no "
+                "layer before them, received representation_size="
+                f"{self.representation_size}, use_head_bias={self.use_head_bias}. "
+                "Leave these at their defaults."
+            )
 
     def _check_heads(self) -> None:
         kv_heads = self.num_kv_heads
@@ -187,7 +248,8 @@ class ViTConfig:
             if len(kv_heads) != self.num_layers:
                 raise ValueError(
                     "num_kv_heads must have one number per block, received "
-                    f"{len(kv_heads)} numbers for num_layers={self.num_layers}."
+                    f"{len(kv_heads)} numbers for num_layers={self.num_layers}. Pass "
+                    "as many, or one number for all."
                 )
             object.__setattr__(self, "num_kv_heads", kv_heads)
         elif kv_heads is not None:
@@ -196,41 +258,34 @@ class ViTConfig:
             if self.num_heads % self.block_kv_heads(i):
                 raise ValueError(
                     "num_heads must be a multiple of num_kv_heads, received num_heads="
-                    f"{self.num_heads}, num_kv_heads={self.num_kv_heads}."
+                    f"{self.num_heads}, num_kv_heads={self.num_kv_heads}. Choose a "
+                    "num_kv_heads that divides num_heads."
                 )
         if self.attention == "differential" and self.hidden_dim % (2 * self.num_heads):
             raise ValueError(
                 "hidden_dim must be a multiple of 2 * num_heads for differential "
                 f"attention, received hidden_dim={self.hidden_dim}, "
-                f"num_heads={self.num_heads}."
+                f"num_heads={self.num_heads}. Choose a num_heads that divides "
+                "hidden_dim / 2."
             )
 
     def _check_block(self) -> None:
         """Refuse what a block or an attention cannot do, instead of ignoring it."""
-        unsupported = []
-        if self.block in ("parallel", "parallel_joint"):
-            unsupported += [
-                *("rotary", "num_kv_heads", "use_context_norm", "use_mlp_norm"),
-            ]
-            if self.mlp != "plain" or self.qkv_bias == "qv":
-                unsupported += ["mlp", "qkv_bias"]
-        if self.block == "twin":
-            unsupported += ["rotary", "num_kv_heads"]
-        if self.block == "post_norm":
-            unsupported += ["layer_scale"]
-        if self.attention == "differential":
-            unsupported += ["rotary", "num_kv_heads", "query_key_norm"]
-            unsupported += ["use_context_norm"]
-            if self.qkv_bias == "qv":
-                unsupported.append("qkv_bias")
-        if self.qkv_bias == "qv" and self.num_kv_heads is not None:
+        unsupported = [*_UNSUPPORTED.get(self.block, ())]
+        unsupported += _UNSUPPORTED.get(self.attention, ())
+        unsupported += _UNSUPPORTED.get(self.rotary or "", ())
+        if self._is_parallel and self.query_key_norm == "width":
+            unsupported.append("query_key_norm")
+        if self.qkv_bias == "qv":
             unsupported.append("num_kv_heads")
+            if self._is_parallel or self.attention == "differential":
+                unsupported.append("qkv_bias")
         defaults = {field.name: field.default for field in fields(ViTConfig)}
         wrong = [n for n in unsupported if getattr(self, n) != defaults[n]]
         if wrong:
             raise ValueError(
-                f"block={self.block!r} with attention={self.attention!r} and "
-                f"qkv_bias={self.qkv_bias!r} has no "
+                f"block={self.block!r} with attention={self.attention!r}, "
+                f"rotary={self.rotary!r} and qkv_bias={self.qkv_bias!r} has no "
                 + ", ".join(f"{n}={getattr(self, n)!r}" for n in dict.fromkeys(wrong))
                 + ". Leave these at their defaults, or choose another block."
             )
@@ -249,7 +304,24 @@ class ViTConfig:
                 f"variant={variant!r}. Build any other size with keras_vit.ViT(...)."
             )
         check_options(changes)
-        return replace(VARIANTS[variant].config, **changes)
+        return VARIANTS[variant].config.changed(**changes)
+
+    def changed(self, **changes: Any) -> ViTConfig:
+        """Return a copy with some fields changed; `position_grid` fits `image_size`.
+
+        For any image size learned positions stay those of the present grid.
+
+        Raises:
+            TypeError: if `changes` names a field that does not exist.
+            ValueError: if fields contradict each other.
+        """
+        size, positions = (
+            changes.get(name, getattr(self, name))
+            for name in ("image_size", "positions")
+        )
+        is_resampled = size is None and positions in _LEARNED
+        grid = self.table_grid if is_resampled else None
+        return replace(self, **{"position_grid": grid, **changes})
 
     @property
     def has_class_token(self) -> bool:
@@ -260,9 +332,24 @@ class ViTConfig:
 
     @property
     def grid_size(self) -> tuple[int, int]:
-        """Number of patches, (rows, columns); an incomplete border patch is dropped."""
+        """Number of patches, (rows, columns); an incomplete border patch is dropped.
+
+        Raises:
+            ValueError: if `image_size` is None.
+        """
+        if self.image_size is None:
+            raise ValueError(
+                "The number of patches, and of multiply-accumulates, needs an "
+                "image_size, received image_size=None. Ask the config for one size: "
+                "config.changed(image_size=224)."
+            )
         (height, width), (rows, columns) = self.image_size, self.patch_size
         return height // rows, width // columns
+
+    @property
+    def table_grid(self) -> tuple[int, int]:
+        """Grid of patches that learned positions belong to, (rows, columns)."""
+        return self.position_grid or self.grid_size
 
     @property
     def num_patches(self) -> int:
@@ -289,7 +376,8 @@ class ViTConfig:
         }
         if self.positions not in prefix:
             return 0
-        return prefix[self.positions] + self.num_patches
+        rows, columns = self.table_grid
+        return prefix[self.positions] + rows * columns
 
     @property
     def num_tokens(self) -> int:
@@ -339,7 +427,9 @@ class ViTConfig:
         total += (self.num_prefix_tokens + self.num_position_rows) * dim
         total += norm * self.use_pre_norm
         total += sum(self._block_parameters(i) for i in range(self.num_layers))
-        total += norm * (self.final_norm is not None)
+        if self.final_norm is not None:
+            wide = self.final_norm == "after_pooling" and self.pooling == "token_mean"
+            total += norm * (2 if wide else 1)
         return total + self._head_parameters(norm)
 
     def _block_parameters(self, block: int) -> int:
@@ -456,18 +546,25 @@ def _count(name: str, value: Any) -> int:
     return int(value)
 
 
-def _check_rate(name: str, value: Any) -> None:
+def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
             f"{name} must be a number, received {name}={value!r} "
             f"({type(value).__name__})."
         )
-    if not 0 <= float(value) < 1:
+    return float(value)
+
+
+def _check_rate(name: str, value: Any) -> None:
+    if not 0 <= _number(name, value) < 1:
         raise ValueError(
             f"{name} must be at least 0 and below 1, received {name}={value}. "
             "It is the share that is dropped in training."
         )
 
+
+_SIZES = ("image_size", "patch_size")
+_LEARNED = ("all", "class", "patches")  # positions that have a table
 
 # The valid values of the options that name something.
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -482,6 +579,29 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "qkv_bias": (True, False, "qv"),
     "query_key_norm": ("head", "width", None),
     "mlp": ("plain", "gated"),
+}
+
+# Options that are on or off.
+_FLAGS = (
+    *("use_distillation_token", "use_patch_bias", "use_patch_norm", "use_pre_norm"),
+    *("use_output_bias", "use_context_norm", "use_mlp_bias", "use_mlp_norm"),
+    *("use_mlp_layer_scale", "pool_prefix", "use_head_bias"),
+)
+
+# What a block, an attention or a kind of rotation does not have.
+_PARALLEL = (
+    *("rotary", "num_kv_heads", "use_context_norm", "use_output_bias"),
+    *("mlp", "use_mlp_bias", "use_mlp_norm", "use_mlp_layer_scale"),
+)
+_AXIAL_ONLY = ("rotary_offset", "rotary_order", "rotary_grid", "rotary_layout")
+_UNSUPPORTED: dict[str, tuple[str, ...]] = {
+    "parallel": _PARALLEL,
+    "parallel_joint": _PARALLEL,
+    "twin": ("rotary", "num_kv_heads", "use_mlp_layer_scale"),
+    "post_norm": ("layer_scale", "use_mlp_layer_scale"),
+    "differential": ("rotary", "num_kv_heads", "query_key_norm", "use_context_norm"),
+    "centred": _AXIAL_ONLY,
+    "mixed": _AXIAL_ONLY,
 }
 
 

@@ -7,20 +7,25 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_vit.checkpoints.checkpoint import Checkpoint
-from keras_vit.checkpoints.entries import assign
+from keras_vit.checkpoints.entries import Entry, assign
+from keras_vit.checkpoints.hub import find_source
 from keras_vit.checkpoints.open import open_checkpoint
 from keras_vit.checkpoints.resample import (
     adapt_channels,
     resample_patch_kernel,
     resample_positions,
 )
+from keras_vit.checkpoints.timm_config import config_from_timm
 from keras_vit.config import ViTConfig, check_options
+from keras_vit.keras_file import load_keras
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 
+_MODEL_OPTIONS = ("dtype", "name", "preprocessing", "class_names", "trainable")
 # What is left out or begins anew when one of these options is changed.
 _CHANGED_PARTS = {
     "num_classes": ("head/logits", "head/distillation_logits"),
@@ -32,14 +37,31 @@ _CHANGED_PARTS = {
 }
 
 
-def load(source: str | Path, **changes: Any) -> ViT:
+def load(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    pretrained: bool = True,
+    **changes: Any,
+) -> ViT:
     """Build the model of a checkpoint and give it the weights.
 
     Strict: each array is used once and each weight is set, apart from what a change
     leaves out or begins anew.
 
     Args:
-        source: a folder with `config.json` and `model.safetensors` as timm writes it.
+        source: one of
+            a timm name with or without tag ("vit_base_patch16_224.augreg_in21k"), see
+            `list_models`;
+            a hub id ("google/vit-base-patch16-224", "timm/..."), through
+            huggingface_hub with its cache and offline mode (extra `hub`);
+            a folder with `config.json` and weights, as timm, transformers and KerasHub
+            write it;
+            a `.safetensors`, `.bin` or `.pth` file beside its `config.json`; a Google
+            `.npz`; a `.keras` file or a folder with `model.keras`.
+        revision: branch, tag or commit of a hub repository. Default: its main branch.
+        pretrained: False builds the architecture of a timm name with new weights,
+            without network. Default True.
         **changes: options of `ViT` that differ from the checkpoint: `num_classes` (a
             new head; None: none), `image_size` (positions are resampled with the
             kernel of the checkpoint's authors), `patch_size` (kernel by FlexiViT's
@@ -48,23 +70,50 @@ def load(source: str | Path, **changes: Any) -> ViT:
 
     Raises:
         FileNotFoundError: if there is nothing at the source.
-        ImportError: if torch is needed for a `.bin` file and not installed.
+        ImportError: if the package that a source needs is not installed.
+        OSError: if the hub cannot be reached or refuses the repository.
         TypeError: if an option does not exist.
         ValueError: if the checkpoint is damaged, of an unknown kind, or does not match
             its configuration; nothing is half loaded.
     """
-    extra = ("dtype", "name", "preprocessing", "class_names", "trainable")
-    check_options(changes, *extra)
-    return build(open_checkpoint(source), **changes)
+    check_options(changes, *_MODEL_OPTIONS)
+    if not pretrained:
+        architecture = str(source).partition(".")[0]
+        options = {k: changes.pop(k) for k in _MODEL_OPTIONS if k in changes}
+        config = _changed_config(config_from_timm(architecture), changes)
+        return ViT(**asdict(config), **options)
+    path = find_source(source, revision)
+    if path.suffix == ".keras" or (path / "model.keras").is_file():
+        return _own_model(path, changes)
+    return build(open_checkpoint(path), **changes)
+
+
+def _own_model(path: Path, changes: dict[str, Any]) -> ViT:
+    """Load a model of ours; with changes, as if it were a foreign checkpoint."""
+    file = path / "model.keras" if path.is_dir() else path
+    model: Any = load_keras(file)
+    if not isinstance(model, ViT):
+        raise ValueError(
+            f"{str(file)!r} holds a {type(model).__name__}, not a keras_vit.ViT. Load "
+            "it with keras.models.load_model."
+        )
+    if not changes:
+        return model
+    values = {w.path: keras.ops.convert_to_numpy(w.value) for w in model.weights}
+    checkpoint = Checkpoint(
+        source=str(file),
+        config=model.config,
+        arrays=values,
+        entries=lambda config: [Entry(path, (path,)) for path in values],
+        preprocessing=model.preprocessing,
+        class_names=model.class_names,
+    )
+    return build(checkpoint, **changes)
 
 
 def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
     """Build the model of an opened checkpoint; see `load`."""
-    options = {
-        name: changes.pop(name)
-        for name in ("dtype", "name", "preprocessing", "class_names", "trainable")
-        if name in changes
-    }
+    options = {k: changes.pop(k) for k in _MODEL_OPTIONS if k in changes}
     config = _changed_config(checkpoint.config, changes)
     changed = [
         n for n in changes if getattr(config, n) != getattr(checkpoint.config, n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import keras
@@ -33,7 +33,9 @@ class ViT(keras.Model):
 
     Args:
         image_size: pixels, one number or (height, width), at least one patch each.
-            Border pixels short of a patch are dropped. Default 224.
+            Border pixels short of a patch are dropped. None takes images of any size;
+            learned positions need `position_grid` then, the grid of patches that they
+            belong to, and are resampled to that of the images. Default 224.
         patch_size: pixels, one number or (height, width). Default 16.
         channels: values per pixel. Default 3.
         num_classes: width of the classifier. None makes a headless backbone.
@@ -94,7 +96,7 @@ class ViT(keras.Model):
 
     def __init__(
         self,
-        image_size: int | tuple[int, int] = 224,
+        image_size: int | tuple[int, int] | None = 224,
         patch_size: int | tuple[int, int] = 16,
         *,
         channels: int = 3,
@@ -147,9 +149,11 @@ class ViT(keras.Model):
         def policy(layer: str) -> Policy:
             return policy_below(policies, layer)
 
-        images = keras.Input((*config.image_size, config.channels), name="images")
+        size = config.image_size or (None, None)
+        images = keras.Input((*size, config.channels), name="images")
         x = Patches(config.patch_size, dtype=policy("patches"), name="patches")(images)
-        x = make_patch_encoder(config, policy("patch_encoder"))(x)
+        patch_encoder = make_patch_encoder(config, policy("patch_encoder"))
+        x = patch_encoder(x) if config.image_size else patch_encoder(x, images=images)
         if config.use_pre_norm:
             x = make_norm(config, "pre_norm", policy("pre_norm"))(x)
         rotation = None
@@ -179,7 +183,7 @@ class ViT(keras.Model):
         self.dtype_policy = getattr(policies, "default_policy", policies)
         self.config = config
         # Keras's own check lets one channel pass for three.
-        shape = (None, *config.image_size, config.channels)
+        shape = (None, *size, config.channels)
         self.input_spec = [keras.InputSpec(shape=shape, name="images")]
         self.preprocessing = preprocessing
         self.class_names = class_names
@@ -195,8 +199,10 @@ class ViT(keras.Model):
         Raises:
             ValueError: if there is no such variant; the message lists them.
         """
-        config = asdict(ViTConfig.from_variant(variant))
-        return cls(**{**config, **changes})
+        names = {field.name for field in fields(ViTConfig)}
+        sizes = {name: changes[name] for name in changes if name in names}
+        config = ViTConfig.from_variant(variant, **sizes)
+        return cls(**{**changes, **asdict(config)})
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -209,7 +215,8 @@ class ViT(keras.Model):
             value = Preprocessing(**value)
         if value is not None:
             made = (*value.image_size, value.channels)
-            needed = (*self.config.image_size, self.config.channels)
+            size = self.config.image_size or value.image_size
+            needed = (*size, self.config.channels)
             if made != needed:
                 raise ValueError(
                     "preprocessing must make images of the size that the model takes, "

@@ -36,6 +36,7 @@ Layer = Any  # keras.layers.Layer; its call takes what each layer of ours takes
 
 def make_patch_encoder(config: ViTConfig, dtype: Policy) -> Layer:
     """Return the layer from patches to tokens with positions."""
+    is_free = config.image_size is None
     return PatchEncoder(
         config.hidden_dim,
         use_class_token=config.has_class_token,
@@ -43,7 +44,8 @@ def make_patch_encoder(config: ViTConfig, dtype: Policy) -> Layer:
         use_distillation_token=config.use_distillation_token,
         num_registers=config.num_registers,
         positions=config.positions,
-        grid_size=config.grid_size,
+        grid_size=config.position_grid if is_free else config.grid_size,
+        patch_size=config.patch_size if is_free else None,
         use_bias=config.use_patch_bias,
         normalization=config.normalization if config.use_patch_norm else None,
         epsilon=config.epsilon,

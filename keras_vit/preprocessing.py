@@ -15,8 +15,21 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
-Resize = Literal["crop", "squash"]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Resize = Literal["crop", "squash", "border"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+CropRounding = Literal["even", "down"]
+ResizeDtype = Literal["uint8", "float32"]
+Transparency = Literal["drop", "white"]
+
+_CHOICES = {
+    "resize": Resize,
+    "interpolation": Interpolation,
+    "crop_rounding": CropRounding,
+    "resize_dtype": ResizeDtype,
+    "transparency": Transparency,
+}
+# Above 1 the crop is larger than the image; far above, it is a percentage by mistake.
+_LARGEST_CROP_RATIO = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,38 +43,58 @@ class Preprocessing:
 
     Calling it takes one image as a path, a PIL image or a NumPy array (H, W) or
     (H, W, C), any size, and returns a float32 array (height, width, channels). Colour
-    is converted to `channels`: 1 is grey, 3 RGB, 4 RGBA; EXIF rotation is applied.
-    Arrays with another number of channels must match.
+    is converted to `channels`: 1 is grey, 3 RGB, 4 RGBA. Arrays with another number of
+    channels must match.
+
+    timm and transformers compute the same with the right options, except that here
+    EXIF rotation is always applied (timm never does, transformers only to paths) and
+    grey of 16 bits is scaled to bytes (they clip it at 255).
 
     Args:
         image_size: pixels of the result, one number or (height, width). Default 224.
         channels: of the result, at least 1. Default 3.
         resize: "crop" (default) keeps the proportions and cuts what stands over;
-            "squash" resizes both sides.
-        crop_ratio: share of the resized image's sides that is kept, (0, 1]. Default 1.
-        interpolation: "nearest", "bilinear", "bicubic" (default) or "lanczos".
+            "squash" resizes both sides; "border" keeps the proportions and the whole
+            image, and fills what is missing with the mean colour.
+        crop_ratio: `image_size` as a share of the size to which the image is resized,
+            one number or one each for (height, width), (0, 2]. Default 1. Above 1, the
+            image is surrounded by black; see `exact_crop_ratio`.
+        interpolation: "nearest", "bilinear", "bicubic" (default), "lanczos", "box" or
+            "hamming".
         value_range: pixel values that become 0 and 1 before mean and std. Default
             (0, 255), which image files hold.
         mean: subtracted from each channel, in units of [0, 1]; one number or one per
             channel. Default 0.5.
         std: divides each channel, above 0; one number or one per channel. Default 0.5.
+        crop_rounding: where the crop begins if an odd number of pixels stands over:
+            "even" (default) rounds half of it to the even number, as timm; "down"
+            rounds it down, as transformers.
+        resize_dtype: "uint8" (default) rounds images of bytes to bytes when it resizes
+            them, as Pillow; "float32" does not, as the processor of DINOv3.
+        transparency: what becomes of alpha where the model takes none: "drop"
+            (default) leaves it out, as timm and PIL's `convert`; "white" lays the
+            image on white, as transformers does with `do_convert_rgb`.
 
     Raises:
         TypeError: if a number is not a number.
         ValueError: if an option is out of its range.
 
     Reference: timm.data.transforms_factory.transforms_imagenet_eval (crop modes
-    `center` and `squash`); google-research/vision_transformer, value range [-1, 1].
+    `center`, `squash` and `border`); transformers.image_processing_backends;
+    google-research/vision_transformer, value range [-1, 1].
     """
 
     image_size: tuple[int, int] = (224, 224)
     channels: int = 3
     resize: Resize = "crop"
-    crop_ratio: float = 1.0
+    crop_ratio: float | tuple[float, float] = 1.0
     interpolation: Interpolation = "bicubic"
     value_range: tuple[float, float] = (0.0, 255.0)
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.5,)
+    crop_rounding: CropRounding = "even"
+    resize_dtype: ResizeDtype = "uint8"
+    transparency: Transparency = "drop"
 
     def __post_init__(self) -> None:
         size = self.image_size
@@ -76,17 +109,13 @@ class Preprocessing:
             raise ValueError(
                 f"channels must be at least 1, received channels={self.channels}."
             )
-        for name, choices in (("resize", Resize), ("interpolation", Interpolation)):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
                     f"{name} must be one of {list(get_args(choices))}, received "
                     f"{name}={getattr(self, name)!r}."
                 )
-        if not 0 < self.crop_ratio <= 1:
-            raise ValueError(
-                "crop_ratio must be above 0 and at most 1, received "
-                f"crop_ratio={self.crop_ratio}."
-            )
+        object.__setattr__(self, "crop_ratio", _crop_ratio(self.crop_ratio))
         low, high = self.value_range
         if not low < high:
             raise ValueError(
@@ -114,7 +143,7 @@ class Preprocessing:
                 values between 0 and 1 where `value_range` says more.
         """
         is_array = hasattr(image, "shape")
-        pixels = to_array(image, self.channels)
+        pixels = to_array(image, self.channels, self.transparency)
         low, high = self.value_range
         if not is_array and (low, high) != (0.0, 255.0):
             # Files hold bytes, whatever the arrays that the model was trained on hold.
@@ -142,37 +171,84 @@ class Preprocessing:
 
     @property
     def resized_size(self) -> tuple[int, int]:
-        """Pixels, (height, width), of the rectangle that the resized image covers."""
-        height, width = self.image_size
-        return math.floor(height / self.crop_ratio), math.floor(width / self.crop_ratio)
+        """Pixels, (height, width), of the rectangle that the resized image covers.
+
+        With "border", the rectangle into which the whole image fits.
+        """
+        ratio = self.crop_ratio
+        ratios = ratio if isinstance(ratio, tuple) else (ratio, ratio)
+        height, width = (
+            max(1, math.floor(size / ratio))
+            for size, ratio in zip(self.image_size, ratios, strict=True)
+        )
+        return height, width
 
     def scaled_size(self, height: int, width: int) -> tuple[int, int]:
         """Pixels, (height, width), to which an image of that size is resized."""
         target_height, target_width = self.resized_size
         if self.resize == "squash":
             return target_height, target_width
-        if target_height * width >= target_width * height:
-            return target_height, max(target_width, target_height * width // height)
-        return max(target_height, target_width * height // width), target_width
+        if self.resize == "crop" and target_height == target_width:
+            # The longer side is truncated, in both libraries.
+            if width >= height:
+                return target_height, target_width * width // height
+            return target_height * height // width, target_width
+        # And rounded otherwise: timm.data.transforms.ResizeKeepRatio, to the last bit.
+        ratios = height / target_height, width / target_width
+        ratio = min(ratios) if self.resize == "crop" else max(ratios)
+        return max(1, round(height / ratio)), max(1, round(width / ratio))
 
     def crop_offset(self, scaled: tuple[int, int]) -> tuple[int, int]:
-        """Pixels, (top, left), where the crop begins in a resized image."""
+        """Pixels, (top, left), where the crop begins in a resized image.
+
+        Negative where the crop is larger than the image.
+        """
+        halve = _HALVES[self.crop_rounding]
         top, left = (
-            round((size - target) / 2)
+            halve(size - target)
             for size, target in zip(scaled, self.image_size, strict=True)
         )
         return top, left
+
+    @property
+    def border_color(self) -> tuple[float, ...]:
+        """Pixel values, one per channel, beside an image that is too small."""
+        low, high = self.value_range
+        if self.resize != "border":
+            return (low,) * self.channels
+        # Whole bytes, as timm fills them.
+        return tuple(low + (high - low) * round(255 * m) / 255 for m in self.mean)
 
     def resize_image(self, pixels: np.ndarray) -> np.ndarray:
         """Resize and crop an array (H, W, C) to `image_size`, without normalizing."""
         scaled = self.scaled_size(*pixels.shape[:2])
         pixels = self.resize_to(pixels, scaled)
-        top, left = self.crop_offset(scaled)
+        offset = self.crop_offset(scaled)
         height, width = self.image_size
+        if scaled[0] < height or scaled[1] < width:
+            pixels, offset = self._add_border(pixels, offset)
+        top, left = offset
         return pixels[top : top + height, left : left + width]
+
+    def _add_border(
+        self, pixels: np.ndarray, offset: tuple[int, int]
+    ) -> tuple[np.ndarray, tuple[int, int]]:
+        """Enlarge an image to the crop; return it and where the crop begins in it."""
+        top, left = (max(0, -start) for start in offset)
+        height, width = (
+            max(size, target)
+            for size, target in zip(pixels.shape[:2], self.image_size, strict=True)
+        )
+        shape = (height, width, pixels.shape[2])
+        result = np.empty(shape, pixels.dtype)
+        result[:] = np.asarray(self.border_color).astype(pixels.dtype)
+        result[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        return result, (max(0, offset[0]), max(0, offset[1]))
 
     def resize_to(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Resize an array (H, W, C) to `size`, (height, width), with no crop."""
+        if self.resize_dtype == "float32":
+            pixels = pixels.astype("float32")
         if size == pixels.shape[:2]:
             return pixels
         return resize_array(pixels, size, self.interpolation)
@@ -209,8 +285,26 @@ class Preprocessing:
         return (unit * (high - low) + low).astype("float32")
 
 
-def to_array(image: Any, channels: int) -> np.ndarray:
+def exact_crop_ratio(crop: int, resized: int) -> float:
+    """Return the `crop_ratio` that resizes to `resized` pixels and cuts out `crop`.
+
+    `crop / resized`, or the number below it where floating point would lose a pixel.
+    """
+    ratio = crop / resized
+    if math.floor(crop / ratio) == resized:
+        return ratio
+    return math.nextafter(ratio, 0.0)
+
+
+def to_array(
+    image: Any, channels: int, transparency: Transparency = "drop"
+) -> np.ndarray:
     """Read a path, PIL image or array as an array (H, W, channels).
+
+    Args:
+        image: any size.
+        channels: 1 is grey, 3 RGB, 4 RGBA; arrays may have any number.
+        transparency: "drop" leaves alpha out, "white" lays the image on white.
 
     Raises:
         FileNotFoundError: if the path does not exist.
@@ -229,7 +323,8 @@ def to_array(image: Any, channels: int) -> np.ndarray:
             )
         image = _open(image)
     if isinstance(image, Image.Image):
-        return _pil_to_array(ImageOps.exif_transpose(image), channels)
+        image = ImageOps.exif_transpose(image)
+        return _pil_to_array(image, channels, transparency)
     pixels = np.asarray(image)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -243,7 +338,7 @@ def to_array(image: Any, channels: int) -> np.ndarray:
     if pixels.shape[-1] == 1:
         return np.repeat(pixels, channels, axis=-1)
     if pixels.dtype == np.uint8 and pixels.shape[-1] in (3, 4):
-        return _pil_to_array(Image.fromarray(pixels), channels)
+        return _pil_to_array(Image.fromarray(pixels), channels, transparency)
     raise ValueError(
         f"Images must have {channels} channel(s), received an array of shape "
         f"{pixels.shape} and dtype {pixels.dtype}. Channels come last; select or "
@@ -270,7 +365,9 @@ def _open(path: Any) -> Image.Image:
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-def _pil_to_array(image: Image.Image, channels: int) -> np.ndarray:
+def _pil_to_array(
+    image: Image.Image, channels: int, transparency: Transparency
+) -> np.ndarray:
     from PIL import Image
 
     if channels not in _MODES:
@@ -291,6 +388,9 @@ def _pil_to_array(image: Image.Image, channels: int) -> np.ndarray:
         )
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
+    if transparency == "white" and channels != 4 and image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     pixels = np.asarray(image.convert(_MODES[channels]))
     return pixels[..., None] if channels == 1 else pixels
 
@@ -339,3 +439,27 @@ def _per_channel(name: str, numbers: Any, channels: int) -> tuple[float, ...]:
             f"received {name}={tuple(values)}."
         )
     return tuple(float(value) for value in values)
+
+
+def _crop_ratio(ratio: Any) -> float | tuple[float, float]:
+    ratios = tuple(ratio) if isinstance(ratio, (tuple, list)) else (ratio, ratio)
+    if len(ratios) != 2 or not all(0 < r <= _LARGEST_CROP_RATIO for r in ratios):
+        raise ValueError(
+            "crop_ratio must be one number or (height, width), above 0 and at most "
+            f"{_LARGEST_CROP_RATIO:g}, received crop_ratio={ratio!r}."
+        )
+    height, width = (float(r) for r in ratios)
+    return height if height == width else (height, width)
+
+
+def _half_to_even(rest: int) -> int:
+    # torchvision.transforms.functional.center_crop pads with the smaller half first.
+    return round(rest / 2) if rest > 0 else -(-rest // 2)
+
+
+def _half_down(rest: int) -> int:
+    # transformers.image_transforms.center_crop.
+    return rest // 2
+
+
+_HALVES = {"even": _half_to_even, "down": _half_down}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,26 +17,49 @@ Make = Callable[..., keras.layers.Layer]
 Shape = tuple[int | None, ...]
 
 
-def check_layer(make: Make, input_shape: Shape, output_shape: Shape) -> None:
+def check_layer(
+    make: Make, input_shape: Shape | list[Shape], output_shape: Shape
+) -> None:
     """Check the contract of one layer; `make(**kwargs)` passes on `name` and `dtype`.
 
-    Both shapes are those of a real batch.
+    Both shapes are those of a real batch; a list of shapes is for a layer that takes
+    several tensors. The first axis of the first input is the batch, and an axis in
+    front of the others, too, if it is as long.
     """
-    check_shapes(make, input_shape, output_shape)
+    shapes = input_shape if isinstance(input_shape, list) else [input_shape]
+    check_shapes(make, shapes, output_shape)
     check_config(make)
-    check_direct_build(make, input_shape)
-    check_round_trip(make, input_shape)
-    check_policy(make, input_shape)
+    check_direct_build(make, shapes)
+    check_round_trip(make, shapes)
+    check_policy(make, shapes)
     check_sublayer_names(make)
 
 
-def check_shapes(make: Make, input_shape: Shape, output_shape: Shape) -> None:
+def check_shapes(make: Make, input_shapes: list[Shape], output_shape: Shape) -> None:
     """Static shape, symbolic shape and real shape agree."""
-    assert make().compute_output_shape(input_shape) == output_shape
-    any_batch = (None, *output_shape[1:])
-    assert make().compute_output_shape((None, *input_shape[1:])) == any_batch
-    assert tuple(make()(keras.Input(input_shape[1:])).shape) == any_batch
-    assert tuple(make()(example(input_shape)).shape) == output_shape
+    batch = input_shapes[0][0]
+    unknown = [any_batch(shape, batch) for shape in input_shapes]
+    expected = any_batch(output_shape, batch)
+    symbols = [keras.Input(batch_shape=shape) for shape in unknown]
+    assert _with_shapes(make().compute_output_shape, input_shapes) == output_shape
+    assert _with_shapes(make().compute_output_shape, unknown) == expected
+    assert tuple(make()(*symbols).shape) == expected
+    assert tuple(make()(*examples(input_shapes)).shape) == output_shape
+
+
+def any_batch(shape: Shape, batch: int | None) -> Shape:
+    """Return a shape with the axis of the batch unknown."""
+    return (None, *shape[1:]) if shape[0] == batch else shape
+
+
+def _with_shapes(function: Any, shapes: list[Shape]) -> Any:
+    # As Keras does: a method with one parameter takes the shape of the first tensor.
+    return function(*shapes[: len(inspect.signature(function).parameters)])
+
+
+def examples(shapes: list[Shape]) -> list[np.ndarray]:
+    """Return different inputs of these shapes."""
+    return [example(shape, seed=i + 1) for i, shape in enumerate(shapes)]
 
 
 def check_config(make: Make) -> None:
@@ -47,15 +71,16 @@ def check_config(make: Make) -> None:
     assert set(layer.get_config()) == own | {"name", "trainable", "dtype"}
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
+    json.dumps(layer.get_config())
 
 
-def check_direct_build(make: Make, input_shape: Shape) -> None:
+def check_direct_build(make: Make, input_shapes: list[Shape]) -> None:
     """`layer.build(shape)` warns of nothing and builds all that a call builds."""
     direct, called = make(), make()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        direct.build(input_shape)
-    called(example(input_shape))
+        _with_shapes(direct.build, input_shapes)
+    called(*examples(input_shapes))
     assert direct.built
     assert all(sublayer.built for _, sublayer in sublayers(direct))
     assert [tuple(w.shape) for w in direct.weights] == [
@@ -63,27 +88,28 @@ def check_direct_build(make: Make, input_shape: Shape) -> None:
     ]
 
 
-def check_round_trip(make: Make, input_shape: Shape) -> None:
+def check_round_trip(make: Make, input_shapes: list[Shape]) -> None:
     """A saved model with the layer in it gives the same config and the same output."""
-    inputs = keras.Input(input_shape[1:])
+    batch = input_shapes[0][0]
+    inputs = [keras.Input(batch_shape=any_batch(s, batch)) for s in input_shapes]
     layer = make(name="layer")
-    model = keras.Model(inputs, layer(inputs))
+    model = keras.Model(inputs, layer(*inputs))
     set_random_weights(model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         model.save(path)
         loaded = keras.saving.load_model(path)
     assert loaded.get_layer("layer").get_config() == layer.get_config()
-    x = example(input_shape)
+    x = examples(input_shapes)
     np.testing.assert_array_equal(to_numpy(loaded(x)), to_numpy(model(x)))
 
 
-def check_policy(make: Make, input_shape: Shape) -> None:
+def check_policy(make: Make, input_shapes: list[Shape]) -> None:
     """A policy reaches each sublayer; the output is of its compute dtype."""
     layer = make(dtype="mixed_bfloat16")
     policies = {path: sub.dtype_policy.name for path, sub in sublayers(layer)}
     assert set(policies.values()) <= {"mixed_bfloat16"}, policies
-    outputs = layer(example(input_shape))
+    outputs = layer(*examples(input_shapes))
     assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
     dtypes = {str(weight.dtype) for weight in layer.weights}
     assert dtypes <= {"float32"}

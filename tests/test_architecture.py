@@ -25,9 +25,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layers": {"layers"},
     "parts": {"config", "layers"},
     "model": {"config", "layers", "parts", "preprocessing"},
+    "keras_file": {"files"},
+    "checkpoints": {"checkpoints", "config", "files", "preprocessing"},
+    "loading": {"checkpoints", "config", "keras_file", "model", "preprocessing"},
+    "saving": {"checkpoints", "files", "keras_file", "model"},
+    "registry": {"checkpoints", "config"},
     "data": {"config", "data", "preprocessing"},
     "training": {
-        *("config", "data", "files", "metadata", "outputs", "preprocessing"),
+        *(
+            "config",
+            "data",
+            "files",
+            "keras_file",
+            "metadata",
+            "outputs",
+            "preprocessing",
+        ),
         "training",
     },
     "inference": {
@@ -35,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "data",
         "export.run_exported",  # runs the files that export writes
         "inference",
+        "keras_file",
         "metadata",
         "outputs",
         "preprocessing",
@@ -58,6 +72,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "config": set(),
     "files": set(),
     "metadata": set(),
+    "checkpoints": {"numpy"},
     "preprocessing": {"numpy"},
     "layers": {"keras"},
     "layers.image_preprocessing": {"keras", "numpy"},  # the filters are constants

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from keras_vit import Preprocessing
-from keras_vit.preprocessing import map_planes, resize_array
+from keras_vit.preprocessing import exact_crop_ratio, map_planes, resize_array
 from tests import peers
 
 
@@ -96,15 +97,95 @@ def test_the_crop_is_central():
     assert cropped[0, :, 0].tolist() == [2, 3, 4, 5]
 
 
+def test_a_crop_that_is_not_square_rounds_the_other_side():
+    preprocessing = Preprocessing(image_size=(48, 80))
+    assert preprocessing.scaled_size(101, 150) == (54, 80)  # 53.87
+
+
+@pytest.mark.parametrize(("rounding", "first"), [("even", 2), ("down", 1)])
+def test_half_a_pixel_begins_the_crop_as_it_is_rounded(rounding, first):
+    pixels = np.arange(7)[None, :, None].repeat(4, axis=0).astype("uint8")
+    preprocessing = Preprocessing(image_size=4, channels=1, crop_rounding=rounding)
+    assert preprocessing.resize_image(pixels)[0, :, 0].tolist()[0] == first
+
+
+def test_the_whole_image_stays_inside_a_border_of_the_mean_colour():
+    pixels = np.full((10, 40, 3), 200, "uint8")
+    preprocessing = Preprocessing(
+        image_size=20, resize="border", mean=(0.1, 0.5, 0.9), interpolation="bilinear"
+    )
+    result = preprocessing.resize_image(pixels)
+    colors = [result[0, 0].tolist(), result[-1, -1].tolist(), result[10, 0].tolist()]
+    assert colors == [[26, 128, 230], [26, 128, 230], [200, 200, 200]]
+    assert np.flatnonzero(result[:, 0, 0] == 200).tolist() == list(range(7, 12))
+
+
+def test_a_border_becomes_zero_by_mean_and_std():
+    pixels = np.full((10, 40, 3), 200, "uint8")
+    preprocessing = Preprocessing(image_size=20, resize="border", mean=0.2)
+    np.testing.assert_allclose(preprocessing(pixels)[0], 0, atol=1e-6)
+
+
+def test_a_border_has_its_colour_in_the_range_of_values():
+    pixels = np.full((10, 40, 3), 0.9, "float32")
+    preprocessing = Preprocessing(
+        image_size=20, resize="border", mean=0.2, value_range=(0, 1)
+    )
+    np.testing.assert_allclose(preprocessing.resize_image(pixels)[0], 0.2, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rounding", "first"), [("even", 1), ("down", 2)])
+def test_an_image_that_is_too_small_is_surrounded_by_black(rounding, first):
+    pixels = np.full((9, 9, 3), 7, "uint8")
+    preprocessing = Preprocessing(
+        image_size=12, crop_ratio=exact_crop_ratio(12, 9), crop_rounding=rounding
+    )
+    result = preprocessing.resize_image(pixels)[..., 0]
+    inside = slice(first, first + 9)
+    assert result[inside, inside].min() == 7
+    assert result.sum() == 7 * 81
+
+
+def test_the_sides_of_the_crop_may_differ():
+    preprocessing = Preprocessing(image_size=(50, 60), crop_ratio=(0.5, 0.75))
+    assert preprocessing.resized_size == (100, 80)
+
+
+def test_equal_ratios_are_one_number():
+    assert Preprocessing(crop_ratio=(0.5, 0.5)).crop_ratio == 0.5
+
+
+def test_an_exact_crop_ratio_gives_back_the_size():
+    for crop in range(1, 300):
+        for size in range(crop, 300):
+            ratio = exact_crop_ratio(crop, size)
+            assert math.floor(crop / ratio) == size, (crop, size)
+
+
+def test_pixels_in_floating_point_are_not_rounded(photographs):
+    preprocessing = Preprocessing(image_size=50, resize_dtype="float32")
+    result = preprocessing.resize_image(photographs[0])
+    expected = Preprocessing(image_size=50).resize_image(photographs[0])
+    assert result.dtype == np.float32
+    assert 0.3 < np.abs(result.clip(0, 255) - expected).max() < 5
+
+
 def test_an_image_of_the_right_size_is_not_resampled(photographs):
     pixels = photographs[0][:224, :224]
     np.testing.assert_array_equal(Preprocessing().resize_image(pixels), pixels)
 
 
-@pytest.mark.parametrize("resize", ["crop", "squash"])
+@pytest.mark.parametrize("resize", ["crop", "squash", "border"])
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (64, 64)])
-def test_the_result_has_the_size_of_the_model(size, resize):
-    preprocessing = Preprocessing(image_size=(20, 30), resize=resize, crop_ratio=0.9)
+@pytest.mark.parametrize("crop_ratio", [0.9, 1.3, (0.7, 1.2)])
+@pytest.mark.parametrize("crop_rounding", ["even", "down"])
+def test_the_result_has_the_size_of_the_model(size, resize, crop_ratio, crop_rounding):
+    preprocessing = Preprocessing(
+        image_size=(20, 30),
+        resize=resize,
+        crop_ratio=crop_ratio,
+        crop_rounding=crop_rounding,
+    )
     result = preprocessing(np.zeros((*size, 3), "uint8"))
     assert (result.shape, result.dtype) == ((20, 30, 3), np.float32)
 
@@ -237,6 +318,31 @@ def test_alpha_is_left_out_of_arrays_of_bytes(rng):
     np.testing.assert_array_equal(pixels_of(pixels), pixels[..., :3])
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "array"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_transparent_picture_is_laid_on_white(picture, mode, channels):
+    transparent = picture.convert("L") if mode == "LA" else picture.copy()
+    transparent.putalpha(51)  # One fifth.
+    image = np.asarray(transparent) if mode == "array" else transparent
+    preprocessing = Preprocessing(channels=channels, transparency="white")
+    opaque = pixels_of(transparent.convert("RGB"), channels)
+    expected = 0.2 * opaque + 0.8 * 255
+    np.testing.assert_allclose(preprocessing.to_array(image), expected, atol=1)
+
+
+def test_a_transparent_colour_of_a_palette_becomes_white(picture, tmp_path):
+    palette = picture.quantize(16)
+    palette.save(tmp_path / "palette.png", transparency=palette.getpixel((0, 0)))
+    result = Preprocessing(transparency="white").to_array(tmp_path / "palette.png")
+    assert result[0, 0].tolist() == [255, 255, 255]
+
+
+def test_alpha_stays_where_the_model_takes_it(picture):
+    picture.putalpha(51)
+    result = Preprocessing(channels=4, transparency="white").to_array(picture)
+    np.testing.assert_array_equal(result, np.asarray(picture))
+
+
 @pytest.mark.parametrize("image", [(8, 12), (8, 12, 1)])
 def test_grey_arrays_become_colour(image, rng):
     pixels = rng.integers(0, 256, image, dtype="uint8")
@@ -326,10 +432,15 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
         ("image_size", (32, 32, 3), r"one number of pixels or \(height, width\)"),
         ("image_size", 32.5, r"one number of pixels or \(height, width\)"),
         ("channels", 0, "channels must be at least 1"),
-        ("resize", "pad", r"one of \['crop', 'squash'\], received resize='pad'"),
+        ("resize", "pad", "'crop', 'squash', 'border'.* received resize='pad'"),
         ("interpolation", "area", r"'nearest', 'bilinear', 'bicubic', 'lanczos'"),
-        ("crop_ratio", 0, "above 0 and at most 1"),
-        ("crop_ratio", 1.1, "above 0 and at most 1"),
+        ("crop_ratio", 0, "above 0 and at most 2"),
+        ("crop_ratio", 87.5, "above 0 and at most 2"),
+        ("crop_ratio", (0.9, 0.0), "above 0 and at most 2"),
+        ("crop_ratio", (0.9, 0.9, 0.9), r"one number or \(height, width\)"),
+        ("crop_rounding", "up", r"one of \['even', 'down'\]"),
+        ("resize_dtype", "float16", r"one of \['uint8', 'float32'\]"),
+        ("transparency", "black", r"one of \['drop', 'white'\]"),
         ("value_range", (255, 0), r"\(low, high\) with low below high"),
         ("mean", (0.5, 0.5), "one number or one for each of the 3 channels"),
         ("std", (0.5,) * 4, "one number or one for each of the 3 channels"),
@@ -353,6 +464,33 @@ def test_preprocessing_survives_json():
     preprocessing = Preprocessing(image_size=(32, 48), crop_ratio=0.9, mean=0.4)
     data = json.loads(json.dumps(dataclasses.asdict(preprocessing)))
     assert Preprocessing(**data) == preprocessing
+
+
+def test_new_options_survive_json():
+    preprocessing = Preprocessing(
+        crop_ratio=(0.9, 1.1),
+        resize="border",
+        crop_rounding="down",
+        resize_dtype="float32",
+        transparency="white",
+    )
+    data = json.loads(json.dumps(dataclasses.asdict(preprocessing)))
+    assert Preprocessing(**data) == preprocessing
+
+
+def test_what_was_saved_before_these_options_loads_and_means_the_same():
+    data = {
+        "image_size": [32, 48],
+        "channels": 3,
+        "resize": "crop",
+        "crop_ratio": 0.9,
+        "interpolation": "bicubic",
+        "value_range": [0.0, 255.0],
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+    }
+    expected = Preprocessing(image_size=(32, 48), crop_ratio=0.9)
+    assert Preprocessing(**data) == expected
 
 
 def test_an_unknown_key_is_refused():

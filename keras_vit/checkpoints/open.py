@@ -10,6 +10,12 @@ import numpy as np
 
 from keras_vit.checkpoints.checkpoint import Checkpoint
 from keras_vit.checkpoints.entries import Arrays
+from keras_vit.checkpoints.huggingface_config import (
+    is_huggingface,
+    open_huggingface,
+)
+from keras_vit.checkpoints.keras_hub import is_keras_hub, open_keras_hub
+from keras_vit.checkpoints.npz import open_npz
 from keras_vit.checkpoints.safetensors import SafetensorsFile
 from keras_vit.checkpoints.timm_folder import is_timm, open_timm
 
@@ -30,19 +36,27 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"No checkpoint {str(path)!r}. Check the path.")
+    if path.suffix == ".npz":
+        return open_npz(path)
     folder = path if path.is_dir() else path.parent
     config = read_config(folder)
+    if config is None and (folder / "model.npz").is_file():
+        return open_npz(folder / "model.npz")
     if config is None:
         raise ValueError(
             f"{str(path)!r} has no config.json, which says what the arrays are. Put it "
             "beside the weights, as timm and transformers write it."
         )
+    if is_keras_hub(config):
+        return open_keras_hub(folder, config)
     arrays = open_arrays(path)
     if is_timm(config):
         return open_timm(folder, config, arrays)
+    if is_huggingface(config):
+        return open_huggingface(folder, config, arrays)
     raise ValueError(
         f"The config.json in {str(folder)!r} is of no format that keras_vit knows: its "
-        f"keys are {sorted(config)[:12]}. Known are those of timm."
+        f"keys are {sorted(config)[:12]}. Known are those of timm and transformers."
     )
 
 

@@ -34,6 +34,10 @@ _DTYPES = {
 _CODES = {name: code for code, name in _DTYPES.items()}
 
 
+class _Damaged(Exception):
+    """What a header says cannot be."""
+
+
 class SafetensorsFile(Mapping[str, np.ndarray]):
     """The arrays of a file by name, read when they are asked for.
 
@@ -78,17 +82,19 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
             for name, entry in entries:
                 first, last = entry["data_offsets"]
                 if entry["dtype"] not in _DTYPES:
-                    raise self._error(f"{name!r} has the dtype {entry['dtype']!r}")
+                    raise _Damaged(f"{name!r} has the dtype {entry['dtype']!r}")
                 size = math.prod(entry["shape"]) * _dtype(entry["dtype"]).itemsize
                 if min(entry["shape"], default=0) < 0 or first != end:
-                    raise self._error(f"{name!r} does not follow the array before it")
+                    raise _Damaged(f"{name!r} does not follow the array before it")
                 if last - first != size:
-                    raise self._error(
+                    raise _Damaged(
                         f"{name!r} of shape {entry['shape']} needs {size} bytes and "
                         f"has {last - first}"
                     )
                 end = last
-        except (KeyError, TypeError, AttributeError) as error:
+        except _Damaged as error:
+            raise self._error(str(error)) from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise self._error(f"the header is incomplete ({error})") from error
         if self._start + end != self._size:
             raise self._error(

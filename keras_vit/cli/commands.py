@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from keras_vit.checkpoints.hub import find_source
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data.image_data import ImageData, load_data
 from keras_vit.export.audit import list_ops
@@ -20,9 +21,11 @@ from keras_vit.files import check_writable
 from keras_vit.inference.evaluate import evaluate
 from keras_vit.inference.predict import predict
 from keras_vit.inference.predictor import find_model, load_keras
+from keras_vit.loading import load
 from keras_vit.metadata import read_metadata
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
+from keras_vit.registry import list_models
 from keras_vit.training.card import write_card
 from keras_vit.training.recipe import get_recipe
 from keras_vit.training.train import train, trained_split
@@ -51,16 +54,27 @@ def run_train(options: argparse.Namespace) -> None:
         recipe_changes["warmup_epochs"] = share * recipe_changes["epochs"]
     recipe = get_recipe(recipe_name, **recipe_changes)
     changes = _given(options, _MODEL_OPTIONS)
-    ViTConfig.from_variant(  # Fails before the data is read.
-        variant, **{k: v for k, v in changes.items() if k != "dtype"}
-    )
+    if options.weights and options.variant:
+        raise ValueError(
+            "--weights brings its own architecture, received --variant "
+            f"{options.variant} as well. Leave one of them out."
+        )
+    if not options.weights:
+        ViTConfig.from_variant(  # Fails before the data is read.
+            variant, **{k: v for k, v in changes.items() if k != "dtype"}
+        )
     _check_output(options)
+    source = options.weights and find_source(options.weights)
     data = _data(options)
     keras.utils.set_random_seed(recipe.seed)
-    model = ViT.from_variant(variant, num_classes=data.num_classes, **changes)
-    model.preprocessing = Preprocessing(
-        image_size=model.config.image_size, channels=model.config.channels
-    )
+    if source:
+        model = load(source, num_classes=data.num_classes, **changes)
+    else:
+        model = ViT.from_variant(variant, num_classes=data.num_classes, **changes)
+    if model.preprocessing is None:
+        model.preprocessing = Preprocessing(
+            image_size=model.config.image_size, channels=model.config.channels
+        )
     if not options.json:
         _print_start(model, data)
     result = train(
@@ -177,7 +191,9 @@ def run_export(options: argparse.Namespace) -> None:
 
 
 def run_list(options: argparse.Namespace) -> None:
-    """Print the table of variants."""
+    """Print the table of variants, or the models that fit a pattern."""
+    if options.pattern or options.family or options.license or options.untrained:
+        return _list_models(options)
     rows = [
         {
             "variant": name,
@@ -201,6 +217,30 @@ def run_list(options: argparse.Namespace) -> None:
             f"{row['variant']:9}{row['parameters']:>15,}{row['macs'] / 1e9:>9.3f}"
             f"{row['image_size'][0]:>7}{row['patch_size'][0]:>7}  {row['source']}"
         )
+
+
+def _list_models(options: argparse.Namespace) -> None:
+    found = list_models(
+        options.pattern or "*",
+        family=options.family,
+        license=options.license,
+        pretrained=not options.untrained,
+    )
+    if options.json:
+        return _print_json([asdict(info) for info in found])
+    print(
+        f"{'name':52}{'parameters':>15}{'GMACs':>9}{'pixels':>10}{'classes':>8}  "
+        "family, licence"
+    )
+    for info in found:
+        height, width = info.image_size
+        size = str(height) if height == width else f"{height}x{width}"
+        print(
+            f"{info.name:52}{info.parameters:>15,}{info.macs / 1e9:>9.2f}{size:>10}"
+            f"{info.num_classes:>8}  {info.family}, {info.license or 'no weights'}"
+        )
+    if not found:
+        print("no model fits; keras-vit list '*' shows all")
 
 
 def run_info(options: argparse.Namespace) -> None:

@@ -133,6 +133,12 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         help=f"one of {', '.join(VARIANTS)}; default: digits for digits, else Ti/16",
     )
     parser.add_argument(
+        "--weights",
+        metavar="SOURCE",
+        help="checkpoint to start from, instead of --variant: a timm name, a hub id, a "
+        "folder or a file; its head is replaced",
+    )
+    parser.add_argument(
         "--recipe",
         metavar="NAME",
         help=f"one of {', '.join(RECIPES)}; default: small_data for digits, else "
@@ -216,8 +222,26 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_list(commands: argparse._SubParsersAction) -> None:
-    parser = _add(commands, "list", "list the named variants", "list --json")
+    parser = _add(
+        commands,
+        "list",
+        "list the named variants, or pretrained models by name",
+        "list '*dinov2*' --license apache",
+    )
     parser.set_defaults(run=run_list)
+    parser.add_argument(
+        "pattern",
+        nargs="?",
+        metavar="PATTERN",
+        help="of pretrained models, with * and ?; default: the variants",
+    )
+    parser.add_argument("--family", metavar="NAME", help="such as SigLIP")
+    parser.add_argument("--license", metavar="NAME", help="such as apache")
+    parser.add_argument(
+        "--untrained",
+        action="store_true",
+        help="architectures without published weights, too",
+    )
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:

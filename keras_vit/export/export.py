@@ -256,7 +256,7 @@ def _with_preprocessing(
     size: tuple[int | None, int | None],
 ) -> keras.Model:
     options = asdict(preprocessing)
-    for name in ("channels", "value_range"):
+    for name in ("channels", "value_range", "transparency"):
         options.pop(name)
     pixels = keras.Input((*size, preprocessing.channels), dtype="uint8", name="images")
     x = ImagePreprocessing(**options, dtype="float32", name="preprocessing")(pixels)

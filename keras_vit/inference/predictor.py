@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_vit.keras_file import load_keras
 from keras_vit.metadata import read_metadata
 from keras_vit.outputs import output_activation
 from keras_vit.preprocessing import Preprocessing
@@ -134,24 +134,6 @@ def find_model(path: str | Path) -> Path:
             f"{str(path)!r}."
         )
     return path
-
-
-def load_keras(path: str | Path) -> keras.Model:
-    """Load a `.keras` file without its optimizer.
-
-    Raises:
-        ValueError: if the file is damaged or no Keras model.
-    """
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"{str(path)!r} could not be loaded: it is no .keras file, or a damaged "
-            "one."
-        )
-    try:
-        return cast(keras.Model, keras.models.load_model(path, compile=False))
-    except Exception as error:  # A damaged zip or config raises many types.
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise ValueError(f"{str(path)!r} could not be loaded: {reason}") from error
 
 
 def _from_keras(

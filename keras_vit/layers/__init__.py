@@ -12,6 +12,9 @@ from keras_vit.layers.differential_attention import DifferentialAttention
 from keras_vit.layers.differential_product import DifferentialProduct
 from keras_vit.layers.distilled_head import DistilledHead
 from keras_vit.layers.extended_self_attention import ExtendedSelfAttention
+from keras_vit.layers.free_sincos_position_embedding import (
+    FreeSinCosPositionEmbedding,
+)
 from keras_vit.layers.gated_mlp import GatedMLP
 from keras_vit.layers.layer_normalization import LayerNormalization
 from keras_vit.layers.layer_scale import LayerScale
@@ -28,10 +31,12 @@ from keras_vit.layers.post_norm_block import PostNormBlock
 from keras_vit.layers.prefix_pooling import PrefixPooling
 from keras_vit.layers.query_value_bias import QueryValueBias
 from keras_vit.layers.register_tokens import RegisterTokens
+from keras_vit.layers.resampled_position_embedding import ResampledPositionEmbedding
 from keras_vit.layers.rms_normalization import RMSNormalization
 from keras_vit.layers.self_attention import SelfAttention
 from keras_vit.layers.sincos_position_embedding import SinCosPositionEmbedding
 from keras_vit.layers.stochastic_depth import StochasticDepth
+from keras_vit.layers.token_grid import TokenGrid
 from keras_vit.layers.token_mean_pooling import TokenMeanPooling
 from keras_vit.layers.transformer_block import TransformerBlock
 from keras_vit.layers.twin_block import TwinBlock
@@ -50,6 +55,7 @@ __all__ = [
     "DifferentialProduct",
     "DistilledHead",
     "ExtendedSelfAttention",
+    "FreeSinCosPositionEmbedding",
     "GatedMLP",
     "LayerNormalization",
     "LayerScale",
@@ -66,9 +72,11 @@ __all__ = [
     "QueryValueBias",
     "RMSNormalization",
     "RegisterTokens",
+    "ResampledPositionEmbedding",
     "SelfAttention",
     "SinCosPositionEmbedding",
     "StochasticDepth",
+    "TokenGrid",
     "TokenMeanPooling",
     "TransformerBlock",
     "TwinBlock",

@@ -37,8 +37,8 @@ class AttentionPooling(keras.layers.Layer):
     Output shape: (B, D).
 
     Raises:
-        ValueError: if the number of heads does not divide, or the input has another
-            width than `hidden_dim`.
+        ValueError: if the number of heads does not divide, the input has another width
+            than `hidden_dim`, or the prefix leaves no token.
 
     Reference: arXiv:2106.04560, section 3.1 (MAP head).
     """
@@ -60,6 +60,11 @@ class AttentionPooling(keras.layers.Layer):
                 "hidden_dim must be a multiple of num_heads, received "
                 f"hidden_dim={hidden_dim}, num_heads={num_heads}. "
                 "Choose a num_heads that divides hidden_dim."
+            )
+        if num_prefix_tokens < 0:
+            raise ValueError(
+                "num_prefix_tokens must be at least 0, received "
+                f"num_prefix_tokens={num_prefix_tokens}. Use 0 to read all tokens."
             )
         self.hidden_dim = hidden_dim
         self.num_heads = num_heads
@@ -96,6 +101,13 @@ class AttentionPooling(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
+        if input_shape[1] is not None and input_shape[1] <= self.num_prefix_tokens:
+            raise ValueError(
+                "AttentionPooling needs a token to read, received shape "
+                f"{tuple(input_shape)} with num_prefix_tokens="
+                f"{self.num_prefix_tokens}. Use a longer sequence or a smaller "
+                "num_prefix_tokens."
+            )
         self.probe = self.add_weight(
             shape=(1, 1, self.hidden_dim),
             initializer="glorot_uniform",

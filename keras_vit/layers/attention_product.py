@@ -54,7 +54,10 @@ class AttentionProduct(keras.layers.Layer):
     def call(
         self, query: Tensor, key: Tensor, value: Tensor, training: bool | None = None
     ) -> Tensor:
-        if (training and self.dropout_rate) or not self._fused:
+        # JAX's fused form takes no values of another width, as differential attention
+        # has them.
+        is_fused = self._fused and query.shape[-1] == value.shape[-1]
+        if (training and self.dropout_rate) or not is_fused:
             return self._attend(query, key, value, training)
         return ops.dot_product_attention(query, key, value)
 

@@ -88,7 +88,8 @@ class AxialRotaryPositions(keras.layers.Layer):
         )
         angles = ops.concatenate([axis[:, None] * frequencies for axis in axes], axis=1)
         angles = ops.pad(angles, [[self.num_prefix_tokens, 0], [0, 0]])  # (T, d / 2)
-        return rotation_table(angles[:, None], self.layout)
+        rotation = rotation_table(angles[:, None], self.layout)
+        return ops.cast(rotation, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return rotation_shape(

@@ -36,6 +36,10 @@ class Branch(keras.layers.Layer):
     Input shape: (B, T, D).
     Output shape: (B, T, D).
 
+    Raises:
+        TypeError: if `layer` is no layer.
+        ValueError: if `layer` is None.
+
     Reference: arXiv:2203.09795, section 3.
     """
 
@@ -50,7 +54,10 @@ class Branch(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         if layer is None:
-            raise ValueError("layer must be a layer to run, received layer=None.")
+            raise ValueError(
+                "layer must be a layer to run, received layer=None. Pass one such as "
+                "SelfAttention(...)."
+            )
         self._template = serialize(layer) or {}
         self.stochastic_depth_rate = stochastic_depth_rate
         self.epsilon = epsilon

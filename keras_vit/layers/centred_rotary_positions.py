@@ -76,7 +76,7 @@ class CentredRotaryPositions(keras.layers.Layer):
             [axis[:, None] * frequencies for axis in (rows, columns)], axis=1
         )
         angles = ops.pad(angles, [[self.num_prefix_tokens, 0], [0, 0]])  # (T, d / 2)
-        return rotation_table(angles[:, None], "half")
+        return ops.cast(rotation_table(angles[:, None], "half"), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return rotation_shape(

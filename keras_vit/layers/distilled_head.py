@@ -26,6 +26,9 @@ class DistilledHead(keras.layers.Layer):
     Input shape: (B, T, D), the class token first, the distillation token second.
     Output shape: (B, num_classes).
 
+    Raises:
+        ValueError: if the input is not of rank 3 or has one token.
+
     Reference: arXiv:2012.12877, section 4 (classification with our approach). Both
     classifiers start at zero, as that of `MLPHead`.
     """
@@ -54,6 +57,11 @@ class DistilledHead(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, T, D)")
+        if input_shape[1] == 1:
+            raise ValueError(
+                "DistilledHead reads two tokens, received shape "
+                f"{tuple(input_shape)}. Use MLPHead for one token."
+            )
         self.logits.build((None, input_shape[-1]))
         self.distillation_logits.build((None, input_shape[-1]))
 

@@ -91,12 +91,13 @@ class ExtendedSelfAttention(keras.layers.Layer):
         if qkv_bias not in (True, False, "qv") or (qkv_bias == "qv" and num_kv_heads):
             raise ValueError(
                 "qkv_bias must be True, False or 'qv', the last without num_kv_heads, "
-                f"received qkv_bias={qkv_bias!r}, num_kv_heads={num_kv_heads}."
+                f"received qkv_bias={qkv_bias!r}, num_kv_heads={num_kv_heads}. Use "
+                "True, and a key bias of 0."
             )
         if query_key_norm not in (None, "head", "width"):
             raise ValueError(
                 "query_key_norm must be 'head', 'width' or None, received "
-                f"query_key_norm={query_key_norm!r}."
+                f"query_key_norm={query_key_norm!r}. Use 'head' for a norm per head."
             )
         if rotary_layout is not None:
             check_layout(rotary_layout)

@@ -18,18 +18,27 @@ class ImagePreprocessing(keras.layers.Layer):
 
     For exports that take pixels. Resizing is two products with matrices that hold the
     filter, so each runtime has the ops and all give the same numbers as Pillow, up to
-    its rounding: at most one of 255 steps apart ("nearest" aside, where Pillow's choice
-    between two pixels at the same distance follows from its rounding). The arguments
+    its rounding: one of 255 steps apart, two at single pixels of a million ("nearest"
+    aside, where Pillow's choice between two pixels at the same distance follows from
+    its rounding). "box" and "hamming" are not here. The arguments
     are the fields of `keras_vit.Preprocessing` of the same names; `value_range` is
     (0, 255).
 
+    Where H and W are unknown, two things differ. If a side is rounded ("border", or a
+    crop that is not square), exactly half a pixel always goes up. And the width comes
+    first, which for bytes is not the same at sharp edges: from 13 on, Pillow begins
+    with the height if that loses more than twice as many pixels.
+
     Args:
         image_size: pixels of the result, (height, width).
-        resize: "crop" or "squash".
-        crop_ratio: share of the resized sides that is kept, (0, 1].
+        resize: "crop", "squash" or "border".
+        crop_ratio: `image_size` as a share of the resized size, one number or one each
+            for (height, width), (0, 2].
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
         mean: one number per channel, in units of [0, 1].
         std: one number per channel, in units of [0, 1].
+        crop_rounding: "even" or "down".
+        resize_dtype: "uint8" rounds resized pixels, "float32" does not.
 
     Input shape: (B, H, W, C), values in [0, 255], any type; H and W may be unknown.
     Output shape: (B, height, width, C).
@@ -41,21 +50,32 @@ class ImagePreprocessing(keras.layers.Layer):
         self,
         image_size: tuple[int, int],
         resize: str = "crop",
-        crop_ratio: float = 1.0,
+        crop_ratio: float | tuple[float, float] = 1.0,
         interpolation: str = "bicubic",
         mean: tuple[float, ...] = (0.5,),
         std: tuple[float, ...] = (0.5,),
+        crop_rounding: str = "even",
+        resize_dtype: str = "uint8",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if interpolation not in _FILTERS:
-            raise ValueError(
-                f"interpolation must be one of {list(_FILTERS)}, received "
-                f"interpolation={interpolation!r}."
-            )
+        for name, value, choices in (
+            ("interpolation", interpolation, list(_FILTERS)),
+            ("resize", resize, ["crop", "squash", "border"]),
+            ("crop_rounding", crop_rounding, ["even", "down"]),
+            ("resize_dtype", resize_dtype, ["uint8", "float32"]),
+        ):
+            if value not in choices:
+                raise ValueError(
+                    f"{name} must be one of {choices} in a graph, received "
+                    f"{name}={value!r}. Choose one of them, or preprocess outside."
+                )
         self.image_size = tuple(image_size)
         self.resize = resize
-        self.crop_ratio = crop_ratio
+        is_pair = isinstance(crop_ratio, (tuple, list))
+        self.crop_ratio = tuple(crop_ratio) if is_pair else crop_ratio
+        self.crop_rounding = crop_rounding
+        self.resize_dtype = resize_dtype
         self.interpolation = interpolation
         self.mean = tuple(mean)
         self.std = tuple(std)
@@ -70,42 +90,112 @@ class ImagePreprocessing(keras.layers.Layer):
         rows = self._matrix(height, scaled_height, self.image_size[0])
         columns = self._matrix(width, scaled_width, self.image_size[1])
         x = ops.cast(images, "float32")
-        # Bytes after each of the two steps, as Pillow does: clipping is not linear.
-        x = ops.matmul(columns, x)  # (B, H, width, C)
-        x = ops.clip(ops.round(x), 0.0, 255.0)
-        x = ops.reshape(x, (-1, height, self.image_size[1] * channels))
-        x = ops.matmul(rows, x)  # (B, height, width * C)
-        x = ops.clip(ops.round(x), 0.0, 255.0)
-        x = ops.reshape(x, (-1, *self.image_size, channels))
+        if _is_height_first(height - scaled_height, width - scaled_width):
+            x = self._resize_height(x, rows, (height, width, channels))
+            x = self._round(ops.matmul(columns, x))  # (B, height, width, C)
+        else:
+            x = self._round(ops.matmul(columns, x))  # (B, H, width, C)
+            x = self._resize_height(x, rows, (height, self.image_size[1], channels))
+        if self.resize == "border":
+            x = x + self._border(rows, columns)
         std = 255.0 * np.asarray(self.std)
         scale = (1.0 / std).astype("float32")
         offset = (-255.0 * np.asarray(self.mean) / std).astype("float32")
         x = x * ops.convert_to_tensor(scale) + ops.convert_to_tensor(offset)
         return ops.cast(x, self.compute_dtype)
 
+    def _resize_height(self, x: Tensor, rows: Tensor, shape: Shape) -> Tensor:
+        height, width, channels = shape
+        x = ops.reshape(x, (-1, height, width * channels))
+        x = self._round(ops.matmul(rows, x))  # (B, height, W * C)
+        return ops.reshape(x, (-1, self.image_size[0], width, channels))
+
+    def _round(self, x: Tensor) -> Tensor:
+        if self.resize_dtype == "float32":
+            return x
+        # Bytes after each of the two steps, as Pillow does: clipping is not linear, and
+        # halves, which are frequent at simple ratios, go up.
+        return ops.clip(ops.floor(x + 0.5), 0.0, 255.0)
+
+    def _border(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the mean colour where a row or a column lies beside the image."""
+        height, width = self.image_size
+        # The weights of a pixel inside add up to 1, those of one outside to 0.
+        inside = ops.reshape(ops.sum(rows, axis=1), (height, 1, 1))
+        inside = inside * ops.reshape(ops.sum(columns, axis=1), (1, width, 1))
+        color = np.rint(255.0 * np.asarray(self.mean)).astype("float32")
+        return (1.0 - ops.round(inside)) * ops.convert_to_tensor(color)
+
+    @property
+    def _resized_size(self) -> tuple[int, int]:
+        ratio = self.crop_ratio
+        ratios = ratio if isinstance(ratio, tuple) else (ratio, ratio)
+        height, width = (
+            max(1, math.floor(size / ratio))
+            for size, ratio in zip(self.image_size, ratios, strict=True)
+        )
+        return height, width
+
     def _scaled_size(self, height: Any, width: Any) -> tuple[Any, Any]:
-        target_height = math.floor(self.image_size[0] / self.crop_ratio)
-        target_width = math.floor(self.image_size[1] / self.crop_ratio)
+        target_height, target_width = self._resized_size
         if self.resize == "squash":
             return target_height, target_width
-        by_height = target_height, target_height * width // height
-        by_width = target_width * height // width, target_width
-        if isinstance(height, int) and isinstance(width, int):
+        scaled_height = self._scaled_side(height, width, target_width)
+        scaled_width = self._scaled_side(width, height, target_height)
+        if self.resize == "crop":
             return (
-                max(by_width[0], target_height),
-                max(by_height[1], target_width),
+                _largest(scaled_height, target_height),
+                _largest(scaled_width, target_width),
             )
         return (
-            ops.maximum(by_width[0], target_height),
-            ops.maximum(by_height[1], target_width),
+            _largest(_smallest(scaled_height, target_height), 1),
+            _largest(_smallest(scaled_width, target_width), 1),
         )
+
+    def _scaled_side(self, side: Any, other: Any, target: int) -> Any:
+        """Return the pixels of a side if the other one becomes `target` pixels."""
+        target_height, target_width = self._resized_size
+        if self.resize == "crop" and target_height == target_width:
+            return side * target // other
+        if isinstance(side, int) and isinstance(other, int):
+            return round(side / (other / target))  # As Preprocessing, to the last bit.
+        return (2 * side * target + other) // (2 * other)
+
+    @property
+    def _can_be_too_small(self) -> bool:
+        height, width = self._resized_size
+        return (
+            self.resize == "border"
+            or height < self.image_size[0]
+            or width < self.image_size[1]
+        )
+
+    def _offset(self, rest: Any) -> Any:
+        """Return where the crop begins if so many pixels stand over."""
+        if self.crop_rounding == "down":
+            return rest // 2
+        half = rest // 2
+        even = half + (rest % 2) * (half % 2)  # Rounds halves to even, as round().
+        if not self._can_be_too_small:
+            return even
+        # Of what is missing, the smaller half comes first.
+        return _largest(even, 0) + (_smallest(rest, 0) + 1) // 2
 
     def _matrix(self, size: Any, scaled: Any, target: int) -> Tensor:
         """Return the (target, size) matrix that resizes to `scaled` and crops."""
-        rest = scaled - target
-        half = rest // 2
-        offset = half + (rest % 2) * (half % 2)  # Rounds halves to even, as round().
+        offset = self._offset(scaled - target)
         index = ops.reshape(ops.arange(target, dtype="int32") + offset, (-1, 1))
+        weights = self._weights(index, size, scaled)
+        if not self._can_be_too_small:
+            return weights
+        inside = ops.logical_and(index >= 0, index < scaled)
+        return ops.where(inside, weights, 0.0)
+
+    def _weights(self, index: Tensor, size: Any, scaled: Any) -> Tensor:
+        """Return what resized pixels, (N, 1), take from each one: (N, size)."""
+        if self._can_be_too_small:
+            # Outside there is nothing to divide by; what it gives is thrown away.
+            index = ops.clip(index, 0, scaled - 1)
         taps = ops.reshape(ops.arange(size, dtype="int32"), (1, -1))
         if self.interpolation == "nearest":
             # In whole numbers, because the centre often lies between two pixels.
@@ -130,7 +220,24 @@ class ImagePreprocessing(keras.layers.Layer):
             "interpolation": self.interpolation,
             "mean": self.mean,
             "std": self.std,
+            "crop_rounding": self.crop_rounding,
+            "resize_dtype": self.resize_dtype,
         }
+
+
+def _is_height_first(less_height: Any, less_width: Any) -> bool:
+    """Return whether the height is resized before the width, as from Pillow 13 on."""
+    if not (isinstance(less_height, int) and isinstance(less_width, int)):
+        return False  # Unknown sizes: as Pillow before 13.
+    return less_height > max(0, 2 * less_width)
+
+
+def _largest(size: Any, other: int) -> Any:
+    return max(size, other) if isinstance(size, int) else ops.maximum(size, other)
+
+
+def _smallest(size: Any, other: int) -> Any:
+    return min(size, other) if isinstance(size, int) else ops.minimum(size, other)
 
 
 def _triangle(x: Tensor) -> Tensor:

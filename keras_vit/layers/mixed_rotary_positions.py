@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_vit.layers.patch_grid import (
@@ -72,7 +72,7 @@ class MixedRotaryPositions(keras.layers.Layer):
         angles = columns[:, None, None] * frequencies[0]
         angles = angles + rows[:, None, None] * frequencies[1]  # (N, h, d / 2)
         angles = ops.pad(angles, [[self.num_prefix_tokens, 0], [0, 0], [0, 0]])
-        return rotation_table(angles, "interleaved")
+        return ops.cast(rotation_table(angles, "interleaved"), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return rotation_shape(
@@ -95,13 +95,13 @@ class MixedRotaryPositions(keras.layers.Layer):
 
     def _turned_axes(self, shape: Shape, dtype: Any = None) -> Tensor:
         count = self.head_dim // 4
-        speeds = self.temperature ** (-np.arange(count) / count)
-        turn = keras.random.uniform((self.num_heads, 1), 0.0, 2 * np.pi)
-        speeds = ops.cast(speeds, "float32")
-        x = ops.concatenate(
-            [speeds * ops.cos(turn), speeds * ops.cos(turn + np.pi / 2)], axis=-1
+        speeds = ops.exp(
+            ops.arange(count, dtype="float32") * (-math.log(self.temperature) / count)
         )
-        y = ops.concatenate(
-            [speeds * ops.sin(turn), speeds * ops.sin(turn + np.pi / 2)], axis=-1
+        turn = keras.random.uniform(
+            (self.num_heads, 1), 0.0, 2 * math.pi, dtype="float32"
         )
+        turns = (turn, turn + math.pi / 2)
+        x = ops.concatenate([speeds * ops.cos(turn) for turn in turns], axis=-1)
+        y = ops.concatenate([speeds * ops.sin(turn) for turn in turns], axis=-1)
         return ops.cast(ops.stack([x, y]), dtype or "float32")

@@ -29,6 +29,6 @@ def make_normalization(kind: str, epsilon: float, **kwargs: Any) -> keras.layers
     if kind not in NORMALIZATIONS:
         raise ValueError(
             f"The normalization must be one of {list(NORMALIZATIONS)}, received "
-            f"{kind!r}."
+            f"{kind!r}. Check the spelling."
         )
     return NORMALIZATIONS[kind](epsilon, **kwargs)  # pyright: ignore[reportCallIssue]

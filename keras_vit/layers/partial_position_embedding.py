@@ -23,8 +23,8 @@ class PartialPositionEmbedding(keras.layers.Layer):
     Output shape: (B, T, D).
 
     Raises:
-        ValueError: if the input is not of rank 3, the length is unknown, or
-            `num_prefix_rows` is out of range.
+        ValueError: if the input is not of rank 3, the length is unknown or leaves no
+            patch, or `num_prefix_rows` is out of range.
 
     Reference: arXiv:2204.07118 (patches only: DeiT III); arXiv:2309.16588 (class token
     and patches, but not registers: DINOv2).
@@ -52,7 +52,15 @@ class PartialPositionEmbedding(keras.layers.Layer):
                 f"number of tokens, received shape {tuple(input_shape)}. Fix the image "
                 "size."
             )
-        rows = input_shape[1] - self.num_prefix_tokens + self.num_prefix_rows
+        num_patches = input_shape[1] - self.num_prefix_tokens
+        if num_patches < 1:
+            raise ValueError(
+                "PartialPositionEmbedding needs a patch after the prefix, received "
+                f"shape {tuple(input_shape)} with num_prefix_tokens="
+                f"{self.num_prefix_tokens}. Use a longer sequence or a smaller "
+                "num_prefix_tokens."
+            )
+        rows = num_patches + self.num_prefix_rows
         self.table = self.add_weight(
             shape=(1, rows, input_shape[-1]),
             initializer=keras.initializers.RandomNormal(stddev=0.02),
@@ -63,11 +71,9 @@ class PartialPositionEmbedding(keras.layers.Layer):
         # The cast is for rematerialization, which runs outside Keras's autocast.
         table = ops.cast(self.table, self.compute_dtype)
         rows = self.num_prefix_rows
-        missing = self.num_prefix_tokens - rows
-        table = ops.concatenate(
-            [table[:, :rows], ops.zeros_like(tokens[:1, :missing]), table[:, rows:]],
-            axis=1,
-        )  # (1, T, D)
+        missing = (1, self.num_prefix_tokens - rows, table.shape[-1])
+        zeros = ops.zeros(missing, self.compute_dtype)
+        table = ops.concatenate([table[:, :rows], zeros, table[:, rows:]], axis=1)
         return tokens + table
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -9,12 +9,16 @@ import keras
 from keras import ops
 
 from keras_vit.layers.class_token import ClassToken
+from keras_vit.layers.free_sincos_position_embedding import (
+    FreeSinCosPositionEmbedding,
+)
 from keras_vit.layers.normalization import make_normalization
 from keras_vit.layers.partial_position_embedding import PartialPositionEmbedding
 from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.position_embedding import PositionEmbedding
 from keras_vit.layers.register_tokens import RegisterTokens
 from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.resampled_position_embedding import ResampledPositionEmbedding
 from keras_vit.layers.shapes import Shape, Tensor, check_rank, check_rate
 from keras_vit.layers.sincos_position_embedding import SinCosPositionEmbedding
 
@@ -37,7 +41,12 @@ class PatchEncoder(keras.layers.Layer):
             token and patches) or "patches"; or "sincos" for computed ones, see
             `SinCosPositionEmbedding`, "sincos_open" for those without the endpoint; or
             None.
-        grid_size: number of patches, (rows, columns), for computed positions only.
+        grid_size: number of patches, (rows, columns); for computed positions of images
+            of one size, and for learned ones of images of any size.
+        patch_size: pixels, (height, width), for images of any size: positions are
+            computed for the grid of the images, or learned for `grid_size` and
+            resampled to it, see `ResampledPositionEmbedding`. Default None: images of
+            one size.
         use_bias: whether the projection has a bias. Default True.
         normalization: "layer" or "rms" to normalize the projected patches.
             Default None.
@@ -45,6 +54,7 @@ class PatchEncoder(keras.layers.Layer):
 
     Call arguments:
         patches: what `Patches` returns.
+        images: what `Patches` was given; needed with `patch_size`, for their size.
         training: whether dropout is active.
 
     Input shape: (B, N, P * P * C).
@@ -67,6 +77,7 @@ class PatchEncoder(keras.layers.Layer):
         num_registers: int = 0,
         positions: str | None = "all",
         grid_size: tuple[int, int] | None = None,
+        patch_size: tuple[int, int] | None = None,
         use_bias: bool = True,
         normalization: str | None = None,
         epsilon: float = 1e-6,
@@ -81,6 +92,7 @@ class PatchEncoder(keras.layers.Layer):
         self.num_registers = num_registers
         self.positions = positions
         self.grid_size = grid_size and tuple(grid_size)
+        self.patch_size = patch_size and tuple(patch_size)
         self.use_bias = use_bias
         self.normalization = normalization
         self.epsilon = epsilon
@@ -123,7 +135,15 @@ class PatchEncoder(keras.layers.Layer):
     def _make_positions(self, **kwargs: Any) -> Any:
         num_class_tokens = self.use_class_token + self.use_distillation_token
         num_prefix_tokens = num_class_tokens + self.num_registers
-        if self.positions in ("sincos", "sincos_open"):
+        is_computed = self.positions in ("sincos", "sincos_open")
+        if is_computed and self.patch_size is not None:
+            return FreeSinCosPositionEmbedding(
+                self.patch_size,
+                num_prefix_tokens,
+                use_endpoint=self.positions == "sincos",
+                **kwargs,
+            )
+        if is_computed:
             if self.grid_size is None:
                 raise ValueError(
                     "Computed positions need grid_size, the number of patches (rows, "
@@ -149,6 +169,20 @@ class PatchEncoder(keras.layers.Layer):
         num_prefix_rows = rows[self.positions]
         if num_prefix_rows is None:
             return None
+        if self.patch_size is not None:
+            if self.grid_size is None:
+                raise ValueError(
+                    "Learned positions for images of any size need grid_size, the "
+                    "number of patches (rows, columns) that they belong to, received "
+                    f"grid_size=None, patch_size={self.patch_size}. Pass both."
+                )
+            return ResampledPositionEmbedding(
+                self.grid_size,
+                self.patch_size,
+                num_prefix_tokens,
+                num_prefix_rows,
+                **kwargs,
+            )
         if num_prefix_rows == num_prefix_tokens:
             return PositionEmbedding(**kwargs)
         return PartialPositionEmbedding(num_prefix_tokens, num_prefix_rows, **kwargs)
@@ -164,10 +198,16 @@ class PatchEncoder(keras.layers.Layer):
                 layer.build(shape)
                 shape = layer.compute_output_shape(shape)
         if self.position_embedding is not None:
-            self.position_embedding.build(shape)
+            sized = () if self.patch_size is None else ((None,) * 4,)
+            self.position_embedding.build(shape, *sized)
         self.dropout.build(shape)
 
-    def call(self, patches: Tensor, training: bool | None = None) -> Tensor:
+    def call(
+        self,
+        patches: Tensor,
+        training: bool | None = None,
+        images: Tensor | None = None,
+    ) -> Tensor:
         shape: Any = ops.shape(patches)
         num_patches, width = shape[1], patches.shape[-1]
         tokens = ops.reshape(patches, (-1, width))  # (B * N, P * P * C)
@@ -179,7 +219,8 @@ class PatchEncoder(keras.layers.Layer):
             if layer is not None:
                 tokens = layer(tokens)  # (B, 1 + N, D) after the class token
         if self.position_embedding is not None:
-            tokens = self.position_embedding(tokens)
+            sized = () if images is None else (images,)
+            tokens = self.position_embedding(tokens, *sized)
         return self.dropout(tokens, training=training)
 
     def rematerialized_call(
@@ -205,6 +246,7 @@ class PatchEncoder(keras.layers.Layer):
             "num_registers": self.num_registers,
             "positions": self.positions,
             "grid_size": self.grid_size,
+            "patch_size": self.patch_size,
             "use_bias": self.use_bias,
             "normalization": self.normalization,
             "epsilon": self.epsilon,

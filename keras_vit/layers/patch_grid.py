@@ -54,4 +54,7 @@ def check_head_dim(head_dim: int) -> None:
 def check_order(order: str) -> None:
     """Raise a ValueError unless `order` says which axis comes first."""
     if order not in ("yx", "xy"):
-        raise ValueError(f"order must be 'yx' or 'xy', received order={order!r}.")
+        raise ValueError(
+            f"order must be 'yx' or 'xy', received order={order!r}. Use 'yx' for rows "
+            "in the first channels."
+        )

@@ -20,6 +20,9 @@ class PrefixPooling(keras.layers.Layer):
     Input shape: (B, T, D).
     Output shape: (B, D).
 
+    Raises:
+        ValueError: if `num_tokens` is below 1 or the sequence is shorter.
+
     Reference: arXiv:2012.12877, section 4 (both tokens at test time).
     """
 
@@ -27,12 +30,19 @@ class PrefixPooling(keras.layers.Layer):
         super().__init__(**kwargs)
         if num_tokens < 1:
             raise ValueError(
-                f"num_tokens must be at least 1, received num_tokens={num_tokens}."
+                f"num_tokens must be at least 1, received num_tokens={num_tokens}. "
+                "Use MeanPooling to average all tokens."
             )
         self.num_tokens = num_tokens
 
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, T, D)")
+        if input_shape[1] is not None and input_shape[1] < self.num_tokens:
+            raise ValueError(
+                f"PrefixPooling averages num_tokens={self.num_tokens} tokens, received "
+                f"shape {tuple(input_shape)}. Use a longer sequence or a smaller "
+                "num_tokens."
+            )
 
     def call(self, tokens: Tensor) -> Tensor:
         return ops.mean(tokens[:, : self.num_tokens], axis=1)  # (B, D)

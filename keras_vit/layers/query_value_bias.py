@@ -20,6 +20,9 @@ class QueryValueBias(keras.layers.Layer):
     Input shape: (..., 3 D), queries, keys and values in a row.
     Output shape: (..., 3 D).
 
+    Raises:
+        ValueError: if the last axis is no multiple of 3.
+
     Reference: arXiv:2106.08254 (BEiT), arXiv:2303.11331 (EVA-02).
     """
 
@@ -27,7 +30,13 @@ class QueryValueBias(keras.layers.Layer):
         super().__init__(**kwargs)
 
     def build(self, input_shape: Shape) -> None:
-        width = (input_shape[-1] or 0) // 3
+        width, rest = divmod(input_shape[-1] or 0, 3)
+        if rest or not width:
+            raise ValueError(
+                "QueryValueBias takes queries, keys and values of one width in a row, "
+                f"received shape {tuple(input_shape)}. Make its last axis a multiple "
+                "of 3."
+            )
         self.query_bias = self.add_weight(
             shape=(width,), initializer="zeros", name="query_bias"
         )

@@ -10,6 +10,7 @@ out.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -36,13 +37,16 @@ def rematerialize(
 ) -> Callable[..., Any]:
     """Return `layer_call` with its activations computed again in the backward pass.
 
-    For a layer whose `call(inputs, training)` uses sub-layers. Meant to be what the
-    layer's `rematerialized_call` returns.
+    For a layer whose `call(inputs, training=...)` uses sub-layers and may take more
+    tensors by name, such as `rotation`. Meant to be what the layer's
+    `rematerialized_call` returns.
     """
     if not _is_selected(layer, inputs):
         return layer_call
 
-    def call(inputs: Tensor, **options: Any) -> Tensor:
+    def call(inputs: Tensor, *positional: Any, **options: Any) -> Tensor:
+        _, *names = inspect.signature(layer.call).parameters
+        options.update(zip(names, positional, strict=False))
         variables = layer.variables
         # What is a variable but not a weight is the state of a seed generator.
         weights = {id(weight) for weight in layer.weights}

@@ -12,7 +12,10 @@ LAYOUTS = ("interleaved", "half")
 def check_layout(layout: str) -> None:
     """Raise a ValueError unless `layout` says which channels form a pair."""
     if layout not in LAYOUTS:
-        raise ValueError(f"layout must be one of {list(LAYOUTS)}, received {layout!r}.")
+        raise ValueError(
+            f"layout must be one of {list(LAYOUTS)}, received layout={layout!r}. It "
+            "says which channels form a pair; take that of the checkpoint."
+        )
 
 
 def rotation_table(angles: Tensor, layout: str) -> Tensor:

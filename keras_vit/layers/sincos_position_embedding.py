@@ -61,17 +61,12 @@ class SinCosPositionEmbedding(keras.layers.Layer):
             )
 
     def call(self, tokens: Tensor) -> Tensor:
-        count = tokens.shape[-1] // 4
-        steps = max(1, count - 1 if self.use_endpoint else count)
-        frequencies = ops.exp(
-            ops.arange(count, dtype="float32") * (-math.log(self.temperature) / steps)
-        )
         rows, columns = (ops.arange(size, dtype="float32") for size in self.grid_size)
         rows, columns = ops.meshgrid(rows, columns, indexing="ij")
-        x = ops.reshape(columns, (-1, 1)) * frequencies
-        y = ops.reshape(rows, (-1, 1)) * frequencies
-        table = [ops.sin(x), ops.cos(x), ops.sin(y), ops.cos(y)]
-        table = ops.concatenate(table, axis=1)  # (N, D)
+        rows, columns = ops.reshape(rows, (-1,)), ops.reshape(columns, (-1,))
+        table = sincos_table(
+            rows, columns, tokens.shape[-1], self.temperature, self.use_endpoint
+        )  # (N, D)
         table = ops.pad(table, [[self.num_prefix_tokens, 0], [0, 0]])  # (T, D)
         return tokens + ops.cast(table[None], self.compute_dtype)
 
@@ -86,3 +81,24 @@ class SinCosPositionEmbedding(keras.layers.Layer):
             "temperature": self.temperature,
             "use_endpoint": self.use_endpoint,
         }
+
+
+def sincos_table(
+    rows: Tensor, columns: Tensor, width: int, temperature: float, use_endpoint: bool
+) -> Tensor:
+    """Return the positions of patches, (N, width); see `SinCosPositionEmbedding`.
+
+    Args:
+        rows: of the patches, float32 (N,).
+        columns: of the patches, float32 (N,).
+        width: D, a multiple of 4.
+        temperature: of the frequencies.
+        use_endpoint: whether the last frequency is 1 / temperature.
+    """
+    count = width // 4
+    steps = max(1, count - 1 if use_endpoint else count)
+    frequencies = ops.exp(
+        ops.arange(count, dtype="float32") * (-math.log(temperature) / steps)
+    )
+    x, y = columns[:, None] * frequencies, rows[:, None] * frequencies
+    return ops.concatenate([ops.sin(x), ops.cos(x), ops.sin(y), ops.cos(y)], axis=1)

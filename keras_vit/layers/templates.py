@@ -17,9 +17,18 @@ Template: TypeAlias = "keras.layers.Layer | dict[str, Any] | None"
 
 
 def serialize(template: Template) -> dict[str, Any] | None:
-    """Return class and config of a layer, as JSON values."""
-    if template is None or isinstance(template, dict):
+    """Return class and config of a layer, as JSON values.
+
+    Raises:
+        TypeError: if `template` is neither a layer nor what this function returned.
+    """
+    if template is None or (isinstance(template, dict) and "class_name" in template):
         return template
+    if not isinstance(template, keras.layers.Layer):
+        raise TypeError(
+            f"A block copies a keras.layers.Layer, received {template!r} "
+            f"({type(template).__name__}). Pass a layer such as SelfAttention(...)."
+        )
     config: Any = keras.saving.serialize_keras_object(template)
     return config
 
@@ -33,5 +42,6 @@ def copy_layer(template: dict[str, Any], name: str, dtype: Policy) -> Any:
         dtype: policy of the new layer, and of those in it.
     """
     config = {**template["config"], "name": name, "dtype": dtype}
-    found: Any = keras.saving.get_registered_object(template["registered_name"])
-    return found.from_config(config)
+    # Without the shapes of a layer that was built: the block builds its copy itself.
+    copy = {**template, "config": config, "build_config": None}
+    return keras.saving.deserialize_keras_object(copy)

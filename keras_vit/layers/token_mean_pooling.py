@@ -20,6 +20,9 @@ class TokenMeanPooling(keras.layers.Layer):
     Input shape: (B, T, D).
     Output shape: (B, 2 D).
 
+    Raises:
+        ValueError: if `num_prefix_tokens` is below 1 or leaves no token.
+
     Reference: arXiv:2304.07193, DINOv2's linear classifiers.
     """
 
@@ -29,12 +32,19 @@ class TokenMeanPooling(keras.layers.Layer):
             raise ValueError(
                 "num_prefix_tokens must be at least 1, received "
                 f"num_prefix_tokens={num_prefix_tokens}: the first token is the class "
-                "token."
+                "token. Use MeanPooling without one."
             )
         self.num_prefix_tokens = num_prefix_tokens
 
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, T, D)")
+        if input_shape[1] is not None and input_shape[1] <= self.num_prefix_tokens:
+            raise ValueError(
+                "TokenMeanPooling needs a patch to average, received shape "
+                f"{tuple(input_shape)} with num_prefix_tokens="
+                f"{self.num_prefix_tokens}. Use a longer sequence or a smaller "
+                "num_prefix_tokens."
+            )
 
     def call(self, tokens: Tensor) -> Tensor:
         token = ops.reshape(tokens[:, :1], (-1, tokens.shape[-1]))  # (B, D)

@@ -17,6 +17,7 @@ import keras
 
 from keras_vit.data.image_data import ImageData
 from keras_vit.files import check_writable, replacing
+from keras_vit.keras_file import save_model
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.checkpoint import load_checkpoint, read_header, save_checkpoint
 from keras_vit.training.history import (
@@ -206,20 +207,6 @@ def _rank(row: dict[str, float]) -> tuple[float, ...]:
         return (row["epoch"],)
     # The later epoch wins a tie in both.
     return (row["val_accuracy"], -row["val_loss"], row["epoch"])
-
-
-def save_model(model: keras.Model, path: str | Path) -> None:
-    """Write a `.keras` file without the optimizer, complete or not at all.
-
-    The optimizer's state would make the file three times as large.
-
-    Raises:
-        OSError: if the file cannot be written.
-    """
-    twin = type(model).from_config(model.get_config())
-    twin.set_weights(model.get_weights())
-    with replacing(path) as temporary:
-        twin.save(temporary)
 
 
 def _prepare_model(model: keras.Model, data: ImageData) -> None:

@@ -127,6 +127,34 @@ def test_export_then_predict_from_the_file(trained, picture, capsys):
         assert code == 0 and json.loads(out)["class_names"] == list("0123456789")
 
 
+def test_list_finds_pretrained_models(capsys):
+    code, out, _ = call(capsys, "list", "*dinov2*", "--license", "apache")
+    assert code == 0 and "vit_base_patch14_dinov2.lvd142m" in out
+    code, out, _ = call(capsys, "list", "--family", "siglip", "--json")
+    assert {row["family"] for row in json.loads(out)} == {"SigLIP MAP", "SigLIP GAP"}
+    code, out, _ = call(capsys, "list", "nothing*")
+    assert code == 0 and "no model fits" in out
+
+
+def test_train_starts_from_a_checkpoint(tmp_path, capsys):
+    write_folder(tmp_path / "photos")
+    model = keras_vit.ViT.from_variant("test", num_classes=7)
+    keras_vit.save(model, tmp_path / "start", format="timm")
+    code, out, err = call(
+        capsys,
+        *("train", "--data", tmp_path / "photos", "--weights", tmp_path / "start"),
+        *("--epochs", 1, "--output", tmp_path / "tuned", "--json"),
+    )
+    assert code == 0, err
+    assert keras_vit.load(tmp_path / "tuned").config.num_classes == 4
+    code, _, err = call(
+        capsys,
+        *("train", "--data", "digits", "--weights", "nonsense"),
+        *("--output", tmp_path / "new"),
+    )
+    assert code == 2 and "no architecture of timm" in err
+
+
 def test_list_shows_each_variant_with_its_size(capsys):
     code, out, _ = call(capsys, "list", "--json")
     rows = {row["variant"]: row for row in json.loads(out)}

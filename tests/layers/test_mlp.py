@@ -13,7 +13,12 @@ from tests.contract import check_layer, example, set_random_weights, to_numpy
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"activation": "quick_gelu", "dropout_rate": 0.1}, {"activation": "relu"}],
+    [
+        {},
+        {"activation": "quick_gelu", "dropout_rate": 0.1},
+        {"activation": "relu", "use_bias": False},
+        {"normalization": "layer", "epsilon": 1e-5},
+    ],
 )
 def test_mlp_keeps_the_layer_contract(options):
     check_layer(partial(MLP, 8, 12, **options), (2, 5, 8), (2, 5, 8))
@@ -89,3 +94,23 @@ def test_mlp_rejects_a_rate_out_of_range():
 def test_mlp_rejects_tokens_of_another_width():
     with pytest.raises(ValueError, match="Make the layer with hidden_dim=9"):
         MLP(8, 12).build((None, 5, 9))
+
+
+@pytest.mark.parametrize("normalization", ["layer", "rms"])
+def test_the_norm_is_between_the_activation_and_the_second_layer(normalization):
+    layer = MLP(8, 12, normalization=normalization, use_bias=False, activation="relu")
+    tokens = example((2, 5, 8))
+    layer.build(tokens.shape)
+    set_random_weights(layer, scale=0.5)
+    x = np.maximum(tokens @ to_numpy(layer.expand.kernel), 0)
+    gamma, *beta = layer.norm.get_weights()
+    if normalization == "layer":
+        x = x - x.mean(axis=-1, keepdims=True)
+    x = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * gamma + sum(beta)
+    expected = x @ to_numpy(layer.contract.kernel)
+    np.testing.assert_allclose(to_numpy(layer(tokens)), expected, atol=1e-4)
+
+
+def test_mlp_rejects_an_unknown_normalization():
+    with pytest.raises(ValueError, match=r"\['layer', 'rms'\], received 'batch'"):
+        MLP(8, 12, normalization="batch")

@@ -61,3 +61,9 @@ def test_mlp_head_rejects_having_nothing_to_compute():
 def test_mlp_head_rejects_inputs_that_are_not_of_rank_2():
     with pytest.raises(ValueError, match="Reshape the inputs to rank 2"):
         MLPHead(3).build((None, 5, 8))
+
+
+def test_the_classifier_can_be_without_a_bias():
+    head = MLPHead(3, use_bias=False)
+    head.build((None, 8))
+    assert [w.name for w in head.weights] == ["kernel"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from keras_vit import ViT
-from keras_vit.layers import TransformerBlock
+from keras_vit.layers import ExtendedSelfAttention, TransformerBlock
+from keras_vit.layers.rotation import rotation_table
 from tests.contract import example, set_random_weights, to_numpy
 
 MODES = [
@@ -112,3 +113,82 @@ def test_seeds_move_on_after_a_rematerialized_call():
     tokens = example((2, 5, 8))
     first, second = (to_numpy(block(tokens, training=True)) for _ in range(2))
     assert (first != second).any()
+
+
+# One model per way in which a block gets its rotation.
+ROTARY = {
+    "axial": {"rotary": "axial", "num_registers": 1, "mlp": "gated"},
+    "mixed": {"rotary": "mixed", "block": "post_norm", "qkv_bias": "qv"},
+    "others": {"attention": "differential", "block": "twin", "pooling": "attention"},
+    "distilled": {"block": "parallel", "use_distillation_token": True},
+}
+
+
+def gradients(model: ViT, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the gradient of a sum of squares by the path of its weight."""
+    weights = model.trainable_weights
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        def loss(values: list[Any]) -> Any:
+            state = [v.value for v in model.non_trainable_variables]
+            outputs, _ = model.stateless_call(values, state, images, training=True)
+            return (outputs**2).sum()
+
+        found = jax.jit(jax.grad(loss))([w.value for w in weights])
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function
+        def gradient() -> Any:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(model(images, training=True) ** 2)
+            return tape.gradient(loss, [w.value for w in weights])
+
+        found = gradient()
+    else:
+        model.zero_grad()
+        (model(images, training=True) ** 2).sum().backward()
+        found = [w.value.grad for w in weights]
+    assert all(gradient is not None for gradient in found)
+    return {
+        weight.path: to_numpy(gradient)
+        for weight, gradient in zip(weights, found, strict=True)
+    }
+
+
+def rotary_model(mode: dict[str, Any] | None, options: dict[str, Any]) -> ViT:
+    keras.utils.set_random_seed(1)
+    rates = dict.fromkeys(("dropout_rate", "stochastic_depth_rate"), 0.1)
+    with keras.RematScope(**(mode or {"mode": None})):
+        model = ViT.from_variant("test", num_classes=10, **rates, **options)
+    set_random_weights(model)
+    return model
+
+
+@pytest.mark.parametrize("mode", [MODES[0], MODES[2]], ids=["full", "list_of_layers"])
+@pytest.mark.parametrize("case", ROTARY)
+def test_gradients_are_the_same_with_later_families(case, mode):
+    images, options = example((4, 32, 32, 3)), ROTARY[case]
+    expected = gradients(rotary_model(None, options), images)
+    found = gradients(rotary_model(mode, options), images)
+    assert found.keys() == expected.keys()
+    for path, gradient in expected.items():
+        atol = 1e-4 * max(1.0, abs(gradient).max())
+        np.testing.assert_allclose(found[path], gradient, atol=atol, err_msg=path)
+    learned = [g for path, g in expected.items() if path.endswith("/frequencies")]
+    assert len(learned) == (2 if case == "mixed" else 0)
+    assert all(abs(gradient).max() > 1e-6 for gradient in learned)
+
+
+def test_a_rotation_can_be_passed_by_position():
+    with keras.RematScope(mode="full"):
+        attention = ExtendedSelfAttention(8, 2, rotary_layout="half")
+    rotation = rotation_table(example((5, 1, 2)), "half")
+    tokens = example((2, 5, 8))
+    np.testing.assert_allclose(
+        to_numpy(attention(tokens, rotation, True)),
+        to_numpy(attention(tokens, rotation=rotation)),
+        atol=1e-6,
+    )

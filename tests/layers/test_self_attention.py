@@ -34,7 +34,11 @@ def built(**options: float) -> SelfAttention:
 
 @pytest.mark.parametrize(
     ("num_heads", "options"),
-    [(2, {}), (8, {"dropout_rate": 0.1}), (1, {"attention_dropout_rate": 0.1})],
+    [
+        (2, {"use_qkv_bias": False, "use_output_bias": False}),
+        (8, {"dropout_rate": 0.1}),
+        (1, {"attention_dropout_rate": 0.1}),
+    ],
 )
 def test_self_attention_keeps_the_layer_contract(num_heads, options):
     check_layer(partial(SelfAttention, 8, num_heads, **options), (2, 5, 8), (2, 5, 8))
@@ -43,7 +47,7 @@ def test_self_attention_keeps_the_layer_contract(num_heads, options):
 @pytest.mark.parametrize("fused", [True, False])
 def test_self_attention_equals_the_formula(fused):
     layer, tokens = built(), example((2, 5, 8))
-    layer._fused = fused
+    layer.product._fused = fused
     np.testing.assert_allclose(
         to_numpy(layer(tokens)), reference(tokens, layer), atol=1e-5
     )
@@ -51,7 +55,7 @@ def test_self_attention_equals_the_formula(fused):
 
 def test_attention_with_a_tiny_dropout_equals_the_fused_path():
     layer, tokens = built(attention_dropout_rate=1e-9), example((2, 5, 8))
-    layer._fused = True
+    layer.product._fused = True
     np.testing.assert_allclose(
         to_numpy(layer(tokens, training=True)),
         to_numpy(layer(tokens, training=False)),
@@ -125,3 +129,9 @@ def test_self_attention_rejects_tokens_of_another_width():
 def test_self_attention_rejects_inputs_that_are_not_of_rank_3():
     with pytest.raises(ValueError, match="Reshape the inputs to rank 3"):
         SelfAttention(8, 2).build((None, 8))
+
+
+def test_without_biases_only_the_matrices_are_left():
+    layer = SelfAttention(8, 2, use_qkv_bias=False, use_output_bias=False)
+    layer.build((None, 5, 8))
+    assert [w.name for w in layer.weights] == ["kernel", "kernel"]

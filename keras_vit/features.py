@@ -1,0 +1,131 @@
+"""Models that return what a ViT computes on the way. B batch, T tokens, D hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import keras
+
+from keras_vit.layers.prefix_pooling import PrefixPooling
+from keras_vit.layers.token_grid import TokenGrid
+
+
+def features(
+    model: keras.Model,
+    layers: int | Sequence[int] | None = -1,
+    *,
+    as_grid: bool = True,
+    use_norm: bool = True,
+) -> keras.Model:
+    """Return a model from images to the outputs of some blocks.
+
+    It shares its layers with `model`, so training one trains the other, and leaves out
+    the blocks after the last one asked for.
+
+    Args:
+        model: a `keras_vit.ViT`.
+        layers: number of a block, 0 is the first and -1 (default) the last; or several;
+            or None for all.
+        as_grid: whether the patches come as maps and the tokens before them apart;
+            otherwise all tokens come as the block returns them. Default True.
+        use_norm: whether the final norm of the model is applied to each output. Models
+            that normalize after pooling or not at all have none for tokens, and give
+            them as they are. Default True.
+
+    Returns:
+        A functional model whose output is a dictionary, in the order of the blocks:
+        "block_3" is (B, rows, columns, D) and "block_3_prefix" (B, K, D), the K class,
+        distillation and register tokens, left out if there are none. With
+        `as_grid=False`: "block_3" alone, (B, T, D).
+
+    Raises:
+        TypeError: if `model` is no ViT, or a layer is no whole number.
+        ValueError: if there is no such block, or one is asked for twice.
+
+    Example:
+        >>> model = keras_vit.ViT.from_variant("test")
+        >>> maps = keras_vit.features(model, layers=[0, -1])
+        >>> outputs = maps(keras.ops.zeros((2, 32, 32, 3)))
+        >>> sorted(outputs)
+        ['block_0', 'block_0_prefix', 'block_1', 'block_1_prefix']
+        >>> tuple(outputs["block_1"].shape)
+        (2, 4, 4, 32)
+    """
+    config = _config(model)
+    images = model.inputs[0]
+    split = TokenGrid(config.patch_size, config.num_prefix_tokens, name="token_grid")
+    norm = None
+    if use_norm and config.final_norm == "before_pooling":
+        norm = model.get_layer("norm")
+    outputs: dict[str, Any] = {}
+    for block in _block_numbers(layers, config.num_layers):
+        name = f"block_{block}"
+        tokens = model.get_layer(name).output
+        if norm is not None:
+            tokens = norm(tokens)
+        outputs[name] = split(tokens, images) if as_grid else tokens
+        if as_grid and config.num_prefix_tokens:
+            outputs[f"{name}_prefix"] = tokens[:, : config.num_prefix_tokens]
+    return keras.Model(images, outputs, name=f"{model.name}_features")
+
+
+def pre_logits(model: keras.Model) -> keras.Model:
+    """Return the model without its classifier: from images to (B, num_features).
+
+    It shares its layers with `model`. A model with a distillation token gives the
+    average of its two tokens.
+
+    Raises:
+        TypeError: if `model` is no ViT.
+        ValueError: if it has no pooling.
+    """
+    config = _config(model)
+    if config.pooling is None:
+        raise ValueError(
+            "Pre-logits are one vector per image and need a pooling, received a model "
+            "with pooling=None. Use keras_vit.features, or build it with a pooling."
+        )
+    if config.num_classes is None:
+        return model
+    head: Any = model.get_layer("head")
+    x: Any = head.input
+    if config.use_distillation_token:
+        x = PrefixPooling(2, name="pooling")(x)
+    elif head.representation is not None:
+        x = head.representation(x)
+    return keras.Model(model.inputs[0], x, name=f"{model.name}_pre_logits")
+
+
+def _config(model: keras.Model) -> Any:
+    config = getattr(model, "config", None)
+    if not hasattr(config, "num_prefix_tokens"):
+        raise TypeError(
+            f"model must be a keras_vit.ViT, received {type(model).__name__}. Pass the "
+            "ViT inside: outer_model.get_layer(name_of_the_vit)."
+        )
+    return config
+
+
+def _block_numbers(layers: Any, num_layers: int) -> list[int]:
+    """Return the numbers in the order of the blocks, from 0."""
+    if layers is None:
+        return list(range(num_layers))
+    is_several = isinstance(layers, Sequence) and not isinstance(layers, str)
+    asked = list(layers) if is_several else [layers]
+    for layer in asked:
+        if isinstance(layer, bool) or not isinstance(layer, Integral):
+            raise TypeError(f"layers must be numbers of blocks, received {layer!r}.")
+        if not -num_layers <= layer < num_layers:
+            raise ValueError(
+                f"layers must be from {-num_layers} to {num_layers - 1}, the blocks of "
+                f"this model, received {layer}."
+            )
+    numbers = sorted(int(layer) % num_layers for layer in asked)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            "layers must name at least one block and each once, received "
+            f"layers={layers!r} for num_layers={num_layers}."
+        )
+    return numbers

@@ -1,0 +1,43 @@
+"""Read and write `.keras` files."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import cast
+
+import keras
+
+from keras_vit.files import replacing
+
+
+def load_keras(path: str | Path) -> keras.Model:
+    """Load a `.keras` file without its optimizer.
+
+    Raises:
+        ValueError: if the file is damaged or no Keras model.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{str(path)!r} could not be loaded: it is no .keras file, or a damaged "
+            "one."
+        )
+    try:
+        return cast(keras.Model, keras.models.load_model(path, compile=False))
+    except Exception as error:  # A damaged zip or config raises many types.
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise ValueError(f"{str(path)!r} could not be loaded: {reason}") from error
+
+
+def save_model(model: keras.Model, path: str | Path) -> None:
+    """Write a `.keras` file without the optimizer, complete or not at all.
+
+    The optimizer's state would make the file three times as large.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    twin = type(model).from_config(model.get_config())
+    twin.set_weights(model.get_weights())
+    with replacing(path) as temporary:
+        twin.save(temporary)

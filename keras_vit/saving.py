@@ -1,0 +1,121 @@
+"""Write a model for another library, or push it to the hub."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from keras_vit.checkpoints.writing import write_timm
+from keras_vit.files import check_writable, replacing
+from keras_vit.keras_file import save_model
+from keras_vit.model import ViT
+
+SaveFormat = Literal["keras", "timm"]
+
+
+def save(
+    model: ViT,
+    folder: str | Path,
+    format: SaveFormat = "keras",
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write a model with config, preprocessing and class names into a folder.
+
+    Args:
+        model: a `keras_vit.ViT`.
+        folder: to make; it appears when it is complete.
+        format: "keras" (default), `model.keras`, with everything; or "timm", which
+            `timm.create_model("local-dir:FOLDER", pretrained=True)` builds.
+        overwrite: whether an existing folder is replaced. Default False.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: if the folder exists and `overwrite` is not set.
+        OSError: if the disk is full or the place cannot be written.
+        TypeError: if the model is no `keras_vit.ViT`.
+        ValueError: if the format is unknown or cannot express the model; the message
+            names the options.
+    """
+    if format not in get_args(SaveFormat):
+        raise ValueError(
+            f"format must be one of {list(get_args(SaveFormat))}, received {format!r}."
+        )
+    if not isinstance(model, ViT):
+        raise TypeError(
+            "Only a keras_vit.ViT knows what it is made of, received "
+            f"{type(model).__name__}. Save other models with model.save(...)."
+        )
+    folder = Path(folder).expanduser()
+    if folder.exists() and not overwrite:
+        raise FileExistsError(
+            f"{str(folder)!r} exists. Choose another folder, or replace it with "
+            "overwrite=True."
+        )
+    check_writable(folder.parent, required_bytes=4 * model.count_params())
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        _WRITERS[format](model, temporary)
+    return folder
+
+
+def push_to_hub(
+    model: ViT,
+    repo_id: str,
+    format: SaveFormat = "timm",
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    commit_message: str = "Add model",
+    token: str | None = None,
+) -> str:
+    """Write a model and upload it to the Hugging Face hub.
+
+    Args:
+        model: a `keras_vit.ViT`.
+        repo_id: "owner/name"; made if it does not exist.
+        format: see `save`. Default "timm".
+        private: whether a new repository is private. Default False.
+        revision: branch to push to. Default: the main branch.
+        commit_message: of the commit. Default "Add model".
+        token: of the user. Default: the one that `hf auth login` stored.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ImportError: if huggingface_hub is not installed.
+        ValueError: if the format cannot express the model.
+    """
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ImportError(
+            "huggingface_hub is needed to push a model. Install it with "
+            "pip install 'keras3-vit[hub]'."
+        ) from error
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = save(model, Path(temporary, "model"), format)
+        api = huggingface_hub.HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        info = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            revision=revision,
+            commit_message=commit_message,
+        )
+    return str(info.commit_url)
+
+
+def _write_keras(model: ViT, folder: Path) -> None:
+    save_model(model, folder / "model.keras")
+
+
+_WRITERS: dict[str, Callable[[Any, Path], None]] = {
+    "keras": _write_keras,
+    "timm": write_timm,
+}

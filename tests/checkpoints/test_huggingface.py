@@ -1,0 +1,485 @@
+"""Checkpoints that transformers writes itself, read and written back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vit
+from keras_vit.checkpoints.huggingface_config import (
+    SUPPORTED,
+    config_from_huggingface,
+    is_huggingface,
+)
+from keras_vit.checkpoints.huggingface_preprocessing import (
+    huggingface_preprocessing,
+    preprocessing_from_huggingface,
+    read_preprocessing,
+)
+from keras_vit.checkpoints.huggingface_types import MODEL_TYPES
+from keras_vit.checkpoints.huggingface_writing import (
+    huggingface_arrays,
+    huggingface_config,
+    huggingface_model,
+)
+from keras_vit.checkpoints.safetensors import SafetensorsFile, write_safetensors
+from keras_vit.config import ViTConfig
+from tests import transformers_peers as peers
+from tests.contract import set_random_weights
+from tests.transformers_peers import CASES, SIZES, Case
+
+# One of each kind of names, positions, heads and pooling; the benchmark has them all.
+READ = (
+    *("vit pooler", "vit classifier", "deit classifier", "deit teacher"),
+    *("dinov2 classifier gated", "dinov2_with_registers classifier"),
+    *("dinov3_vit", "dinov3_vit gated", "vit_msn classifier", "ijepa classifier"),
+    *("clip projection", "clip classifier", "altclip", "siglip", "siglip classifier"),
+    *("siglip2 tower", "aimv2 tower native", "internvl tower rms", "pixio", "blip"),
+    *("internvl", "siglip2 classifier"),
+)
+# Where transformers has a class without the text model.
+WRITTEN = (
+    *("vit pooler", "vit", "vit classifier", "deit pooler", "deit classifier"),
+    *("deit teacher", "dinov2", "dinov2 classifier gated", "dinov2_with_registers"),
+    *("dinov3_vit", "dinov3_vit gated", "vit_mae", "vit_msn", "vit_msn classifier"),
+    *("ijepa", "ijepa classifier", "clip tower", "clip projection"),
+    *("clip classifier", "metaclip_2 projection", "metaclip_2 classifier"),
+    *("chinese_clip tower", "altclip tower", "clipseg tower", "siglip tower"),
+    *("siglip classifier", "siglip2 tower", "aimv2 tower", "aimv2 tower native"),
+    *("internvl tower", "internvl tower rms", "internvl tower token"),
+    *("blip tower", "blip_2 tower", "instructblip tower", "pixio"),
+)
+TINY: dict[str, Any] = {
+    "image_size": 16,
+    "patch_size": 8,
+    "hidden_dim": 32,
+    "num_layers": 2,
+    "num_heads": 2,
+    "mlp_dim": 48,
+    "num_classes": 5,
+}
+
+
+def written(case: Case, folder: Path) -> Any:
+    """Return a model of transformers that lies in `folder`."""
+    model = peers.make(case)
+    peers.write(model, folder)
+    return model
+
+
+def images_for(model: keras_vit.ViT) -> np.ndarray:
+    """Return images of the size that a model takes."""
+    shape = (2, *model.input_shape[1:])
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def assert_equal(ours: Any, theirs: np.ndarray) -> None:
+    """Equal within the rounding errors of float32."""
+    found = keras.ops.convert_to_numpy(ours)
+    assert found.shape == theirs.shape
+    assert abs(found - theirs).max() < 1e-4 * abs(theirs).max()
+
+
+def change(folder: Path, **values: Any) -> None:
+    """Change keys of the config.json in a folder; None removes one."""
+    file = folder / "config.json"
+    config = {**json.loads(file.read_text()), **values}
+    file.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+
+
+@pytest.mark.parametrize("name", READ)
+def test_outputs_equal_those_of_transformers(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    theirs = written(case, tmp_path)
+    ours = keras_vit.load(tmp_path)
+    images = images_for(ours)
+    assert_equal(ours(images), peers.call(case, theirs, images))
+    assert ours.count_params() == ours.config.num_parameters
+
+
+def test_benchmark_has_a_case_of_each_supported_type() -> None:
+    transformers = peers.import_transformers()
+    types = {getattr(transformers, case.config).model_type for case in CASES.values()}
+    assert set(SUPPORTED) == types
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_defaults_are_those_of_transformers(model_type: str) -> None:
+    transformers = peers.import_transformers()
+    theirs = transformers.CONFIG_MAPPING[model_type]().to_dict()
+    ours = MODEL_TYPES[model_type].defaults
+    known = {key: value for key, value in ours.items() if key in theirs}
+    assert {key: plain(theirs[key]) for key in known} == {
+        key: plain(value) for key, value in known.items()
+    }
+    # Pictures have three channels in BLIP, which has no key for it.
+    assert set(ours) - set(known) <= {"num_channels"}
+
+
+def plain(value: Any) -> Any:
+    """Return a tuple as JSON holds it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def pair(value: Any) -> Any:
+    """Return one number for two that are the same."""
+    return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_arrays_come_back_bit_equal(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    written(case, tmp_path)
+    before = SafetensorsFile(tmp_path / "model.safetensors")
+    config = json.loads((tmp_path / "config.json").read_text())
+    ours = keras_vit.load(tmp_path)
+    after = huggingface_arrays(ours, config["model_type"])
+    kept = {n for n in before if not n.endswith(case.dropped or ("\0",))}
+    assert kept <= set(after)
+    for array in kept:
+        assert after[array].shape == before[array].shape
+        assert after[array].tobytes() == before[array].tobytes()
+    # What the model does not compute with is there too, or config.json says it is not.
+    assert set(after) <= set(before)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_configs_come_back(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    written(case, tmp_path)
+    before = json.loads((tmp_path / "config.json").read_text())
+    ours = keras_vit.load(tmp_path)
+    after = huggingface_config(ours.config, before["model_type"])
+    assert after["model_type"] == before["model_type"]
+    assert after["architectures"] == before["architectures"]
+    for key in set(after) & set(before) - {"use_mask_token", "vision_config"}:
+        assert pair(after[key]) == pair(before[key]), key
+
+
+@pytest.mark.parametrize(
+    "name", ["vit classifier", "deit teacher", "dinov2 classifier gated", "dinov3_vit"]
+    + ["vit_msn classifier", "clip classifier", "siglip classifier", "siglip tower"]
+    + ["internvl tower rms", "pixio", "aimv2 tower"],
+)  # fmt: skip
+def test_transformers_reads_what_is_written(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    written(case, tmp_path)
+    ours = keras_vit.load(tmp_path)
+    model_type = json.loads((tmp_path / "config.json").read_text())["model_type"]
+    folder = tmp_path / "again"
+    folder.mkdir()
+    write_safetensors(
+        folder / "model.safetensors",
+        huggingface_arrays(ours, model_type),
+        {"format": "pt"},
+    )
+    config = huggingface_config(ours.config, model_type)
+    (folder / "config.json").write_text(json.dumps(config))
+    transformers = peers.import_transformers()
+    cls = getattr(transformers, config["architectures"][0])
+    theirs, info = cls.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    images = images_for(ours)
+    assert_equal(ours(images), peers.call(case, theirs.eval(), images))
+
+
+@pytest.mark.parametrize(
+    "name", ["vit classifier", "deit pooler", "dinov2 classifier gated", "dinov3_vit"]
+)
+def test_names_of_transformers_5_are_read_too(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    theirs = peers.make(case)
+    theirs.save_pretrained(tmp_path, save_original_format=False)
+    ours = keras_vit.load(tmp_path)
+    images = images_for(ours)
+    assert_equal(ours(images), peers.call(case, theirs, images))
+
+
+def test_positions_are_resampled_as_transformers_does(tmp_path: Path) -> None:
+    import torch
+
+    theirs = written(
+        Case("ViTModel", "ViTConfig", {"image_size": 32}, peers._pooled), tmp_path
+    )
+    ours = keras_vit.load(tmp_path, image_size=(24, 56))
+    images = images_for(ours)
+    with torch.no_grad(), torch.device("cpu"):
+        pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+        output = theirs(pixels, interpolate_pos_encoding=True).pooler_output
+    assert_equal(ours(images), output.numpy())
+
+
+@pytest.mark.parametrize("name", ["Dinov2", "Dinov2WithRegisters"])
+def test_dinov2_resamples_as_transformers_does(name: str, tmp_path: Path) -> None:
+    options = {"image_size": 40}
+    case = Case(f"{name}Model", f"{name}Config", options, peers._pooled)
+    theirs = written(case, tmp_path)
+    ours = keras_vit.load(tmp_path, image_size=(24, 64))
+    images = images_for(ours)
+    assert_equal(ours(images), peers.call(case, theirs, images))
+
+
+def test_labels_become_class_names_unless_they_are_numbers(tmp_path: Path) -> None:
+    labels = {i: f"kind of bird {i}" for i in range(3)}
+    options = {"id2label": labels, "label2id": {v: k for k, v in labels.items()}}
+    case = Case("ViTForImageClassification", "ViTConfig", options, peers._logits)
+    written(case, tmp_path / "named")
+    model = keras_vit.load(tmp_path / "named")
+    assert model.class_names == tuple(labels.values())
+    config = huggingface_config(model.config, "vit", model.class_names)
+    assert config["id2label"] == {str(i): name for i, name in labels.items()}
+    written(CASES["vit classifier"], tmp_path / "numbered")
+    assert keras_vit.load(tmp_path / "numbered").class_names is None
+
+
+def test_epsilon_and_activation_follow_the_config(tmp_path: Path) -> None:
+    options = {"layer_norm_eps": 1e-12, "hidden_act": "gelu_new"}
+    config = {"model_type": "vit", **SIZES, **options}
+    vit = config_from_huggingface(config)
+    assert (vit.epsilon, vit.activation) == (1e-12, "gelu_tanh")
+    assert config_from_huggingface({"model_type": "clip"}).activation == "quick_gelu"
+    with pytest.raises(ValueError, match="hidden_act must be one of"):
+        config_from_huggingface({**config, "hidden_act": "mish"})
+
+
+def test_nested_config_must_be_an_object() -> None:
+    with pytest.raises(ValueError, match="vision_config must be a JSON object"):
+        config_from_huggingface({"model_type": "clip", "vision_config": "large"})
+
+
+def test_head_can_be_replaced_while_loading(tmp_path: Path) -> None:
+    written(CASES["deit teacher"], tmp_path)
+    model = keras_vit.load(tmp_path, num_classes=3)
+    assert model.output_shape == (None, 3)
+
+
+@pytest.mark.parametrize("model_type", ["swin", "pvt", "hiera"])
+def test_hierarchical_types_are_called_so(model_type: str, tmp_path: Path) -> None:
+    written(CASES["vit"], tmp_path)
+    change(tmp_path, model_type=model_type)
+    with pytest.raises(ValueError, match="is not a plain ViT: it has stages"):
+        keras_vit.load(tmp_path)
+
+
+def test_unknown_type_lists_the_supported_ones(tmp_path: Path) -> None:
+    written(CASES["vit"], tmp_path)
+    change(tmp_path, model_type="bert")
+    with pytest.raises(ValueError, match="dinov3_vit.*received model_type='bert'"):
+        keras_vit.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"num_hidden_layers": 3}, "16 arrays are missing"),
+        ({"num_hidden_layers": 1}, "16 arrays are left over"),
+        ({"intermediate_size": 64}, "shapes differ"),
+        ({"image_size": 32}, "shapes differ"),
+        ({"qkv_bias": False}, "arrays are left over"),
+        ({"model_type": "dinov2"}, "arrays are missing"),
+        ({"model_type": "ijepa"}, "arrays are left over"),
+        ({"pooler_act": "relu"}, "tanh after the pooler"),
+    ],
+)
+def test_config_of_other_weights_is_refused(
+    values: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    written(CASES["vit pooler"], tmp_path)
+    change(tmp_path, **values)
+    with pytest.raises(ValueError, match=message):
+        keras_vit.load(tmp_path)
+
+
+def test_arrays_beside_the_tower_are_refused_unless_they_are_of_a_text_model(
+    tmp_path: Path,
+) -> None:
+    written(CASES["clip classifier"], tmp_path)
+    file = tmp_path / "model.safetensors"
+    arrays = dict(SafetensorsFile(file))
+    text = {"text_model.weight": np.zeros(3, "float32")}
+    write_safetensors(file, {**arrays, **text})
+    keras_vit.load(tmp_path)
+    more = {"vision_model.encoder.more": np.zeros(3, "float32")}
+    write_safetensors(file, {**arrays, **more})
+    with pytest.raises(ValueError, match="1 arrays are left over"):
+        keras_vit.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (
+            Case("Aimv2VisionModel", "Aimv2VisionConfig", {}, peers._mean),
+            "without a layer for the query",
+        ),
+        (
+            Case(
+                "DINOv3ViTModel", "DINOv3ViTConfig", {"query_bias": False}, peers._first
+            ),
+            r"received query_bias, key_bias, value_bias = \(False, False, True\)",
+        ),
+        (
+            Case(
+                "InternVLVisionModel",
+                "InternVLVisionConfig",
+                {"use_qk_norm": True},
+                peers._mean,
+            ),
+            "normalizes queries and keys as tokens",
+        ),
+    ],
+)
+def test_what_keras_vit_lacks_is_named(
+    case: Case, message: str, tmp_path: Path
+) -> None:
+    written(case, tmp_path)
+    with pytest.raises(ValueError, match=message):
+        keras_vit.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "model_type"),
+    [
+        ({}, "vit"),
+        ({"representation_size": 8, "num_classes": None}, "vit"),
+        ({"layer_scale": 1e-5, "pooling": "token_mean", "mlp_dim": 128}, "dinov2"),
+        (
+            {"layer_scale": 0.1, "mlp": "gated", "activation": "silu", "mlp_dim": 88}
+            | {"num_classes": None},
+            "dinov2",
+        ),
+        ({"pooling": "mean"}, "ijepa"),
+        ({"use_distillation_token": True}, "deit"),
+        ({"pooling": "attention", "num_classes": None}, "siglip_vision_model"),
+        (
+            {"use_pre_norm": True, "use_patch_bias": False, "use_head_bias": False},
+            "clip_vision_model",
+        ),
+    ],
+)
+def test_type_that_expresses_a_model_is_found(
+    options: dict[str, Any], model_type: str
+) -> None:
+    config = ViTConfig(**{**TINY, **options})
+    found = huggingface_model(config)
+    assert found.model_type == model_type
+    model = keras_vit.ViT(**{**TINY, **options})
+    set_random_weights(model)
+    assert len(huggingface_arrays(model)) > 20
+
+
+@pytest.mark.parametrize(
+    ("options", "model_type", "message"),
+    [
+        ({"block": "parallel"}, None, "cannot express .*block='parallel'"),
+        ({"query_key_norm": "head"}, "vit", "query_key_norm='head'"),
+        ({"image_size": (16, 24)}, "dinov2", r"image_size=\(16, 24\)"),
+        ({"classifier_activation": "softmax"}, None, "classifier_activation='softmax'"),
+        ({}, "dinov3_vit", "num_classes=5"),
+        ({"representation_size": 8}, "vit", "representation_size=8"),
+        ({"activation": "tanh"}, None, "hidden_act"),
+        ({}, "bert", "model_type must be one of"),
+    ],
+)
+def test_what_transformers_lacks_is_named(
+    options: dict[str, Any], model_type: str | None, message: str
+) -> None:
+    config = ViTConfig(**{**TINY, **options})
+    with pytest.raises(ValueError, match=message):
+        huggingface_model(config, model_type)
+
+
+def test_rates_of_training_do_not_stand_against_writing() -> None:
+    config = ViTConfig(**TINY, dropout_rate=0.1, stochastic_depth_rate=0.2)
+    assert huggingface_model(config).config["hidden_dropout_prob"] == 0.1
+    assert huggingface_model(replace(config, pooling="mean")).model_type == "ijepa"
+
+
+def test_only_a_config_with_a_model_type_is_one_of_transformers() -> None:
+    assert is_huggingface({"model_type": "vit"})
+    assert not is_huggingface({"architecture": "vit_tiny_patch16_224"})
+
+
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+PROCESSORS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
+    "vit": (
+        lambda t: t.ViTImageProcessor(size={"height": 32, "width": 24}, **HALF),
+        {"resize": "squash", "interpolation": "bilinear", "crop_ratio": 1.0},
+    ),
+    "deit": (
+        lambda t: t.DeiTImageProcessor(
+            size={"height": 37, "width": 37},
+            crop_size={"height": 32, "width": 24},
+            **IMAGENET,
+        ),
+        {"resize": "squash", "interpolation": "bicubic", "std": (0.229, 0.224, 0.225)},
+    ),
+    "clip": (
+        lambda t: t.CLIPImageProcessor(
+            size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32}
+        ),
+        {"resize": "crop", "transparency": "white", "crop_rounding": "down"},
+    ),
+    "dinov3": (
+        lambda t: t.DINOv3ViTImageProcessor(size={"height": 32, "width": 24}),
+        {"resize": "squash", "resize_dtype": "float32"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_image_processor_comes_along(name: str, tmp_path: Path) -> None:
+    make, expected = PROCESSORS[name]
+    processor = make(peers.import_transformers())
+    processor.save_pretrained(tmp_path)
+    size = (32, 32) if name == "clip" else (32, 24)
+    found = read_preprocessing(tmp_path, size, 3)
+    assert found is not None and found.image_size == size
+    assert {key: getattr(found, key) for key in expected} == expected
+    if name == "clip":
+        assert found.resized_size == (36, 36)
+    if name == "deit":
+        assert found.resized_size == (37, 37)
+    again = huggingface_preprocessing(found)
+    assert preprocessing_from_huggingface(again, size, 3) == found
+    # And what is written is what transformers writes.
+    original = processor.to_dict()
+    for key in ("size", "resample", "image_mean", "image_std", "do_rescale"):
+        assert again[key] == plain(getattr(original[key], "value", original[key]))
+
+
+def test_preprocessing_reaches_the_model(tmp_path: Path) -> None:
+    transformers = peers.import_transformers()
+    written(CASES["vit pooler"], tmp_path)
+    assert keras_vit.load(tmp_path).preprocessing is None
+    transformers.ViTImageProcessor(do_rescale=False).save_pretrained(tmp_path)
+    model = keras_vit.load(tmp_path)
+    assert model.preprocessing.image_size == (24, 16)
+    # Pixels from 0 to 255 less 0.5, divided by 0.5.
+    pixels = np.full((24, 16, 3), 255, "uint8")
+    np.testing.assert_allclose(model.preprocessing(pixels), (255 - 0.5) / 0.5)
+
+
+def test_preprocessing_without_a_processor_is_named() -> None:
+    border = keras_vit.Preprocessing(image_size=16, resize="border")
+    with pytest.raises(ValueError, match="no image processor"):
+        huggingface_preprocessing(border)
+    wide = keras_vit.Preprocessing(image_size=(16, 24))
+    with pytest.raises(ValueError, match="resizes the shorter side"):
+        huggingface_preprocessing(wide)
+
+
+def test_broken_processor_is_named(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        read_preprocessing(tmp_path, (16, 16), 3)
+    with pytest.raises(ValueError, match="resample must be one of"):
+        preprocessing_from_huggingface({**HALF, "resample": 9}, (16, 16), 3)
