@@ -65,7 +65,7 @@ def run_child(folder: str) -> None:
 
 
 def peak() -> int:
-    """Return the peak resident bytes; Linux. ru_maxrss would begin with the parent's."""
+    """Return the peak resident bytes (Linux); ru_maxrss begins with the parent's."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 

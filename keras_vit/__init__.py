@@ -4,13 +4,15 @@ from keras_vit import layers
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data import Augmentation, ImageData, load_data
 from keras_vit.export import ExportReport, export
-from keras_vit.inference import Prediction, evaluate, predict
+from keras_vit.features import features, pre_logits
+from keras_vit.inference import Prediction, embed, evaluate, predict
 from keras_vit.layers import MLPHead, PatchEncoder, Patches, TransformerBlock
 from keras_vit.loading import load
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.registry import ModelInfo, list_models
 from keras_vit.saving import push_to_hub, save
+from keras_vit.surgery import replace_head, resize
 from keras_vit.training import RECIPES, Recipe, TrainingResult, save_model, train
 
 __version__ = "0.1.0"
@@ -32,14 +34,19 @@ __all__ = [
     "TransformerBlock",
     "ViT",
     "ViTConfig",
+    "embed",
     "evaluate",
     "export",
+    "features",
     "layers",
     "list_models",
     "load",
     "load_data",
+    "pre_logits",
     "predict",
     "push_to_hub",
+    "replace_head",
+    "resize",
     "save",
     "save_model",
     "train",

@@ -113,19 +113,27 @@ def _block_numbers(layers: Any, num_layers: int) -> list[int]:
     if layers is None:
         return list(range(num_layers))
     is_several = isinstance(layers, Sequence) and not isinstance(layers, str)
-    asked = list(layers) if is_several else [layers]
-    for layer in asked:
-        if isinstance(layer, bool) or not isinstance(layer, Integral):
-            raise TypeError(f"layers must be numbers of blocks, received {layer!r}.")
-        if not -num_layers <= layer < num_layers:
-            raise ValueError(
-                f"layers must be from {-num_layers} to {num_layers - 1}, the blocks of "
-                f"this model, received {layer}."
-            )
-    numbers = sorted(int(layer) % num_layers for layer in asked)
+    numbers = [
+        _block_number(n, num_layers) for n in (layers if is_several else [layers])
+    ]
     if not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(
             "layers must name at least one block and each once, received "
-            f"layers={layers!r} for num_layers={num_layers}."
+            f"layers={layers!r} for num_layers={num_layers}. Pass None for all."
         )
-    return numbers
+    return sorted(numbers)
+
+
+def _block_number(layer: Any, num_layers: int) -> int:
+    if isinstance(layer, bool) or not isinstance(layer, Integral):
+        raise TypeError(
+            f"layers must be numbers of blocks, received {layer!r}. Pass such as -1, "
+            "[3, 7, 11], or None for all."
+        )
+    number = int(layer)
+    if not -num_layers <= number < num_layers:
+        raise ValueError(
+            f"layers must be from {-num_layers} to {num_layers - 1}, the blocks of "
+            f"this model, received {number}. Negative numbers count from the last."
+        )
+    return number % num_layers

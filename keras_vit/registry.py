@@ -84,7 +84,7 @@ def _all_models() -> tuple[ModelInfo, ...]:
                     hub_id=config.get("hub") or None,
                     is_pretrained=bool(config),
                     num_classes=vit.num_classes or 0,
-                    image_size=vit.image_size,
+                    image_size=vit.image_size or (0, 0),
                     parameters=vit.num_parameters,
                     macs=vit.macs,
                 )

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from keras_vit.checkpoints.writing import write_timm
+from keras_vit.checkpoints.writing import write_huggingface, write_npz, write_timm
 from keras_vit.files import check_writable, replacing
 from keras_vit.keras_file import save_model
 from keras_vit.model import ViT
 
-SaveFormat = Literal["keras", "timm"]
+SaveFormat = Literal["keras", "timm", "huggingface", "npz"]
 
 
 def save(
@@ -27,8 +27,10 @@ def save(
     Args:
         model: a `keras_vit.ViT`.
         folder: to make; it appears when it is complete.
-        format: "keras" (default), `model.keras`, with everything; or "timm", which
-            `timm.create_model("local-dir:FOLDER", pretrained=True)` builds.
+        format: "keras" (default), `model.keras`, with everything; "timm", which
+            `timm.create_model("local-dir:FOLDER", pretrained=True)` builds;
+            "huggingface", which transformers' `from_pretrained(FOLDER)` builds; or
+            "npz", `model.npz` for Google's code, which holds arrays alone.
         overwrite: whether an existing folder is replaced. Default False.
 
     Returns:
@@ -118,4 +120,6 @@ def _write_keras(model: ViT, folder: Path) -> None:
 _WRITERS: dict[str, Callable[[Any, Path], None]] = {
     "keras": _write_keras,
     "timm": write_timm,
+    "huggingface": write_huggingface,
+    "npz": write_npz,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -136,24 +137,31 @@ def test_a_saved_model_gives_the_same(kind, tmp_path):
     np.testing.assert_array_equal(to_numpy(again(images)), to_numpy(free(images)))
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="what only TensorFlow exports"
-)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_model_of_tensorflow_takes_each_size(kind, tmp_path):
+def exported(model: keras.Model, folder: Path) -> Any:
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow exports a graph for any size")
     import tensorflow
 
+    model.export(folder, verbose=False)
+    return tensorflow.saved_model.load(str(folder))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exported_graph_takes_each_size(kind, tmp_path):
     free = resize(tiny(**KINDS[kind]), image_size=None)
-    maps = features(free, layers=[0, -1])
-    free.export(tmp_path / "model", verbose=False)
-    maps.export(tmp_path / "maps", verbose=False)
-    model, maps_again = (
-        tensorflow.saved_model.load(str(tmp_path / n)) for n in ("model", "maps")
-    )
+    graph = exported(free, tmp_path)
     for size in SIZES:
         images = example((2, *size, 3))
-        close(model.serve(images), to_numpy(free(images)))
-        outputs = maps_again.serve(images)
+        close(graph.serve(images), to_numpy(free(images)))
+
+
+@pytest.mark.parametrize("kind", FEW)
+def test_exported_features_take_each_size(kind, tmp_path):
+    maps = features(resize(tiny(**KINDS[kind]), image_size=None), layers=[0, -1])
+    graph = exported(maps, tmp_path)
+    for size in SIZES:
+        images = example((2, *size, 3))
+        outputs = graph.serve(images)
         for name, expected in maps(images).items():
             close(outputs[name], to_numpy(expected))
 

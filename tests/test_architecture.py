@@ -30,6 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loading": {"checkpoints", "config", "keras_file", "model", "preprocessing"},
     "saving": {"checkpoints", "files", "keras_file", "model"},
     "registry": {"checkpoints", "config"},
+    "features": {"layers"},
+    "surgery": {"checkpoints", "config", "model", "preprocessing"},
     "data": {"config", "data", "preprocessing"},
     "training": {
         *(
@@ -47,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "data",
         "export.run_exported",  # runs the files that export writes
+        "features",
         "inference",
         "keras_file",
         "metadata",

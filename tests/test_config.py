@@ -11,6 +11,7 @@ import pytest
 
 import keras_vit.config
 from keras_vit.config import VARIANTS, ViTConfig, check_options
+from tests.families import FAMILIES
 
 TINY = {
     "image_size": 32,
@@ -179,7 +180,11 @@ def test_known_options_pass():
         ("stochastic_depth_rate", float("nan"), "share that is dropped"),
         ("epsilon", 0.0, "The paper uses 1e-6"),
         ("epsilon", float("nan"), "The paper uses 1e-6"),
-        ("pooling", "max", r"'attention', .*, None\], received pooling='max'.*spelling"),
+        (
+            "pooling",
+            "max",
+            r"'attention', .*, None\], received pooling='max'.*spelling",
+        ),
         ("use_class_token", False, "Use pooling='mean', or keep the class token"),
         ("pooling", None, "num_classes=None and representation_size=None, or choose"),
     ],
@@ -220,6 +225,187 @@ def test_a_count_that_is_no_whole_number_is_rejected(option, value, type_name):
 def test_a_rate_that_is_no_number_is_rejected(value):
     with pytest.raises(TypeError, match="dropout_rate must be a number"):
         ViTConfig(**TINY, dropout_rate=value)
+
+
+# What later families changed
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"positions": "learned"}, "positions must be one of .*'learned'. Check"),
+        ({"rotary": "both"}, "rotary must be one of .*'both'. Check the spelling"),
+        ({"rotary_order": "ij"}, "rotary_order must be one of .*'ij'. Check"),
+        ({"rotary_layout": "pairs"}, "rotary_layout must be one of .*'pairs'. Check"),
+        ({"normalization": "batch"}, "normalization must be one of .*'batch'. Check"),
+        ({"final_norm": "never"}, "final_norm must be one of .*'never'. Check"),
+        ({"block": "serial"}, "block must be one of .*'serial'. Check the spelling"),
+        ({"attention": "linear"}, "attention must be one of .*'linear'. Check"),
+        ({"qkv_bias": "k"}, "qkv_bias must be one of .*'k'. Check the spelling"),
+        ({"query_key_norm": "both"}, "query_key_norm must be one of .*'both'. Check"),
+        ({"mlp": "swiglu"}, "mlp must be one of .*'swiglu'. Check the spelling"),
+        ({"num_registers": -1}, "num_registers must be at least 1"),
+        ({"pooling_num_heads": 0}, "pooling_num_heads must be at least 1"),
+        ({"pooling_mlp_dim": 0}, "pooling_mlp_dim must be at least 1"),
+        ({"rotary_grid": (1, 2, 3)}, "rotary_grid must be one number"),
+        ({"rotary_grid": 0}, "rotary_grid must be at least 1"),
+        ({"rotary_temperature": 0.0}, "temperature=0.0. Most models use 100 or 10000"),
+        (
+            {"rotary": "axial", "hidden_dim": 36},
+            "width is a multiple of 4, .*Choose another num_heads, or rotary=None",
+        ),
+        (
+            {"positions": "sincos", "hidden_dim": 34, "pooling": "mean"},
+            "Choose such a hidden_dim, or positions='all'",
+        ),
+        (
+            {"pooling": "attention", "pooling_num_heads": 3},
+            "Choose a pooling_num_heads that divides hidden_dim",
+        ),
+        ({"pooling": "prefix"}, "Pass use_class_token=True or num_registers"),
+        ({"pooling": "token_mean", "use_class_token": False}, "keep the class token"),
+        (
+            {"use_distillation_token": True, "pooling": "mean"},
+            "needs pooling='token', received pooling='mean'. Use that, or pooling=None",
+        ),
+        (
+            {"use_distillation_token": True, "pooling": None, "num_classes": None},
+            "needs a class token before it, .*Pass use_class_token=True",
+        ),
+        (
+            {"use_distillation_token": True, "representation_size": 8},
+            "representation_size=8, use_head_bias=True. Leave these at their defaults",
+        ),
+        (
+            {"use_distillation_token": True, "use_head_bias": False},
+            "use_head_bias=False. Leave these at their defaults",
+        ),
+        ({"num_kv_heads": (1,)}, "received 1 numbers for num_layers=2. Pass as many"),
+        ({"num_kv_heads": (2, 0)}, "num_kv_heads must be at least 1"),
+        ({"num_heads": 4, "num_kv_heads": 3}, "Choose a num_kv_heads that divides"),
+        (
+            {"attention": "differential", "hidden_dim": 34},
+            "Choose a num_heads that divides hidden_dim / 2",
+        ),
+    ],
+    ids=str,
+)
+def test_an_option_of_a_later_family_is_rejected_with_advice(options, advice):
+    with pytest.raises(ValueError, match=advice):
+        ViTConfig(**{**TINY, **options})
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("use_distillation_token", "use_patch_bias", "use_patch_norm", "use_pre_norm"),
+        *("use_output_bias", "use_context_norm", "use_mlp_bias", "use_mlp_norm"),
+        *("use_mlp_layer_scale", "pool_prefix", "use_head_bias"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, 1, "yes"])
+def test_a_switch_that_is_neither_on_nor_off_is_rejected(option, value):
+    with pytest.raises(TypeError, match=f"{option} must be True or False"):
+        ViTConfig(**TINY, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("layer_scale", True),
+        ("layer_scale", "1e-5"),
+        ("rotary_temperature", None),
+        ("rotary_offset", "1"),
+        ("num_registers", True),
+        ("num_registers", 1.0),
+        ("num_kv_heads", (1, 1.5)),
+        ("pooling_num_heads", 2.0),
+    ],
+)
+def test_a_number_of_another_type_is_rejected(option, value):
+    with pytest.raises(TypeError, match=f"{option} must be a"):
+        ViTConfig(**TINY, **{option: value})
+
+
+UNSUPPORTED = [
+    ({"block": "parallel"}, {"rotary": "axial"}),
+    ({"block": "parallel"}, {"num_kv_heads": 1}),
+    ({"block": "parallel"}, {"use_context_norm": True}),
+    ({"block": "parallel"}, {"use_output_bias": False}),
+    ({"block": "parallel"}, {"mlp": "gated"}),
+    ({"block": "parallel"}, {"use_mlp_bias": False}),
+    ({"block": "parallel"}, {"use_mlp_norm": True}),
+    ({"block": "parallel"}, {"query_key_norm": "width"}),
+    ({"block": "parallel"}, {"qkv_bias": "qv"}),
+    ({"block": "parallel_joint"}, {"mlp": "gated"}),
+    ({"block": "parallel_joint"}, {"use_mlp_layer_scale": False}),
+    ({"block": "twin"}, {"rotary": "mixed"}),
+    ({"block": "twin"}, {"num_kv_heads": 1}),
+    ({"block": "twin"}, {"use_mlp_layer_scale": False}),
+    ({"block": "post_norm"}, {"layer_scale": 0.1}),
+    ({"attention": "differential"}, {"rotary": "centred"}),
+    ({"attention": "differential"}, {"num_kv_heads": 1}),
+    ({"attention": "differential"}, {"query_key_norm": "head"}),
+    ({"attention": "differential"}, {"use_context_norm": True}),
+    ({"attention": "differential"}, {"qkv_bias": "qv"}),
+    ({"qkv_bias": "qv"}, {"num_kv_heads": 1}),
+    ({"rotary": "centred"}, {"rotary_offset": 1.0}),
+    ({"rotary": "centred"}, {"rotary_layout": "half"}),
+    ({"rotary": "mixed"}, {"rotary_order": "xy"}),
+    ({"rotary": "mixed"}, {"rotary_grid": 16}),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), UNSUPPORTED, ids=str)
+def test_what_a_block_cannot_do_is_refused(first, second):
+    ((name, _),) = second.items()
+    with pytest.raises(
+        ValueError, match=f" has no .*{name}=.*Leave these at their def"
+    ):
+        ViTConfig(**TINY, **first, **second)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_options_of_later_families_survive_json(name):
+    config = ViTConfig.from_variant("test", **FAMILIES[name])
+    data = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert ViTConfig(**data) == config
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    config = ViTConfig(
+        **TINY,
+        num_registers=np.int64(2),
+        layer_scale=np.float32(0.5),
+        qkv_bias=np.True_,
+        num_kv_heads=[np.int64(1), np.int64(2)],
+    )
+    found = (config.num_registers, config.layer_scale, config.qkv_bias)
+    assert [type(value) for value in found] == [int, float, bool]
+    assert config.num_kv_heads == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "num_tokens", "num_rows"),
+    [
+        ({"num_registers": 3}, 20, 20),
+        ({"num_registers": 3, "positions": "class"}, 20, 17),
+        ({"num_registers": 3, "positions": "patches"}, 20, 16),
+        ({"use_distillation_token": True}, 18, 18),
+        ({"positions": None}, 17, 0),
+        ({"positions": "sincos"}, 17, 0),
+    ],
+)
+def test_positions_are_counted_by_the_tokens_that_have_one(
+    options, num_tokens, num_rows
+):
+    config = ViTConfig(**TINY, **options)
+    assert (config.num_tokens, config.num_position_rows) == (num_tokens, num_rows)
+
+
+def test_token_and_mean_are_twice_as_wide():
+    config = ViTConfig(**TINY, pooling="token_mean")
+    assert (config.pooled_dim, config.num_features) == (64, 64)
 
 
 def test_config_needs_nothing_but_the_standard_library():

@@ -96,7 +96,7 @@ def open_huggingface(
         config=vit,
         arrays=arrays,
         entries=lambda config: huggingface_entries(config, place),
-        preprocessing=read_preprocessing(folder, vit.image_size, vit.channels),
+        preprocessing=read_preprocessing(folder, fixed_size(vit), vit.channels),
         class_names=_class_names(config, head, vit.num_classes),
         is_ignored=_is_ignored(row, place, head, vision is not config, vit),
         interpolation=row.interpolation,
@@ -163,6 +163,16 @@ def config_from_huggingface(config: dict[str, Any], head: Head = "none") -> ViTC
     fields.update(row.heads[head].options)
     fields.update(_head_sizes(config, head, fields["hidden_dim"]))
     return ViTConfig(**fields)
+
+
+def fixed_size(config: ViTConfig) -> tuple[int, int]:
+    """Return the image size, which transformers always has."""
+    if config.image_size is None:
+        raise ValueError(
+            "transformers needs one image size, received image_size=None. Use "
+            "keras_vit.resize(model, image_size=...) first."
+        )
+    return config.image_size
 
 
 def _head_sizes(config: dict[str, Any], head: Head, dim: int) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keras_vit.preprocessing import Preprocessing, exact_crop_ratio
+from keras_vit.preprocessing import Interpolation, Preprocessing, exact_crop_ratio
 
 # PIL's codes.
-RESAMPLE = {
+RESAMPLE: dict[int, Interpolation] = {
     0: "nearest",
     1: "lanczos",
     2: "bilinear",

@@ -239,7 +239,7 @@ def _write_dinov2(config: ViTConfig) -> dict[str, Any]:
     return {**keys, "hidden_act": "gelu"} if is_gated else keys
 
 
-_QKV_BIAS = {
+_QKV_BIAS: dict[tuple[bool, ...], bool | str] = {
     (True, True, True): True,
     (True, False, True): "qv",
     (False, False, False): False,
@@ -350,7 +350,7 @@ def _vit_heads(name: str, prefix: str) -> dict[Head, Task]:
 def _deit_heads() -> dict[Head, Task]:
     # The distillation token is in the sequence; only the teacher's head reads it.
     token = {**_TOKEN, "num_registers": 1}
-    heads = {
+    heads: dict[Head, Task] = {
         head: Task(task.architecture, token, task.prefix, ignored=task.ignored)
         for head, task in _vit_heads("DeiT", "deit.").items()
     }

@@ -21,6 +21,7 @@ from keras_vit.checkpoints.huggingface import (
 from keras_vit.checkpoints.huggingface_config import (
     ACTIVATIONS,
     config_from_huggingface,
+    fixed_size,
 )
 from keras_vit.checkpoints.huggingface_types import (
     FIELDS,
@@ -103,6 +104,7 @@ def huggingface_model(
             message names the options that stand against it.
     """
     head = _head_of(config)
+    fixed_size(config)
     if model_type is not None and NESTED.get(model_type, model_type) not in MODEL_TYPES:
         raise ValueError(
             f"model_type must be one of {list(MODEL_TYPES)}, received model_type="

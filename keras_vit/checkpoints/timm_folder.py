@@ -10,7 +10,7 @@ from keras_vit.checkpoints.checkpoint import Checkpoint
 from keras_vit.checkpoints.entries import Arrays
 from keras_vit.checkpoints.timm import timm_entries
 from keras_vit.checkpoints.timm_config import config_from_timm, timm_table
-from keras_vit.preprocessing import Preprocessing
+from keras_vit.preprocessing import Preprocessing, Resize
 
 # Used in training only, or computed again.
 _IGNORED = ("mask_token", "rope.periods")
@@ -50,12 +50,21 @@ def open_timm(folder: Path, config: dict[str, Any], arrays: Arrays) -> Checkpoin
         config=vit,
         arrays=arrays,
         entries=lambda config: timm_entries(config, arrays),
-        preprocessing=timm_preprocessing(vit.image_size, vit.channels, pretrained),
+        preprocessing=timm_preprocessing(
+            vit.image_size or (224, 224), vit.channels, pretrained
+        ),
         class_names=_class_names(config, pretrained, vit.num_classes),
         is_ignored=lambda name: name in _IGNORED,
         interpolation="bilinear" if is_bilinear else "bicubic",
         antialias=not is_bilinear,
     )
+
+
+_RESIZE: dict[str, Resize] = {
+    "center": "crop",
+    "squash": "squash",
+    "border": "border",
+}
 
 
 def timm_preprocessing(
@@ -69,7 +78,7 @@ def timm_preprocessing(
     return Preprocessing(
         image_size=image_size,
         channels=channels,
-        resize={"center": "crop", "squash": "squash"}.get(crop_mode, "crop"),
+        resize=_RESIZE.get(crop_mode, "crop"),
         crop_ratio=float(pretrained.get("crop_pct") or 0.875),
         interpolation=interpolation or "bicubic",
         mean=_per_channel(pretrained["mean"], channels),

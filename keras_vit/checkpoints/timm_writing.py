@@ -48,6 +48,11 @@ def timm_model(config: ViTConfig) -> TimmModel:
         ValueError: if no timm architecture can express the config; the message names
             the options of the nearest that differ.
     """
+    if config.image_size is None:
+        raise ValueError(
+            "timm's models are made for one image size, received image_size=None. Use "
+            "keras_vit.resize(model, image_size=...) first."
+        )
     wanted = _comparable(config)
     best: tuple[tuple[bool, int], str, dict[str, Any]] | None = None
     nearest: list[str] | None = None
@@ -108,7 +113,7 @@ def _arguments(config: ViTConfig, cls: str) -> dict[str, Any]:
     """Return timm's arguments for what can be given as a JSON value."""
     has_patch_rows = config.positions == "patches"
     args: dict[str, Any] = {
-        "img_size": list(config.image_size),
+        "img_size": list(config.image_size or ()),
         "patch_size": _size(config.patch_size),
         "in_chans": config.channels,
         "num_classes": config.num_classes or 0,
@@ -207,7 +212,7 @@ def timm_pretrained_cfg(
 ) -> dict[str, Any]:
     """Return what timm calls `pretrained_cfg`: input and preprocessing."""
     facts: dict[str, Any] = {
-        "input_size": [config.channels, *config.image_size],
+        "input_size": [config.channels, *(config.image_size or ())],
         "num_classes": config.num_classes or 0,
         "fixed_input_size": True,
         "first_conv": "patch_embed.proj",

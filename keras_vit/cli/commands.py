@@ -71,7 +71,7 @@ def run_train(options: argparse.Namespace) -> None:
         model = load(source, num_classes=data.num_classes, **changes)
     else:
         model = ViT.from_variant(variant, num_classes=data.num_classes, **changes)
-    if model.preprocessing is None:
+    if model.preprocessing is None and model.config.image_size is not None:
         model.preprocessing = Preprocessing(
             image_size=model.config.image_size, channels=model.config.channels
         )

@@ -1,7 +1,15 @@
 """Predict and evaluate with a model in any of its forms."""
 
+from keras_vit.inference.embed import embed
 from keras_vit.inference.evaluate import evaluate
 from keras_vit.inference.predict import Prediction, predict
 from keras_vit.inference.predictor import Predictor, load_predictor
 
-__all__ = ["Prediction", "Predictor", "evaluate", "load_predictor", "predict"]
+__all__ = [
+    "Prediction",
+    "Predictor",
+    "embed",
+    "evaluate",
+    "load_predictor",
+    "predict",
+]

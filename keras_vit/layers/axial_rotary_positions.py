@@ -64,7 +64,7 @@ class AxialRotaryPositions(keras.layers.Layer):
         check_layout(layout)
         check_order(order)
         self.head_dim = head_dim
-        self.patch_size = tuple(patch_size)
+        self.patch_size = (patch_size[0], patch_size[1])
         self.num_prefix_tokens = num_prefix_tokens
         self.temperature = temperature
         self.offset = offset

@@ -52,7 +52,7 @@ class CentredRotaryPositions(keras.layers.Layer):
         super().__init__(**kwargs)
         check_head_dim(head_dim)
         self.head_dim = head_dim
-        self.patch_size = tuple(patch_size)
+        self.patch_size = (patch_size[0], patch_size[1])
         self.num_prefix_tokens = num_prefix_tokens
         self.temperature = temperature
 

@@ -42,7 +42,7 @@ class FreeSinCosPositionEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.patch_size = tuple(patch_size)
+        self.patch_size = (patch_size[0], patch_size[1])
         self.num_prefix_tokens = num_prefix_tokens
         self.temperature = temperature
         self.use_endpoint = use_endpoint

@@ -20,9 +20,8 @@ class ImagePreprocessing(keras.layers.Layer):
     filter, so each runtime has the ops and all give the same numbers as Pillow, up to
     its rounding: one of 255 steps apart, two at single pixels of a million ("nearest"
     aside, where Pillow's choice between two pixels at the same distance follows from
-    its rounding). "box" and "hamming" are not here. The arguments
-    are the fields of `keras_vit.Preprocessing` of the same names; `value_range` is
-    (0, 255).
+    its rounding). The arguments are the fields of `keras_vit.Preprocessing` of the same
+    names; `value_range` is (0, 255), and "box" and "hamming" are not here.
 
     Where H and W are unknown, two things differ. If a side is rounded ("border", or a
     crop that is not square), exactly half a pixel always goes up. And the width comes
@@ -104,7 +103,9 @@ class ImagePreprocessing(keras.layers.Layer):
         x = x * ops.convert_to_tensor(scale) + ops.convert_to_tensor(offset)
         return ops.cast(x, self.compute_dtype)
 
-    def _resize_height(self, x: Tensor, rows: Tensor, shape: Shape) -> Tensor:
+    def _resize_height(
+        self, x: Tensor, rows: Tensor, shape: tuple[Any, Any, Any]
+    ) -> Tensor:
         height, width, channels = shape
         x = ops.reshape(x, (-1, height, width * channels))
         x = self._round(ops.matmul(rows, x))  # (B, height, W * C)

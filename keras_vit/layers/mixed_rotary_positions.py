@@ -54,7 +54,7 @@ class MixedRotaryPositions(keras.layers.Layer):
         check_head_dim(head_dim)
         self.num_heads = num_heads
         self.head_dim = head_dim
-        self.patch_size = tuple(patch_size)
+        self.patch_size = (patch_size[0], patch_size[1])
         self.num_prefix_tokens = num_prefix_tokens
         self.temperature = temperature
 

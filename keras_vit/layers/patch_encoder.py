@@ -91,8 +91,8 @@ class PatchEncoder(keras.layers.Layer):
         self.use_distillation_token = use_distillation_token
         self.num_registers = num_registers
         self.positions = positions
-        self.grid_size = grid_size and tuple(grid_size)
-        self.patch_size = patch_size and tuple(patch_size)
+        self.grid_size = grid_size and (grid_size[0], grid_size[1])
+        self.patch_size = patch_size and (patch_size[0], patch_size[1])
         self.use_bias = use_bias
         self.normalization = normalization
         self.epsilon = epsilon

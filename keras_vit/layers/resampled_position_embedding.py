@@ -54,8 +54,8 @@ class ResampledPositionEmbedding(keras.layers.Layer):
                 f"num_prefix_rows={num_prefix_rows}, num_prefix_tokens="
                 f"{num_prefix_tokens}. Only a token can have a position."
             )
-        self.grid_size = tuple(grid_size)
-        self.patch_size = tuple(patch_size)
+        self.grid_size = (grid_size[0], grid_size[1])
+        self.patch_size = (patch_size[0], patch_size[1])
         self.num_prefix_tokens = num_prefix_tokens
         self.num_prefix_rows = num_prefix_rows
 

@@ -32,7 +32,7 @@ class TokenGrid(keras.layers.Layer):
         self, patch_size: tuple[int, int], num_prefix_tokens: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.patch_size = tuple(patch_size)
+        self.patch_size = (patch_size[0], patch_size[1])
         self.num_prefix_tokens = num_prefix_tokens
 
     def build(self, tokens_shape: Shape, images_shape: Shape) -> None:

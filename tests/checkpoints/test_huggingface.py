@@ -386,6 +386,11 @@ def test_type_that_expresses_a_model_is_found(
         ({"representation_size": 8}, "vit", "representation_size=8"),
         ({"activation": "tanh"}, None, "hidden_act"),
         ({}, "bert", "model_type must be one of"),
+        (
+            {"image_size": None, "position_grid": (2, 2)},
+            "vit",
+            "needs one image size",
+        ),
     ],
 )
 def test_what_transformers_lacks_is_named(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_vit.layers import AxialRotaryPositions
 from keras_vit.layers.rotation import rotate
@@ -64,7 +65,7 @@ def scores(layer: AxialRotaryPositions) -> np.ndarray:
     rotation = layer(np.zeros((1, 6, 6, 1), "float32"))
     query, key = (example((1, 1, 1, 8), seed=seed) for seed in (1, 2))
     query, key = (
-        to_numpy(rotate(np.repeat(x, 9, axis=1), rotation, layer.layout))[0, :, 0]
+        to_numpy(rotate(ops.repeat(x, 9, axis=1), rotation, layer.layout))[0, :, 0]
         for x in (query, key)
     )
     return query @ key.T
@@ -89,7 +90,7 @@ def test_tokens_before_the_patches_are_not_rotated():
     layer = AxialRotaryPositions(8, (2, 2), num_prefix_tokens=3, offset=1.0)
     rotation = layer(np.zeros((1, 4, 4, 1), "float32"))
     x = example((2, 7, 2, 8))
-    found = to_numpy(rotate(x, rotation, "interleaved"))
+    found = to_numpy(rotate(ops.convert_to_tensor(x), rotation, "interleaved"))
     np.testing.assert_array_equal(found[:, :3], x[:, :3])
     assert (found[:, 3:] != x[:, 3:]).any()
 

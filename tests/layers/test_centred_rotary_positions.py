@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_vit.layers import CentredRotaryPositions
 from keras_vit.layers.rotation import rotate
@@ -51,7 +52,7 @@ def test_the_middle_of_each_image_is_not_rotated():
     for size in (3, 5):
         rotation = layer(np.zeros((1, size, size, 1), "float32"))
         x = example((1, size * size, 1, 8))
-        found = to_numpy(rotate(x, rotation, "half"))
+        found = to_numpy(rotate(ops.convert_to_tensor(x), rotation, "half"))
         middle = size * size // 2
         np.testing.assert_allclose(found[:, middle], x[:, middle], atol=1e-6)
 
@@ -59,7 +60,7 @@ def test_the_middle_of_each_image_is_not_rotated():
 def test_scores_depend_on_the_relative_position_only():
     rotation = CentredRotaryPositions(8, (1, 1))(np.zeros((1, 3, 3, 1), "float32"))
     query, key = (
-        to_numpy(rotate(np.repeat(x, 9, axis=1), rotation, "half"))[0, :, 0]
+        to_numpy(rotate(ops.repeat(x, 9, axis=1), rotation, "half"))[0, :, 0]
         for x in (example((1, 1, 1, 8), seed=1), example((1, 1, 1, 8), seed=2))
     )
     grid = (query @ key.T).reshape(3, 3, 3, 3)

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_vit.layers import MixedRotaryPositions
 from keras_vit.layers.rotation import rotate
@@ -39,7 +40,7 @@ def test_mixed_positions_equal_the_formula():
 def test_scores_depend_on_the_relative_position_only():
     rotation = built()(np.zeros((1, 6, 6, 3), "float32"))
     query, key = (
-        to_numpy(rotate(np.repeat(x, 9, axis=1), rotation, "interleaved"))[0]
+        to_numpy(rotate(ops.repeat(x, 9, axis=1), rotation, "interleaved"))[0]
         for x in (example((1, 1, 2, 8), seed=1), example((1, 1, 2, 8), seed=2))
     )
     grid = np.einsum("qhd,khd->hqk", query, key).reshape(2, 3, 3, 3, 3)
