@@ -64,7 +64,8 @@ def load(
             without network. Default True.
         **changes: options of `ViT` that differ from the checkpoint: `num_classes` (a
             new head; None: none), `image_size` (positions are resampled with the
-            kernel of the checkpoint's authors), `patch_size` (kernel by FlexiViT's
+            kernel of the checkpoint's authors; None: inside the model, for images of
+            any size), `patch_size` (kernel by FlexiViT's
             pseudo-inverse), `channels` (as timm adapts them), `pooling`, rates,
             `dtype`, `name`.
 
@@ -144,7 +145,7 @@ def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
 def _changed_config(config: ViTConfig, changes: dict[str, Any]) -> ViTConfig:
     if changes.get("num_classes", 0) is None:
         changes.setdefault("classifier_activation", None)
-    return replace(config, **changes)
+    return config.changed(**changes)
 
 
 def _preprocessing(checkpoint: Checkpoint, config: ViTConfig) -> Preprocessing | None:
@@ -158,12 +159,13 @@ def _preprocessing(checkpoint: Checkpoint, config: ViTConfig) -> Preprocessing |
         )
         return replace(
             preprocessing,
-            image_size=config.image_size,
+            image_size=config.image_size or preprocessing.image_size,
             channels=config.channels,
             mean=mean,
             std=std,
         )
-    return replace(preprocessing, image_size=config.image_size)
+    size = config.image_size or preprocessing.image_size
+    return replace(preprocessing, image_size=size)
 
 
 def _converter(
@@ -177,7 +179,8 @@ def _converter(
         if path == "patch_encoder/position_embedding/table":
             # A table of another length is an error, which `assign` reports.
             if value.shape[1] == old.num_position_rows:
-                return resample_positions(value, old.grid_size, config.grid_size, *kind)
+                grids = old.table_grid, config.table_grid
+                return resample_positions(value, *grids, *kind)
         elif path == "patch_encoder/projection/kernel":
             if value.shape[0] == old.patch_dim:
                 value = resample_patch_kernel(

@@ -168,9 +168,9 @@ class ViT(keras.Model):
             x = block(x) if rotation is None else block(x, rotation=rotation)
         if config.final_norm == "before_pooling":
             x = make_norm(config, "norm", policy("norm"))(x)
-        pooling = make_pooling(config, policy("pooling"))
-        if pooling is not None:
-            x = pooling(x)
+        pool = make_pooling(config, policy("pooling"))
+        if pool is not None:
+            x = pool(x)
         if config.final_norm == "after_pooling":
             x = make_norm(config, "norm", policy("norm"))(x)
         head = make_head(config, policy("head"))

@@ -100,6 +100,28 @@ def test_each_size_gives_what_timm_gives(name, tmp_path):
         )
 
 
+def test_models_are_loaded_for_any_size(tmp_path):
+    theirs = timm_model(
+        "vit_base_patch16_224",
+        **{"embed_dim": 32, "depth": 2, "num_heads": 2, "num_classes": 5},
+        img_size=(64, 48),
+    )
+    write_timm(theirs, tmp_path)
+    free = keras_vit.load(tmp_path, image_size=None)
+    expected = resize(keras_vit.load(tmp_path), image_size=None)
+    assert free.get_config() == expected.get_config()
+    images = example((2, 32, 48, 3))
+    np.testing.assert_array_equal(to_numpy(free(images)), to_numpy(expected(images)))
+
+
+def test_own_models_of_any_size_are_loaded_for_one(tmp_path):
+    free = tiny(image_size=None)
+    free.save(tmp_path / "model.keras")
+    images = example((2, 24, 48, 3))
+    fixed = keras_vit.load(tmp_path / "model.keras", image_size=(24, 48))
+    close(fixed(images), to_numpy(free(images)))
+
+
 # In use
 
 

@@ -17,6 +17,47 @@ RESAMPLE: dict[int, Interpolation] = {
     4: "box",
     5: "hamming",
 }
+_HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+_CLIP = {
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
+_IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+_SHORT_SIDE = {
+    "size": {"shortest_edge": 224},
+    "crop_size": 224,
+    "do_center_crop": True,
+    "resample": 3,
+    "do_convert_rgb": True,
+    **_CLIP,
+}
+# What the classes of transformers 5.23 do where a file says nothing.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "ViT": {"size": 224, "resample": 2, **_HALF},
+    "DeiT": {
+        "size": 256,
+        "crop_size": 224,
+        "do_center_crop": True,
+        "resample": 3,
+        **_HALF,
+    },
+    "Bit": _SHORT_SIDE,
+    "CLIP": _SHORT_SIDE,
+    "ChineseCLIP": _SHORT_SIDE,
+    "Siglip": {"size": 224, "resample": 3, "do_convert_rgb": True, **_HALF},
+    "Blip": {"size": 384, "resample": 3, "do_convert_rgb": True, **_CLIP},
+    "Beit": {"size": 224, "resample": 3, **_HALF},
+    "DINOv3ViT": {"size": 224, "resample": 2, **_IMAGENET},
+    "Tipsv2": {
+        "size": 448,
+        "resample": 2,
+        "do_convert_rgb": True,
+        "do_normalize": False,
+    },
+}
+# For these one number is the shorter side, for the others both sides.
+_SHORT_SIDE_NUMBERS = ("Bit", "CLIP", "ChineseCLIP")
+_SUFFIXES = ("Fast", "Pil", "ImageProcessor", "FeatureExtractor")
 _FILES = ("preprocessor_config.json", "processor_config.json")
 
 
@@ -43,7 +84,10 @@ def read_preprocessing(
         except ValueError as error:
             raise ValueError(f"{str(file)!r} is not JSON: {error}") from error
         values = values.get("image_processor", values)
-        if isinstance(values, dict) and "image_mean" in values:
+        is_known = isinstance(values, dict) and (
+            "image_mean" in values or _class_name(values) in _DEFAULTS
+        )
+        if is_known:
             return preprocessing_from_huggingface(values, image_size, channels)
     return None
 
@@ -61,14 +105,15 @@ def preprocessing_from_huggingface(
     Raises:
         ValueError: if `resample` is no code of PIL.
     """
-    resize, ratio = _resize(values, image_size)
+    name = _class_name(values)
+    values = {**_DEFAULTS.get(name, {}), **values}
+    resize, ratio = _resize(name, values, image_size)
     code = values.get("resample", 2 if resize == "squash" else 3)
     if code not in RESAMPLE:
         raise ValueError(
             f"resample must be one of {list(RESAMPLE)}, received resample={code!r}."
         )
     mean, std = _normalization(values, channels)
-    kind = str(values.get("image_processor_type", ""))
     return Preprocessing(
         image_size=image_size,
         channels=channels,
@@ -79,28 +124,35 @@ def preprocessing_from_huggingface(
         std=std,
         crop_rounding="down",
         # DINOv3's rescales before it resizes.
-        resize_dtype="float32" if kind.startswith("DINOv3") else "uint8",
+        resize_dtype="float32" if name == "DINOv3ViT" else "uint8",
         transparency="white" if values.get("do_convert_rgb") else "drop",
     )
 
 
+def _class_name(values: dict[str, Any]) -> str:
+    """Return such as "CLIP" for a CLIPImageProcessorFast or a CLIPFeatureExtractor."""
+    name = values.get("image_processor_type") or values.get("feature_extractor_type")
+    name = str(name or "")
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
 def _resize(
-    values: dict[str, Any], image_size: tuple[int, int]
+    name: str, values: dict[str, Any], image_size: tuple[int, int]
 ) -> tuple[Any, float | tuple[float, float]]:
     size = values.get("size", image_size)
-    crop = values.get("crop_size") if values.get("do_center_crop") else None
-    if isinstance(size, dict) and "shortest_edge" in size:
-        side = size["shortest_edge"]
-        cut = min(_height_width(crop)) if crop else side
-        return "crop", _ratio(cut, side, min(image_size))
-    if isinstance(size, int) and crop:  # Old files; CLIP's keep the proportions.
-        return "crop", _ratio(min(_height_width(crop)), size, min(image_size))
-    if not values.get("do_resize", True) or not _is_size(size):
+    if isinstance(size, int) and name in _SHORT_SIDE_NUMBERS:
+        size = {"shortest_edge": size}
+    keeps = isinstance(size, dict) and "shortest_edge" in size
+    if not values.get("do_resize", True) or not (keeps or _is_size(size)):
         return "squash", 1.0
     resized = _height_width(size)
+    crop = values.get("crop_size") if values.get("do_center_crop") else None
     cuts = _height_width(crop) if crop else resized
     ratios = [_ratio(*sizes) for sizes in zip(cuts, resized, image_size, strict=True)]
-    return "squash", ratios[0] if ratios[0] == ratios[1] else (ratios[0], ratios[1])
+    ratio = ratios[0] if ratios[0] == ratios[1] else (ratios[0], ratios[1])
+    return "crop" if keeps else "squash", ratio
 
 
 def _ratio(cut: int, resized: int, wanted: int) -> float:
@@ -127,7 +179,8 @@ def _normalization(
     unit = 255 * factor
     mean, std = (0.0,), (1.0,)
     if _does(values, "normalize"):
-        mean, std = values["image_mean"], values["image_std"]
+        mean = values.get("image_mean") or _HALF["image_mean"]
+        std = values.get("image_std") or _HALF["image_std"]
     return _scaled(mean, unit, channels), _scaled(std, unit, channels)
 
 
@@ -146,12 +199,11 @@ def huggingface_preprocessing(preprocessing: Preprocessing) -> dict[str, Any]:
     Raises:
         ValueError: if transformers has no image processor that does the same.
     """
-    low, high = preprocessing.value_range
-    if preprocessing.resize == "border" or low != 0.0:
+    if preprocessing.resize == "border":
         raise ValueError(
             "transformers has no image processor for preprocessing with "
-            f"resize={preprocessing.resize!r}, value_range=({low}, {high}). Set "
-            "another preprocessing, or save with format='keras'."
+            f"resize={preprocessing.resize!r}. Set another preprocessing, or save with "
+            "format='keras'."
         )
     (height, width), resized = preprocessing.image_size, preprocessing.resized_size
     is_square = resized[0] == resized[1]
@@ -173,7 +225,8 @@ def huggingface_preprocessing(preprocessing: Preprocessing) -> dict[str, Any]:
         "do_center_crop": keeps or resized != (height, width),
         "crop_size": {"height": height, "width": width},
         "do_rescale": True,
-        "rescale_factor": 1 / high,
+        # Files hold bytes, whatever the arrays hold that the model was trained on.
+        "rescale_factor": 1 / 255,
         "do_normalize": True,
         "image_mean": list(preprocessing.mean),
         "image_std": list(preprocessing.std),

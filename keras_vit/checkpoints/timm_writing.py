@@ -219,12 +219,17 @@ def timm_pretrained_cfg(
         "classifier": "head",
     }
     if preprocessing is not None:
-        low, high = preprocessing.value_range
-        if (low, high) not in ((0.0, 255.0), (0.0, 1.0)):
+        plain = (
+            isinstance(preprocessing.crop_ratio, float)
+            and preprocessing.resize_dtype == "uint8"
+            and preprocessing.transparency == "drop"
+            and preprocessing.interpolation not in ("box", "hamming")
+        )
+        if not plain:
             raise ValueError(
-                "timm's images are between 0 and 1 before normalization, received "
-                f"preprocessing with value_range={preprocessing.value_range}. Set "
-                "another preprocessing, or save with format='keras'."
+                "timm's preprocessing has one crop ratio, no rescaling before it "
+                f"resizes, and drops transparency, received {preprocessing}. Set "
+                "another preprocessing, or save with format='huggingface' or 'keras'."
             )
         modes = {"crop": "center", "squash": "squash", "border": "border"}
         facts.update(

@@ -72,9 +72,15 @@ class DifferentialProduct(keras.layers.Layer):
     def call(
         self, query: Tensor, key: Tensor, value: Tensor, training: bool | None = None
     ) -> Tensor:
+        # Heads 2 i and 2 i + 1 are the halves of head i; a slice with a step of 2 would
+        # take a LiteRT file apart.
+        shape: Any = ops.shape(value)
+        heads = (-1, *shape[1:3], 2 * query.shape[-1])
+        queries, keys = (
+            ops.split(ops.reshape(x, heads), 2, axis=-1) for x in (query, key)
+        )
         first, second = (
-            self.product(query[:, :, i::2], key[:, :, i::2], value, training=training)
-            for i in (0, 1)
+            self.product(queries[i], keys[i], value, training=training) for i in (0, 1)
         )  # (B, T, h, d) each
         factor = ops.exp(ops.sum(self.lambda_query_1 * self.lambda_key_1))
         factor = factor - ops.exp(ops.sum(self.lambda_query_2 * self.lambda_key_2))

@@ -191,13 +191,13 @@ class ExtendedSelfAttention(keras.layers.Layer):
         if self.query_value_bias is not None:
             x = self.query_value_bias(x)
         first, second = self._widths[0], sum(self._widths)
-        query, key, value = ops.split(x, [first, second], axis=-1)
+        # Slices, because XNNPACK has no split into parts of different width.
+        query, key, value = x[:, :first], x[:, first:second], x[:, second:]
         query = self._heads(query, self.query_norm, length, rotation)  # (B, T, h, d)
         key = self._heads(key, self.key_norm, length, rotation)  # (B, T, g, d)
         value = ops.reshape(value, (-1, length, self._num_groups, self._head_dim))
         if self._num_groups != self.num_heads:
-            copies = self.num_heads // self._num_groups
-            key, value = (ops.repeat(part, copies, axis=2) for part in (key, value))
+            key, value = self._repeat(key, length), self._repeat(value, length)
         x = self.product(query, key, value, training=training)  # (B, T, h, d)
         x = ops.reshape(x, (-1, self.hidden_dim))  # (B * T, D)
         if self.context_norm is not None:
@@ -222,6 +222,13 @@ class ExtendedSelfAttention(keras.layers.Layer):
         if rotation is not None:
             x = rotate(x, rotation, self.rotary_layout or "interleaved")
         return x
+
+    def _repeat(self, x: Tensor, length: Any) -> Tensor:
+        """Repeat each head of keys or values (B, T, g, d) for those that read it."""
+        # Broadcast at rank 4; ops.repeat has rank 5, where mobile runtimes stop.
+        copies = ops.ones((1, 1, self.num_heads // self._num_groups, 1), x.dtype)
+        x = ops.reshape(x, (-1, self._num_groups, 1, self._head_dim)) * copies
+        return ops.reshape(x, (-1, length, self.num_heads, self._head_dim))
 
     def rematerialized_call(
         self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any

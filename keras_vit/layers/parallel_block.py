@@ -191,8 +191,10 @@ class ParallelBlock(keras.layers.Layer):
         shape: Any = ops.shape(tokens)
         length, width = shape[1], self.hidden_dim
         x = ops.reshape(self.norm(tokens), (-1, width))  # (B * T, D)
-        ends = [self.mlp_dim + i * width for i in range(3)]
-        mlp, query, key, value = ops.split(self.expand(x), ends, axis=-1)
+        x = self.expand(x)  # (B * T, M + 3 D)
+        # A slice, because XNNPACK has no split into parts of different width.
+        mlp = x[:, : self.mlp_dim]
+        query, key, value = ops.split(x[:, self.mlp_dim :], 3, axis=-1)
         heads = (-1, length, self._num_parts, width // self._num_parts)
         query, key = ops.reshape(query, heads), ops.reshape(key, heads)
         if self.query_norm is not None and self.key_norm is not None:
