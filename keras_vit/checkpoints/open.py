@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import ChainMap
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from keras_vit.checkpoints.npz import open_npz
 from keras_vit.checkpoints.safetensors import SafetensorsFile
 from keras_vit.checkpoints.timm_folder import is_timm, open_timm
 
-WEIGHT_FILES = ("model.safetensors", "open_clip_model.safetensors")
+INDEX_FILE = "model.safetensors.index.json"
+WEIGHT_FILES = ("model.safetensors", INDEX_FILE, "open_clip_model.safetensors")
 PICKLE_FILES = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
 
 
@@ -95,6 +97,8 @@ def open_arrays(path: Path) -> Arrays:
                 "."
             )
         path = found[0]
+    if path.name == INDEX_FILE:
+        return _read_shards(path)
     if path.suffix == ".safetensors":
         return SafetensorsFile(path)
     if path.suffix in (".bin", ".pth", ".pt"):
@@ -102,6 +106,31 @@ def open_arrays(path: Path) -> Arrays:
     raise ValueError(
         f"Weights are a .safetensors, .bin, .pth or .pt file, received {str(path)!r}."
     )
+
+
+def _read_shards(index: Path) -> Arrays:
+    """Return the arrays of several files as one mapping, as the index lists them."""
+    try:
+        places = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        names = sorted({str(name) for name in places.values()})
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{str(index)!r} must map each array to a file under 'weight_map': {error}"
+        ) from error
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{str(index)!r} needs {len(missing)} files that are not there: "
+            f"{', '.join(missing)}. Download them, too."
+        )
+    arrays: Arrays = ChainMap(*(SafetensorsFile(index.parent / n) for n in names))  # pyright: ignore[reportArgumentType]
+    absent = sorted(set(places) - set(arrays))
+    if absent:
+        raise ValueError(
+            f"{str(index)!r} lists {len(absent)} arrays that no file holds, such as "
+            f"{absent[0]!r}. Download the files again."
+        )
+    return arrays
 
 
 def _read_pickle(path: Path) -> Arrays:

@@ -197,6 +197,30 @@ class _Evil:
         return (print, ("this must not run",))
 
 
+def test_sharded_files_load(folder, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    state = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    names = sorted(state)
+    parts = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, part in parts.items():
+        save_file({name: state[name] for name in part}, copy / file)
+    places = {name: file for file, part in parts.items() for name in part}
+    index = copy / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    ours, whole = keras_vit.load(copy), keras_vit.load(folder)
+    images = _images(ours)
+    np.testing.assert_array_equal(to_numpy(ours(images)), to_numpy(whole(images)))
+    (copy / "b.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="b.safetensors"):
+        keras_vit.load(copy)
+    index.write_text("{}")
+    with pytest.raises(ValueError, match="weight_map"):
+        keras_vit.load(copy)
+
+
 def test_bfloat16_files_load(folder, tmp_path):
     import torch
     from safetensors.torch import load_file, save_file
