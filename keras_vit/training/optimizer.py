@@ -1,35 +1,226 @@
-"""AdamW that decays matrices only."""
+"""Keras's optimizers with weight decay on matrices only and rates by depth."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from keras_vit.keras_internals import OptimizerHooks
+from keras_vit.training import replicas
+
 # On torch `keras.optimizers.AdamW(...)` makes an object of a subclass that updates all
 # weights at once; one of our own class would fall back to a loop over the weights.
 _AdamW = type(keras.optimizers.AdamW())
+_SGD = type(keras.optimizers.SGD())
+
+
+class TrainingOptimizer(OptimizerHooks):
+    """What the optimizers of this package add to Keras's own.
+
+    - Weight decay on kernels alone. Biases, normalizations, tokens, positions and layer
+      scales are left out by a rule, not by a list, so the rule also holds after saving
+      and loading. The decay is decoupled: a kernel is multiplied by
+      1 - learning rate * weight decay before the update.
+    - `layer_decay`: the learning rate falls with the distance to the head.
+    - Gradients are summed over the replicas before they are clipped.
+    """
+
+    def __init__(self, *args: Any, layer_decay: float | None = None, **kwargs: Any):
+        if layer_decay is not None and not 0 < layer_decay <= 1:
+            raise ValueError(
+                "layer_decay must be above 0 and at most 1, received "
+                f"layer_decay={layer_decay!r}. It multiplies the learning rate once "
+                "for each layer below the head; BEiT fine-tunes with 0.65 to 0.9."
+            )
+        super().__init__(*args, **kwargs)
+        self.layer_decay = layer_decay
+        # False inside `LossScaleOptimizer`, which sums over the replicas itself.
+        self.reduces_gradients = True
+
+    def build(self, variables: list[Any]) -> None:
+        """Create the state of the optimizer for these variables."""
+        if not self.built:  # pyright: ignore[reportAttributeAccessIssue]
+            self._decaying = tuple(decays(variable) for variable in variables)
+            self._multipliers = multipliers(variables, self.layer_decay)
+        super().build(variables)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """Sum the gradients over the replicas, clip them, and update the variables."""
+        grads = list(grads)
+        if self.reduces_gradients:
+            grads = replicas.reduce_gradients(grads)
+        super().apply(grads, trainable_variables)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def multiplier(self, variable: Any) -> float:
+        """Return what the learning rate of one variable is multiplied by."""
+        return self._multipliers[self.index_of(variable)]
+
+    def before_update(self, variable: Any, learning_rate: Any) -> Any:
+        """Decay a kernel and return the learning rate of a variable."""
+        index = self.index_of(variable)
+        rate = keras.ops.cast(learning_rate, variable.dtype)
+        if self._multipliers[index] != 1.0:
+            rate = rate * self._multipliers[index]
+        weight_decay = self.weight_decay  # pyright: ignore[reportAttributeAccessIssue]
+        if weight_decay and self._decaying[index]:
+            self.assign(variable, variable - variable * weight_decay * rate)  # pyright: ignore[reportAttributeAccessIssue]
+        return rate
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()  # pyright: ignore[reportAttributeAccessIssue]
+        return {**config, "layer_decay": self.layer_decay}
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class AdamW(_AdamW):
+class AdamW(TrainingOptimizer, _AdamW):
     """`keras.optimizers.AdamW` with weight decay on the kernels alone.
 
-    Biases, normalizations, tokens and positions are left out by a rule, not by a list,
-    so the rule also holds after saving and loading; `exclude_from_weight_decay` of the
-    parent is forgotten there (Keras 3.15). Same arguments as the parent.
+    Args:
+        *args: those of the parent: `learning_rate`, `weight_decay`, `beta_1`, ...
+        layer_decay: factor of the learning rate per layer below the head, (0, 1]; see
+            `multipliers`. Default None: one rate for all.
+        **kwargs: those of the parent, such as `global_clipnorm` and `use_ema`.
+
+    Raises:
+        ValueError: if `layer_decay` is out of range.
 
     Reference: arXiv:1711.05101; arXiv:2106.10270, section 3.2; the list of timm's
     `no_weight_decay` and its rule that one-dimensional weights do not decay.
     """
 
-    def build(self, var_list: list[Any]) -> None:
-        self.exclude_from_weight_decay(
-            var_list=[variable for variable in var_list if not decays(variable)]
-        )
-        super().build(var_list)
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class SGD(TrainingOptimizer, _SGD):
+    """`keras.optimizers.SGD` with decoupled weight decay on the kernels alone.
+
+    Args:
+        *args: those of the parent: `learning_rate`, `momentum`, `nesterov`, ...
+        layer_decay: as of `AdamW`. Default None.
+        **kwargs: those of the parent.
+
+    Raises:
+        ValueError: if `layer_decay` is out of range.
+
+    Reference: arXiv:1711.05101, algorithm 1. torch.optim.SGD adds the decay to the
+    gradient instead; without decay both are equal at a constant learning rate.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class Adafactor(TrainingOptimizer, keras.optimizers.Adafactor):
+    """`keras.optimizers.Adafactor` with decoupled weight decay on the kernels alone.
+
+    Args:
+        *args: those of the parent: `learning_rate`, `beta_2_decay`, ...
+        layer_decay: as of `AdamW`. Default None.
+        **kwargs: those of the parent.
+
+    Raises:
+        ValueError: if `layer_decay` is out of range.
+
+    Reference: arXiv:1804.04235. Without momentum, unlike that of arXiv:2106.04560.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class Lamb(TrainingOptimizer, keras.optimizers.Lamb):
+    """`keras.optimizers.Lamb` with decoupled weight decay on the kernels alone.
+
+    Args:
+        *args: those of the parent: `learning_rate`, `beta_1`, `beta_2`, ...
+        layer_decay: as of `AdamW`. Default None.
+        **kwargs: those of the parent.
+
+    Raises:
+        ValueError: if `layer_decay` is out of range.
+
+    Reference: arXiv:1904.00962. The paper adds the decay to the update, before its norm
+    is taken; Keras multiplies the weight first.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """`keras.optimizers.LossScaleOptimizer` that looks for overflow on all replicas.
+
+    For float16: a step with a gradient that is not finite is skipped, everywhere, and
+    halves the scale. `Recipe.compile` and `TrainingModel.compile` use it for
+    "mixed_float16".
+
+    Args:
+        inner_optimizer: optimizer of this package.
+        *args: those of the parent: `initial_scale`, `dynamic_growth_steps`.
+        **kwargs: those of the parent.
+
+    Raises:
+        TypeError: if the inner optimizer is not of this package, and would sum the
+            gradients a second time.
+
+    Reference: arXiv:1710.03740, section 3.2.
+    """
+
+    def __init__(
+        self, inner_optimizer: keras.optimizers.Optimizer, *args: Any, **kwargs: Any
+    ) -> None:
+        if not isinstance(inner_optimizer, TrainingOptimizer):
+            raise TypeError(
+                "LossScaleOptimizer takes an optimizer of keras_vit.training, received "
+                f"{type(inner_optimizer).__name__}. Use keras_vit.training.AdamW, or "
+                "keras.optimizers.LossScaleOptimizer on one device."
+            )
+        super().__init__(inner_optimizer, *args, **kwargs)
+        inner_optimizer.reduces_gradients = False
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """Sum the gradients over the replicas, then update unless one overflowed."""
+        super().apply(replicas.reduce_gradients(list(grads)), trainable_variables)
+
+
+OPTIMIZERS = {"adamw": AdamW, "sgd": SGD, "adafactor": Adafactor, "lamb": Lamb}
 
 
 def decays(variable: Any) -> bool:
     """Return whether weight decay applies: to kernels, the matrices of a model."""
     return variable.name == "kernel" and len(variable.shape) >= 2
+
+
+def multipliers(
+    variables: Sequence[Any], layer_decay: float | None
+) -> tuple[float, ...]:
+    """Return the factor of the learning rate of each variable.
+
+    With L blocks, `layer_decay` to the power of L + 1 for the patch encoder and what
+    stands beside it, L - i for `block_i`, and 0 for what follows the blocks, so that
+    the head has the full rate.
+
+    Args:
+        variables: with paths such as "block_3/mlp/expand/kernel".
+        layer_decay: factor per layer; None for a factor of 1.
+
+    Reference: arXiv:2106.08254, appendix A (BEiT); timm's `param_groups_layer_decay`.
+    """
+    if layer_decay is None:
+        return (1.0,) * len(variables)
+    blocks = [_block(variable.path) for variable in variables]
+    last = 1 + max((block for block in blocks if block is not None), default=-1)
+    depths = [
+        last + 1 if block is None else block + 1
+        for block in (
+            -1 if _is_stem(variable.path) else block
+            for variable, block in zip(variables, blocks, strict=True)
+        )
+    ]
+    return tuple(layer_decay ** (last + 1 - depth) for depth in depths)
+
+
+def _block(path: str) -> int | None:
+    found = re.search(r"(?:^|/)(?:block|rotary_positions)_(\d+)/", path)
+    return int(found.group(1)) if found else None
+
+
+def _is_stem(path: str) -> bool:
+    stems = {"patch_encoder", "pre_norm", "rotary_positions"}
+    return not stems.isdisjoint(path.split("/"))

@@ -1,0 +1,124 @@
+"""Each private name of Keras that training touches, in one place.
+
+`tests/test_keras_internals.py` fails if a new version of Keras changes one of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+class OptimizerHooks:
+    """Let an optimizer see each update of a variable before Keras makes it.
+
+    Keras 3.15 decays all weights by one rate, on torch updates all at once through
+    `_parallel_update_step`, and on TensorFlow sums the gradients over the replicas only
+    after it clipped them. A subclass stands before the Keras optimizer among the bases
+    and defines `before_update`.
+    """
+
+    def before_update(self, variable: Any, learning_rate: Any) -> Any:
+        """Return the learning rate of one variable, which may be changed here."""
+        raise NotImplementedError
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        # TensorFlow, JAX, and on torch the optimizers without a fused form.
+        rate = self.before_update(variable, learning_rate)
+        super().update_step(gradient, variable, rate)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _parallel_update_step(
+        self, grads: list[Any], variables: list[Any], learning_rate: Any
+    ) -> None:
+        # The fused optimizers of torch: one call for all variables of one rate.
+        groups: dict[float, list[tuple[Any, Any]]] = {}
+        for gradient, variable in zip(grads, variables, strict=True):
+            groups.setdefault(self.multiplier(variable), []).append(
+                (gradient, variable)
+            )
+        for pairs in groups.values():
+            rate = learning_rate
+            for _, variable in pairs:
+                rate = self.before_update(variable, learning_rate)
+            super()._parallel_update_step(  # pyright: ignore[reportAttributeAccessIssue]
+                [gradient for gradient, _ in pairs],
+                [variable for _, variable in pairs],
+                rate,
+            )
+
+    def multiplier(self, variable: Any) -> float:
+        """Return what the learning rate of one variable is multiplied by."""
+        raise NotImplementedError
+
+    def index_of(self, variable: Any) -> int:
+        """Return the place of a variable in the list that the optimizer was built on.
+
+        On TensorFlow `variable` may be the tf.Variable inside, or its part on a device.
+        """
+        return self._get_variable_index(variable)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
+        """Do nothing: `before_update` decays."""
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[Any]:
+        """Do nothing: the gradients were summed before they were clipped."""
+        return list(grads_and_vars)
+
+
+def moving_averages(optimizer: Any) -> list[tuple[Any, Any]]:
+    """Return (variable, its moving average) of an optimizer made with `use_ema`."""
+    return [
+        (variable, average)
+        for variable, average in zip(
+            optimizer._trainable_variables,
+            optimizer._model_variables_moving_average,
+            strict=True,
+        )
+        if average is not None
+    ]
+
+
+def sublayers(layer: keras.layers.Layer) -> list[Any]:
+    """Return the layers directly below a layer."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def all_layers(layer: keras.layers.Layer) -> list[Any]:
+    """Return a layer and all layers below it, outer ones first."""
+    return [layer, *(deep for below in sublayers(layer) for deep in all_layers(below))]
+
+
+def set_rematerialization_mode(layer: keras.layers.Layer, mode: str | None) -> None:
+    """Set what `keras.RematScope(mode)` would have set when the layer was made."""
+    if mode is None:
+        layer._remat_mode = None
+        return
+    with keras.RematScope(mode):
+        layer._remat_mode = keras.layers.Layer()._remat_mode
+
+
+def remove_lora(dense: Any) -> None:
+    """Add the LoRA product to the kernel of a Dense layer and remove its factors."""
+    kernel = dense._kernel
+    kernel.assign(keras.ops.copy(keras.ops.convert_to_tensor(dense.kernel)))
+    kernel.trainable = True
+    for name in ("lora_kernel_a", "lora_kernel_b"):
+        dense._untrack_variable(getattr(dense, name))
+        object.__setattr__(dense, name, None)
+    dense.lora_enabled = False
+    dense.lora_rank = None
+    dense.lora_alpha = None
+
+
+def forget_compiled_steps(model: Any) -> None:
+    """Make the next `fit`, `evaluate` and `predict` of a model trace its layers again.
+
+    JAX keeps what it compiled for a bound method such as `model.train_step`, also over
+    a new `model.compile(...)` (Keras 3.15), and so the former rates, loss or dtype.
+    """
+    model.train_function = model.test_function = model.predict_function = None
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
