@@ -11,45 +11,53 @@ import keras
 
 
 class OptimizerHooks:
-    """Let an optimizer see each update of a variable before Keras makes it.
+    """Give each variable its own learning rate and weight decay.
 
     Keras 3.15 decays all weights by one rate, on torch updates all at once through
     `_parallel_update_step`, and on TensorFlow sums the gradients over the replicas only
     after it clipped them. A subclass stands before the Keras optimizer among the bases
-    and defines `before_update`.
+    and defines `multiplier` and `decay_of`.
     """
 
-    def before_update(self, variable: Any, learning_rate: Any) -> Any:
-        """Return the learning rate of one variable, which may be changed here."""
+    def multiplier(self, variable: Any) -> float:
+        """Return what the learning rate of one variable is multiplied by."""
+        raise NotImplementedError
+
+    def decay_of(self, variable: Any) -> float:
+        """Return the weight decay of one variable."""
         raise NotImplementedError
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         # TensorFlow, JAX, and on torch the optimizers without a fused form.
-        rate = self.before_update(variable, learning_rate)
+        multiplier, decay = self.multiplier(variable), self.decay_of(variable)
+        rate = keras.ops.cast(learning_rate, variable.dtype)
+        if multiplier != 1.0:
+            rate = rate * multiplier
+        if decay:
+            self.assign(variable, variable - variable * decay * rate)  # pyright: ignore[reportAttributeAccessIssue]
         super().update_step(gradient, variable, rate)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _parallel_update_step(
         self, grads: list[Any], variables: list[Any], learning_rate: Any
     ) -> None:
         # The fused optimizers of torch: one call for all variables of one rate.
+        import torch
+
         groups: dict[float, list[tuple[Any, Any]]] = {}
         for gradient, variable in zip(grads, variables, strict=True):
-            groups.setdefault(self.multiplier(variable), []).append(
-                (gradient, variable)
-            )
-        for pairs in groups.values():
-            rate = learning_rate
-            for _, variable in pairs:
-                rate = self.before_update(variable, learning_rate)
+            pairs = groups.setdefault(self.multiplier(variable), [])
+            pairs.append((gradient, variable))
+        for multiplier, pairs in groups.items():
+            rate = keras.ops.convert_to_tensor(learning_rate) * multiplier
+            decaying = [(v.value, self.decay_of(v)) for _, v in pairs]
+            for decay in {decay for _, decay in decaying if decay}:
+                values = [value for value, own in decaying if own == decay]
+                torch._foreach_mul_(values, 1 - decay * rate)
             super()._parallel_update_step(  # pyright: ignore[reportAttributeAccessIssue]
                 [gradient for gradient, _ in pairs],
                 [variable for _, variable in pairs],
                 rate,
             )
-
-    def multiplier(self, variable: Any) -> float:
-        """Return what the learning rate of one variable is multiplied by."""
-        raise NotImplementedError
 
     def index_of(self, variable: Any) -> int:
         """Return the place of a variable in the list that the optimizer was built on.

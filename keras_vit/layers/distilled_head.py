@@ -65,10 +65,15 @@ class DistilledHead(keras.layers.Layer):
         self.logits.build((None, input_shape[-1]))
         self.distillation_logits.build((None, input_shape[-1]))
 
-    def call(self, tokens: Tensor) -> Tensor:
+    def both(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of the class token and those of the distillation token."""
         width = tokens.shape[-1]
         first = self.logits(ops.reshape(tokens[:, :1], (-1, width)))
         second = self.distillation_logits(ops.reshape(tokens[:, 1:2], (-1, width)))
+        return first, second  # (B, num_classes) each
+
+    def call(self, tokens: Tensor) -> Tensor:
+        first, second = self.both(tokens)
         x = (first + second) / 2  # (B, num_classes)
         return x if self._activate is None else self._activate(x)
 

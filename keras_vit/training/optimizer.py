@@ -28,7 +28,9 @@ class TrainingOptimizer(OptimizerHooks):
     - Gradients are summed over the replicas before they are clipped.
     """
 
-    def __init__(self, *args: Any, layer_decay: float | None = None, **kwargs: Any):
+    def __init__(
+        self, *args: Any, layer_decay: float | None = None, **kwargs: Any
+    ) -> None:
         if layer_decay is not None and not 0 < layer_decay <= 1:
             raise ValueError(
                 "layer_decay must be above 0 and at most 1, received "
@@ -58,16 +60,10 @@ class TrainingOptimizer(OptimizerHooks):
         """Return what the learning rate of one variable is multiplied by."""
         return self._multipliers[self.index_of(variable)]
 
-    def before_update(self, variable: Any, learning_rate: Any) -> Any:
-        """Decay a kernel and return the learning rate of a variable."""
-        index = self.index_of(variable)
-        rate = keras.ops.cast(learning_rate, variable.dtype)
-        if self._multipliers[index] != 1.0:
-            rate = rate * self._multipliers[index]
-        weight_decay = self.weight_decay  # pyright: ignore[reportAttributeAccessIssue]
-        if weight_decay and self._decaying[index]:
-            self.assign(variable, variable - variable * weight_decay * rate)  # pyright: ignore[reportAttributeAccessIssue]
-        return rate
+    def decay_of(self, variable: Any) -> float:
+        """Return the weight decay of one variable."""
+        decay = self.weight_decay or 0.0  # pyright: ignore[reportAttributeAccessIssue]
+        return decay if self._decaying[self.index_of(variable)] else 0.0
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()  # pyright: ignore[reportAttributeAccessIssue]

@@ -44,6 +44,14 @@ def reduce_sum(value: Any) -> Any:
     return context.all_reduce("SUM", value)
 
 
+def loss_divisor() -> int:
+    """Return what a loss of Keras was divided by beside the number of images.
+
+    On TensorFlow it is the number of replicas, so that sums over them are means.
+    """
+    return num_replicas()
+
+
 def _tensorflow_context() -> Any:
     """Return the replica context of tf.distribute, None elsewhere."""
     if keras.backend.backend() != "tensorflow":

@@ -1,0 +1,178 @@
+"""Learn from another model. Shapes: B batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+from keras import ops
+
+from keras_vit.outputs import output_activation
+from keras_vit.training import replicas
+
+DistillationKind = Literal["hard", "soft"]
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """A student, a teacher and the loss between them.
+
+    Args:
+        student: the model that learns.
+        teacher: runs in inference mode.
+        kind: "hard" or "soft".
+        alpha: share of the distillation loss, [0, 1].
+        temperature: of "soft", above 0.
+        tokens: model from images to what two classifiers see; None if there is one.
+
+    Reference: arXiv:2012.12877, section 4, equations 2 (soft) and 3 (hard).
+    """
+
+    student: Any
+    teacher: Any
+    kind: DistillationKind
+    alpha: float
+    temperature: float
+    tokens: Any = None
+
+    @classmethod
+    def of(
+        cls,
+        student: keras.Model,
+        teacher: keras.Model | None,
+        kind: DistillationKind | None,
+        alpha: float,
+        temperature: float,
+    ) -> Distillation | None:
+        """Return the distillation that these options describe, None for none.
+
+        Raises:
+            ValueError: if they contradict each other, or the models do.
+        """
+        if kind not in ("hard", "soft", None):
+            raise ValueError(
+                "distillation must be one of ['hard', 'soft', None], received "
+                f"distillation={kind!r}. Check the spelling."
+            )
+        if (kind is None) != (teacher is None):
+            raise ValueError(
+                "Distillation needs both a teacher and a kind, received teacher="
+                f"{teacher and teacher.name!r}, distillation={kind!r}. Pass a Keras "
+                "model as teacher and distillation='hard' or 'soft', or none of them."
+            )
+        if kind is None or teacher is None:
+            return None
+        if not 0 <= alpha <= 1:
+            raise ValueError(
+                "alpha must be at least 0 and at most 1, received "
+                f"alpha={alpha!r}. It is the share of the distillation loss."
+            )
+        if not temperature > 0:
+            raise ValueError(
+                f"temperature must be above 0, received temperature={temperature!r}. "
+                "DeiT uses 3 for soft distillation."
+            )
+        _check_models(student, teacher)
+        tokens = None
+        if hasattr(_head(student), "both"):
+            tokens = keras.Model(student.inputs, _head(student).input)
+        return cls(student, teacher, kind, alpha, temperature, tokens)
+
+    def heads(self, images: Any) -> tuple[Any, Any]:
+        """Return the logits that learn from the labels and those from the teacher.
+
+        Both are the same tensor in a model without distillation token.
+        """
+        if self.tokens is None:
+            logits = self.student(images, training=True)
+            return logits, logits
+        return _head(self.student).both(self.tokens(images, training=True))
+
+    def loss(self, images: Any, logits: Any, weights: Any) -> Any:
+        """Return the mean distillation loss, weighted per image.
+
+        Args:
+            images: (B, H, W, C).
+            logits: of the student, (B, classes).
+            weights: factor of the loss of each image, (B,), or None.
+        """
+        taught = ops.stop_gradient(self.teacher(images, training=False))
+        taught = ops.cast(taught, "float32")
+        logits = ops.cast(logits, "float32")
+        if output_activation(self.teacher) == "softmax":
+            taught = ops.log(ops.maximum(taught, keras.config.epsilon()))
+        values = distillation_loss(logits, taught, self.kind, self.temperature)
+        if weights is not None:
+            values = values * weights
+        return ops.mean(values) / replicas.loss_divisor()
+
+
+def distillation_loss(
+    student: Any, teacher: Any, kind: DistillationKind, temperature: float = 1.0
+) -> Any:
+    """Return the distillation loss of each image, (B,).
+
+    "hard" is the cross-entropy with the class that the teacher prefers. "soft" is the
+    Kullback-Leibler divergence at a temperature, times its square. DeiT's published
+    code divides the latter by the number of classes, too, which its paper does not.
+
+    Args:
+        student: logits, (B, classes).
+        teacher: logits, (B, classes).
+        kind: "hard" or "soft".
+        temperature: of "soft".
+    """
+    if kind == "hard":
+        classes = ops.argmax(teacher, axis=-1)
+        targets = ops.one_hot(classes, student.shape[-1], dtype=student.dtype)
+        return -ops.sum(targets * ops.log_softmax(student), axis=-1)
+    ours = ops.log_softmax(student / temperature)
+    theirs = ops.log_softmax(teacher / temperature)
+    divergence = ops.sum(ops.exp(theirs) * (theirs - ours), axis=-1)
+    return divergence * temperature**2
+
+
+def _head(model: Any) -> Any:
+    return model.layers[-1]
+
+
+def _check_models(student: keras.Model, teacher: keras.Model) -> None:
+    if output_activation(student) is not None:
+        raise ValueError(
+            "Distillation needs a student that returns logits, received one that ends "
+            f"with {output_activation(student)!r}. Build it with "
+            "classifier_activation=None."
+        )
+    if output_activation(teacher) not in (None, "softmax"):
+        raise ValueError(
+            "Distillation needs a teacher that returns logits or a softmax, received "
+            f"one that ends with {output_activation(teacher)!r}. Use its logits."
+        )
+    ours, theirs = student.output_shape[-1], teacher.output_shape[-1]
+    if ours != theirs:
+        raise ValueError(
+            "Teacher and student must have the same classes, received "
+            f"{theirs} of the teacher and {ours} of the student."
+        )
+    sizes = zip(student.input_shape[1:], teacher.input_shape[1:], strict=False)
+    if any(None not in size and size[0] != size[1] for size in sizes):
+        raise ValueError(
+            "The teacher sees the images of the student and must take their size, "
+            f"received input shapes {teacher.input_shape} of the teacher and "
+            f"{student.input_shape} of the student. Put a keras.layers.Resizing before "
+            "the teacher: keras.Model(inputs, teacher(resizing(inputs)))."
+        )
+    scales = [_scale(model) for model in (student, teacher)]
+    if None not in scales and scales[0] != scales[1]:
+        raise ValueError(
+            "The teacher sees the images of the student, received one with another "
+            f"normalization (mean, std): {scales[1]}, the student has {scales[0]}. Use "
+            "the same preprocessing, or put a keras.layers.Normalization before the "
+            "teacher."
+        )
+
+
+def _scale(model: Any) -> Any:
+    preprocessing = getattr(model, "preprocessing", None)
+    return preprocessing and (preprocessing.mean, preprocessing.std)
