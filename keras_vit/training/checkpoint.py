@@ -1,8 +1,13 @@
-"""Save the whole state of training after an epoch, and take it up again."""
+"""Save the whole state of training after any step, and take it up again."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +17,100 @@ import numpy as np
 from keras_vit.files import replacing
 
 FILE_NAME = "checkpoint.npz"
+PREVIOUS_NAME = "checkpoint.previous.npz"
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run has come.
+
+    Args:
+        epoch: number of finished epochs.
+        batch: number of finished batches of the epoch after them.
+    """
+
+    epoch: int = 0
+    batch: int = 0
 
 
 def save_checkpoint(
-    folder: str | Path, model: keras.Model, *, epoch: int, facts: dict[str, Any]
+    folder: str | Path,
+    model: keras.Model,
+    *,
+    position: Position,
+    facts: dict[str, Any],
+    to_numpy: Callable[[Any], np.ndarray] = keras.ops.convert_to_numpy,
+    is_writer: bool = True,
 ) -> None:
-    """Write weights, seed generators and optimizer of a compiled model to one file.
+    """Write weights, seed generators, metrics and optimizer of a model to one file.
 
-    The file replaces the former one only when it is complete.
+    The moving averages of the weights are part of the optimizer. The file carries a
+    checksum and takes its name when it is complete; the one before it is kept beside
+    it, for the case that the disk damages the newer one.
 
     Args:
-        folder: gets the file `checkpoint.npz`.
+        folder: gets the file `checkpoint.npz`, and `checkpoint.previous.npz`.
         model: compiled and built.
-        epoch: number of finished epochs.
+        position: how far the run has come.
         facts: what the run is made of, JSON values; `load_checkpoint` compares them.
+        to_numpy: reads a variable; of several processes each has to take part.
+        is_writer: whether this process writes; of several exactly one does.
 
     Raises:
-        OSError: if the file cannot be written; the former one stays.
+        OSError: if the file cannot be written; the former ones stay.
     """
-    arrays: dict[str, Any] = {
-        f"{number:05d}": _as_array(variable)
+    synchronize(model)
+    arrays: Arrays = {
+        f"{number:05d}": _as_array(variable, to_numpy)
         for number, variable in enumerate(_state(model))
     }
+    if not is_writer:
+        return
     arrays |= _global_random_state()
-    header = {"epoch": epoch, "facts": facts, "names": _names(model)}
-    with replacing(Path(folder) / FILE_NAME) as temporary:
-        np.savez(temporary, header=np.array(json.dumps(header)), **arrays)
+    header = {
+        "position": asdict(position),
+        "facts": facts,
+        "names": _names(model),
+        "sha256": _checksum(arrays),
+    }
+    path = Path(folder) / FILE_NAME
+    with replacing(path) as temporary:
+        np.savez(temporary, header=np.array(json.dumps(header)), **arrays)  # pyright: ignore[reportArgumentType]
+        if path.is_file():
+            # A stop between the two renames leaves the previous one alone, which loads.
+            os.replace(path, path.with_name(PREVIOUS_NAME))
+
+
+def has_checkpoint(folder: str | Path) -> bool:
+    """Tell whether there is a checkpoint in `folder`, whole or not."""
+    return any((Path(folder) / name).is_file() for name in (FILE_NAME, PREVIOUS_NAME))
 
 
 def read_header(folder: str | Path) -> dict[str, Any]:
-    """Return {"epoch", "facts", "names"} of the checkpoint in `folder`.
+    """Return {"position", "facts", "names"} of the checkpoint in `folder`.
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if the file is damaged.
+        ValueError: if it is damaged, and the one before it, too.
     """
-    return json.loads(str(_read(folder, names=["header"])["header"]))
+    return _read(folder)[0]
 
 
 def load_checkpoint(
     folder: str | Path, model: keras.Model, *, facts: dict[str, Any]
-) -> int:
-    """Put a saved state into a compiled model and return the finished epochs.
+) -> Position:
+    """Put a saved state into a compiled model and return how far it had come.
+
+    A damaged file is passed over with a warning if the one before it is whole.
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
-        ValueError: if the file is damaged, or was made by another model or run; the
-            message names the differences, and the model is left as it was.
+        ValueError: if it is damaged, or was made by another model or run; the message
+            names the differences, and the model is left as it was.
     """
-    header = read_header(folder)
+    header, arrays = _read(folder)
     differences = [
         f"{key}: {header['facts'].get(key)!r} there, {facts.get(key)!r} now"
         for key in sorted({*header["facts"], *facts})
@@ -78,20 +128,28 @@ def load_checkpoint(
             f"that are not those of this model ({len(variables)}). Use the same "
             "version of Keras and keras_vit, or another folder."
         )
-    arrays = _read(folder)
     for number, variable in enumerate(variables):
         array = arrays[f"{number:05d}"]
         if variable.dtype == "bfloat16":
             array = array.astype("float32")
         variable.assign(array)
     _set_global_random_state(arrays)
-    return header["epoch"]
+    return Position(**header["position"])
+
+
+def synchronize(model: keras.Model) -> None:
+    """Bring the variables of a model up to date inside `fit`, where JAX keeps them."""
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _state(model: keras.Model) -> list[Any]:
     # model.variables holds the states of the seed generators, which weights lacks:
-    # without them dropout would not go on where it stopped.
-    return [*model.variables, *model.optimizer.variables]
+    # without them dropout would not go on where it stopped. A teacher is no part of it.
+    own = model.variables
+    known = {id(variable) for variable in own}
+    metrics = [v for v in model.metrics_variables if id(v) not in known]
+    return [*own, *metrics, *model.optimizer.variables]
 
 
 def _names(model: keras.Model) -> list[str]:
@@ -103,8 +161,8 @@ def _names(model: keras.Model) -> list[str]:
     ]
 
 
-def _as_array(variable: Any) -> np.ndarray:
-    array: Any = keras.ops.convert_to_numpy(variable)
+def _as_array(variable: Any, to_numpy: Callable[[Any], np.ndarray]) -> np.ndarray:
+    array: Any = to_numpy(variable)
     # NumPy files know no bfloat16; float32 holds each of its values.
     return array.astype("float32") if variable.dtype == "bfloat16" else array
 
@@ -134,16 +192,49 @@ def _set_global_random_state(arrays: dict[str, np.ndarray]) -> None:
             torch.cuda.set_rng_state(state.cpu(), number)
 
 
-def _read(folder: str | Path, names: list[str] | None = None) -> dict[str, np.ndarray]:
-    path = Path(folder) / FILE_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"No checkpoint {str(path)!r}. Start without resuming.")
-    try:
-        # Opened here, because np.load leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names or arrays.files}
-    except Exception as error:  # A damaged zip raises many types.
-        raise ValueError(
-            f"The checkpoint {str(path)!r} is damaged ({error}). Remove it and start "
-            "again."
-        ) from error
+def _read(folder: str | Path) -> tuple[dict[str, Any], Arrays]:
+    """Return header and arrays of the newest whole checkpoint."""
+    paths = [Path(folder) / name for name in (FILE_NAME, PREVIOUS_NAME)]
+    present = [path for path in paths if path.is_file()]
+    if not present:
+        raise FileNotFoundError(
+            f"No checkpoint {str(paths[0])!r}. Start without resuming."
+        )
+    problems = []
+    for path in present:
+        try:
+            found = _read_file(path)
+        except Exception as error:  # A damaged zip raises many types.
+            problems.append(f"{str(path)!r} is damaged ({error})")
+            continue
+        if problems:
+            position = found[0]["position"]
+            warnings.warn(
+                f"{problems[0]}; the run goes on from the checkpoint before it, at "
+                f"epoch {position['epoch'] + 1}, batch {position['batch'] + 1}.",
+                stacklevel=3,
+            )
+        return found
+    raise ValueError(
+        f"The checkpoint cannot be read: {'; '.join(problems)}. Remove it and start "
+        "again."
+    )
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], Arrays]:
+    # Opened here, because np.load leaves a damaged file open.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+        arrays = {name: found[name] for name in found.files}
+    header = json.loads(str(arrays.pop("header")))
+    if header["sha256"] != _checksum(arrays):
+        raise ValueError("its checksum is wrong")
+    return header, arrays
+
+
+def _checksum(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.reshape(-1).view("uint8").data)
+    return digest.hexdigest()

@@ -1,0 +1,162 @@
+"""What a run says about itself: images per second, time left, waiting for data."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+# Steps whose time says nothing: they compile, and fill the queues.
+_FIRST_STEPS = 3
+# Steps after which the time of a run is estimated and waiting is looked for.
+_MEASURED_STEPS = 20
+# Share of the time of a step that preparing a batch may take without a warning.
+_BUSY = 0.95
+
+
+class MeasuredBatches(keras.utils.PyDataset):
+    """Batches of a data set, with the time that it takes to prepare them.
+
+    Args:
+        batches: with `workers`, `max_queue_size` and `epoch`.
+        start: number of batches of the first epoch that are left out, because an
+            earlier run has used them.
+    """
+
+    def __init__(self, batches: Any, start: int = 0) -> None:
+        super().__init__(
+            workers=batches.workers, max_queue_size=batches.max_queue_size
+        )
+        self.batches = batches
+        self.start = start
+        self.seconds = 0.0
+        self.prepared = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.batches) - self.start
+
+    def __getitem__(self, index: int) -> Any:
+        started = time.perf_counter()
+        batch = self.batches[index + self.start]
+        with self._lock:
+            self.seconds += time.perf_counter() - started
+            self.prepared += 1
+        return batch
+
+    @property
+    def seconds_per_batch(self) -> float:
+        """Time until the workers together have prepared one more batch."""
+        return self.seconds / max(1, self.prepared) / max(1, self.workers)
+
+
+class Progress(keras.callbacks.Callback):
+    """Add `images_per_second` to the logs, estimate the time, warn of waiting.
+
+    The figure leaves the first steps out, which compile, and whatever happens between
+    epochs.
+
+    Args:
+        batch_size: images per step, of all devices.
+        batches: what the model is trained on, to see whether the model waits for it.
+        total_steps: of the run, or None.
+        verbose: whether to print the estimate.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        batches: Any = None,
+        total_steps: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.batches = batches
+        self.total_steps = total_steps
+        self.verbose = verbose
+        self.steps = 0
+        self.seconds = 0.0
+        self._last: float | None = None
+        self._reported = False
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Mean since the first steps; None before."""
+        counted = self.steps - _FIRST_STEPS
+        return counted * self.batch_size / self.seconds if counted > 0 else None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._last = None
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        now = time.perf_counter()
+        if self._last is not None:
+            self.steps += 1
+            if self.steps > _FIRST_STEPS:
+                self.seconds += now - self._last
+        self._last = now
+        if self.steps == _FIRST_STEPS + _MEASURED_STEPS and not self._reported:
+            self._reported = True
+            self._report()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None and self.images_per_second is not None:
+            logs["images_per_second"] = self.images_per_second
+
+    def _report(self) -> None:
+        speed = self.images_per_second
+        if speed and self.verbose and self.total_steps is not None:
+            seconds = self.total_steps * self.batch_size / speed
+            print(f"\nspeed  {speed:.0f} images per second; {duration(seconds)} in all")
+        step = self.seconds / _MEASURED_STEPS
+        if self.batches is not None and self.batches.seconds_per_batch > _BUSY * step:
+            warnings.warn(
+                "Training waits for data: a step takes "
+                f"{1000 * step:.0f} ms and the next batch is ready after "
+                f"{1000 * self.batches.seconds_per_batch:.0f} ms. Use more workers, "
+                "smaller pictures on disk, or less augmentation.",
+                stacklevel=2,
+            )
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words, such as "about 12 min"."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def start_summary(
+    data: Mapping[str, Any], model: keras.Model, recipe: Any, devices: str
+) -> str:
+    """Return what is about to run: data, devices, batch, model and recipe.
+
+    Args:
+        data: name, num_classes and parts (name: number of images).
+        model: to be trained.
+        recipe: how.
+        devices: in words.
+    """
+    parts = ", ".join(f"{count:,} {name}" for name, count in data["parts"].items())
+    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    config = getattr(model, "config", None)
+    macs = f", {config.macs:,} multiply-accumulates per image" if config else ""
+    steps = recipe.accumulation_steps
+    micro = f" in {steps} micro-batches" if steps > 1 else ""
+    return "\n".join(
+        (
+            f"data   {data['name']}: {parts}; {data['num_classes']} classes",
+            f"model  {model.count_params():,} parameters, {trainable:,} trainable{macs}",
+            f"run    {recipe.epochs} epochs, {recipe.batch_size} images per step{micro}, "
+            f"{recipe.optimizer_name}, on {devices}",
+        )
+    )
+
