@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_vit.checkpoints.checkpoint import Checkpoint
-from keras_vit.checkpoints.entries import Entry, assign
+from keras_vit.checkpoints.entries import Entry, read_values
 from keras_vit.checkpoints.hub import find_source
 from keras_vit.checkpoints.open import open_checkpoint
 from keras_vit.checkpoints.resample import (
@@ -22,6 +22,7 @@ from keras_vit.checkpoints.resample import (
 from keras_vit.checkpoints.timm_config import config_from_timm
 from keras_vit.config import ViTConfig, check_options
 from keras_vit.keras_file import load_keras
+from keras_vit.keras_internals import initialize, unallocated
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 
@@ -122,7 +123,8 @@ def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
     options.setdefault("preprocessing", _preprocessing(checkpoint, config))
     if "num_classes" not in changed:
         options.setdefault("class_names", checkpoint.class_names)
-    model = ViT(**asdict(config), **options)
+    with unallocated():
+        model = ViT(**asdict(config), **options)
     parts = tuple(p for name in changed for p in _CHANGED_PARTS.get(name, ()))
     entries = checkpoint.entries(checkpoint.config)
     dropped = {n for e in entries if e.weight.startswith(parts) for n in e.names}
@@ -130,7 +132,7 @@ def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
     def is_new(path: str) -> bool:
         return path.startswith(parts) if parts else False
 
-    assign(
+    values = read_values(
         model,
         entries,
         checkpoint.arrays,
@@ -139,6 +141,7 @@ def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
         convert=_converter(checkpoint, config),
         is_new=is_new,
     )
+    initialize(model, values)
     return model
 
 
@@ -177,7 +180,7 @@ def _converter(
 
     def convert(path: str, value: np.ndarray) -> np.ndarray:
         if path == "patch_encoder/position_embedding/table":
-            # A table of another length is an error, which `assign` reports.
+            # A table of another length is an error, which `read_values` reports.
             if value.shape[1] == old.num_position_rows:
                 grids = old.table_grid, config.table_grid
                 return resample_positions(value, *grids, *kind)

@@ -94,7 +94,7 @@ class Entry:
         }
 
 
-def assign(
+def read_values(
     model: Any,
     entries: Iterable[Entry],
     arrays: Arrays,
@@ -103,11 +103,11 @@ def assign(
     is_ignored: Callable[[str], bool] = lambda name: False,
     convert: Callable[[str, np.ndarray], np.ndarray] = lambda path, x: x,
     is_new: Callable[[str], bool] = lambda path: False,
-) -> None:
-    """Give each weight of a model its value, each array used once.
+) -> dict[str, np.ndarray]:
+    """Return the value of each weight of a model by its path, each array used once.
 
     Args:
-        model: a built model.
+        model: a built model; its weights need no values yet.
         entries: of the format.
         arrays: what was read.
         source: for messages.
@@ -118,7 +118,7 @@ def assign(
 
     Raises:
         ValueError: if an array is missing, left over or of another shape; the message
-            lists them. Nothing is assigned then.
+            lists them.
     """
     weights = {weight.path: weight for weight in model.weights}
     entries = [entry for entry in entries if entry.weight in weights]
@@ -165,9 +165,7 @@ def assign(
             f"{source!r} does not match the model: {len(wrong)} shapes differ: "
             f"{_listed(wrong)}. Check that the configuration is that of the weights."
         )
-    while values:  # Each value is let go when it is assigned.
-        path, value = values.popitem()
-        weights[path].assign(np.asarray(value, dtype=_dtype_of(weights[path])))
+    return values
 
 
 def store(model: Any, entries: Iterable[Entry]) -> dict[str, np.ndarray]:
@@ -192,11 +190,6 @@ def store(model: Any, entries: Iterable[Entry]) -> dict[str, np.ndarray]:
             f"The format has no place for {len(left)} weights: {_listed(left)}."
         )
     return arrays
-
-
-def _dtype_of(weight: Any) -> str:
-    # numpy has no bfloat16 of its own; Keras casts float32 to it.
-    return "float64" if str(weight.dtype) == "float64" else "float32"
 
 
 def _listed(names: list[str]) -> str:

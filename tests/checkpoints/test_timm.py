@@ -14,6 +14,7 @@ import pytest
 
 import keras_vit
 from keras_vit.checkpoints.timm_config import config_from_timm, timm_table
+from keras_vit.keras_internals import unallocated
 from tests.contract import to_numpy
 from tests.peers import (
     check_round_trip,
@@ -146,13 +147,16 @@ def test_each_architecture_has_the_parameters_of_timm():
     timm = import_timm()
     import torch
 
-    # Every eighth here; benchmarks/parity_timm.py --counts has all.
+    # Every eighth here; benchmarks/parameter_counts.py has all.
     for name in list(timm_table())[::8]:
         with torch.device("meta"):
             model = timm.create_model(name, pretrained=False)
         count = sum(parameter.numel() for parameter in model.parameters())
         config = config_from_timm(name, num_classes=model.num_classes)
         assert config.num_parameters == count, name
+        with unallocated():
+            ours = keras_vit.ViT(**asdict(config))
+        assert ours.count_params() == count, name
 
 
 def test_an_unknown_argument_is_refused(folder, tmp_path):
