@@ -161,8 +161,8 @@ def test_modules_load_only_the_third_parties_of_the_table(module):
     assert found <= (THIRD_PARTY_ELSEWHERE if allowed is None else allowed)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_module_reaches_into_keras(module):
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"keras_internals"}))
+def test_only_one_module_reaches_into_keras(module):
     tree = ast.parse(MODULES[module].read_text())
     attributes = {
         ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)
