@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
-Pooling = Literal["token", "mean", "attention", "token_mean", "prefix"]
+Pooling = Literal["token", "mean", "attention", "query", "token_mean", "prefix"]
 Positions = Literal["all", "class", "patches", "sincos", "sincos_open"]
 Rotary = Literal["axial", "centred", "mixed"]
 Normalization = Literal["layer", "rms"]
@@ -77,9 +77,9 @@ class ViTConfig:
     use_mlp_norm: bool = False  # inside the MLP
     layer_scale: float | None = None  # first value; None: no layer scale
     use_mlp_layer_scale: bool = True  # False: on the attention only
-    pooling_num_heads: int | None = None  # attention pooling; None: num_heads
+    pooling_num_heads: int | None = None  # of "attention", "query"; None: num_heads
     pooling_mlp_dim: int | None = None  # attention pooling; None: mlp_dim
-    pool_prefix: bool = False  # whether "mean" and "attention" see all tokens
+    pool_prefix: bool = False  # whether "mean", "attention", "query" see all
     use_head_bias: bool = True
 
     def __post_init__(self) -> None:
@@ -167,7 +167,8 @@ class ViTConfig:
         self._check_positions()
         self._check_position_grid()
         self._check_prefix()
-        if self.pooling == "attention" and self.hidden_dim % self.num_pooling_heads:
+        reads = self.pooling in ("attention", "query")
+        if reads and self.hidden_dim % self.num_pooling_heads:
             raise ValueError(
                 "hidden_dim must be a multiple of pooling_num_heads, received "
                 f"hidden_dim={self.hidden_dim}, pooling_num_heads="
@@ -396,7 +397,7 @@ class ViTConfig:
 
     @property
     def num_pooling_heads(self) -> int:
-        """Number of heads of attention pooling."""
+        """Number of heads of the pooling that has heads."""
         return self.pooling_num_heads or self.num_heads
 
     @property
@@ -473,6 +474,9 @@ class ViTConfig:
         if self.pooling == "attention":
             mlp = self.pooling_mlp_dim or self.mlp_dim
             total += dim + 4 * (dim * dim + dim) + norm + 2 * dim * mlp + mlp + dim
+        if self.pooling == "query":
+            bias = 2 * dim * (self.qkv_bias is True)
+            total += dim + 3 * dim * dim + bias + dim
         if self.representation_size:
             total += (self.pooled_dim + 1) * self.representation_size
         if self.num_classes:
@@ -499,11 +503,12 @@ class ViTConfig:
             else:
                 attention = 2 * scores
             total += twins * (products + attention)
-        if self.pooling == "attention":
+        if self.pooling in ("attention", "query"):
             seen = tokens if self.pool_prefix else self.num_patches
+            total += 2 * seen * dim * dim + 2 * seen * dim + dim * dim
+        if self.pooling == "attention":
             mlp = self.pooling_mlp_dim or self.mlp_dim
-            total += 2 * seen * dim * dim + 2 * seen * dim
-            total += 2 * dim * dim + 2 * dim * mlp
+            total += dim * dim + 2 * dim * mlp
         total += self.pooled_dim * (self.representation_size or 0)
         heads = 2 if self.use_distillation_token else 1
         return total + heads * self.num_features * (self.num_classes or 0)

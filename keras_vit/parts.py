@@ -26,6 +26,7 @@ from keras_vit.layers.patch_encoder import PatchEncoder
 from keras_vit.layers.policies import Policy
 from keras_vit.layers.post_norm_block import PostNormBlock
 from keras_vit.layers.prefix_pooling import PrefixPooling
+from keras_vit.layers.query_pooling import QueryPooling
 from keras_vit.layers.self_attention import SelfAttention
 from keras_vit.layers.token_mean_pooling import TokenMeanPooling
 from keras_vit.layers.transformer_block import TransformerBlock
@@ -141,6 +142,14 @@ def make_pooling(config: ViTConfig, dtype: Policy) -> Layer:
         return TokenMeanPooling(prefix, **kwargs)
     if config.pooling == "prefix":
         return PrefixPooling(prefix, **kwargs)
+    if config.pooling == "query":
+        return QueryPooling(
+            config.hidden_dim,
+            config.num_pooling_heads,
+            num_prefix_tokens=0 if config.pool_prefix else prefix,
+            use_key_value_bias=config.qkv_bias is True,
+            **kwargs,
+        )
     if config.pooling == "attention":
         return AttentionPooling(
             config.hidden_dim,

@@ -82,6 +82,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "twin": {"block": "twin", "layer_scale": 0.5, "mlp": "gated"},
     "differential": {"attention": "differential", "use_output_bias": False},
     "attention pooling": {"pooling": "attention", "representation_size": 16},
+    "query": {"pooling": "query", "qkv_bias": False, "pooling_num_heads": 4},
+    "query with bias": {
+        "pooling": "query",
+        "use_class_token": True,
+        "num_registers": 2,
+        "pool_prefix": True,
+    },
     "token and mean": {"pooling": "token_mean", "final_norm": "after_pooling"},
     "prefix": {"pooling": "prefix", "use_class_token": True, "num_registers": 3},
 }

@@ -340,6 +340,14 @@ CASES: dict[str, Case] = {
         {"use_head": False, "is_native": True, "qkv_bias": True, "mlp_bias": True},
         _mean,
     ),
+    "aimv2 with head": Case("Aimv2Model", "Aimv2Config", {}, _tower, {}),
+    "aimv2 tower with head": Case("Aimv2VisionModel", "Aimv2VisionConfig", {}, _pooled),
+    "aimv2 tower native with head": Case(
+        "Aimv2VisionModel",
+        "Aimv2VisionConfig",
+        {"is_native": True, "qkv_bias": True},
+        _pooled,
+    ),
     "internvl tower": Case(
         "InternVLVisionModel",
         "InternVLVisionConfig",

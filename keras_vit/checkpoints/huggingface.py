@@ -255,7 +255,10 @@ def _entries(config: ViTConfig, place: Place) -> Iterator[Entry]:
             yield from _norm(ours, prefix + theirs)
     for i in range(config.num_layers):
         yield from _block(config, i, place)
-    yield from _attention_pooling(config, f"{prefix}head")
+    if config.pooling == "query":
+        yield from _query_pooling(config, f"{prefix}head")
+    else:
+        yield from _attention_pooling(config, f"{prefix}head")
     yield from _linear("head/representation", f"{prefix}pooler.dense")
     yield from _linear("head/logits", classifier_name(config))
     yield from _linear("head/distillation_logits", "distillation_classifier")
@@ -340,6 +343,13 @@ def _attention_pooling(config: ViTConfig, theirs: str) -> Iterator[Entry]:
     yield from _norm("pooling/norm", f"{theirs}.layernorm")
     yield from _linear("pooling/mlp/expand", f"{theirs}.mlp.fc1")
     yield from _linear("pooling/mlp/contract", f"{theirs}.mlp.fc2")
+
+
+def _query_pooling(config: ViTConfig, theirs: str) -> Iterator[Entry]:
+    yield Entry("pooling/query", (f"{theirs}.cls_token",))
+    parts, widths = (f"{theirs}.k_proj", f"{theirs}.v_proj"), (config.hidden_dim,) * 2
+    yield from _linear("pooling/key_value", *parts, widths=widths)
+    yield from _linear("pooling/output_projection", f"{theirs}.output_proj")
 
 
 def unused_arrays(config: ViTConfig, place: Place) -> dict[str, np.ndarray]:

@@ -14,9 +14,9 @@ from keras_vit.checkpoints.huggingface import (
     find_place,
     huggingface_entries,
 )
+from keras_vit.checkpoints.huggingface_keys import FIELDS
 from keras_vit.checkpoints.huggingface_preprocessing import read_preprocessing
 from keras_vit.checkpoints.huggingface_types import (
-    FIELDS,
     MODEL_TYPES,
     NESTED,
     SUPPORTED,

@@ -23,8 +23,8 @@ from keras_vit.checkpoints.huggingface_config import (
     config_from_huggingface,
     fixed_size,
 )
+from keras_vit.checkpoints.huggingface_keys import FIELDS
 from keras_vit.checkpoints.huggingface_types import (
-    FIELDS,
     MODEL_TYPES,
     NESTED,
     Head,
@@ -219,8 +219,9 @@ def _comparable(config: ViTConfig) -> ViTConfig:
         everywhere = replace(config, positions="all")
         if everywhere.num_position_rows == config.num_position_rows:
             changes["positions"] = "all"
-    if config.pooling == "attention":
+    if config.pooling in ("attention", "query"):
         changes["pooling_num_heads"] = config.num_pooling_heads
+    if config.pooling == "attention":
         changes["pooling_mlp_dim"] = config.pooling_mlp_dim or config.mlp_dim
     if config.layer_scale is not None:
         # Its first value says nothing about the values that were trained.

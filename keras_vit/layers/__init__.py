@@ -29,6 +29,7 @@ from keras_vit.layers.patches import Patches
 from keras_vit.layers.position_embedding import PositionEmbedding
 from keras_vit.layers.post_norm_block import PostNormBlock
 from keras_vit.layers.prefix_pooling import PrefixPooling
+from keras_vit.layers.query_pooling import QueryPooling
 from keras_vit.layers.query_value_bias import QueryValueBias
 from keras_vit.layers.register_tokens import RegisterTokens
 from keras_vit.layers.resampled_position_embedding import ResampledPositionEmbedding
@@ -69,6 +70,7 @@ __all__ = [
     "PositionEmbedding",
     "PostNormBlock",
     "PrefixPooling",
+    "QueryPooling",
     "QueryValueBias",
     "RMSNormalization",
     "RegisterTokens",
