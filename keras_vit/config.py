@@ -60,6 +60,7 @@ class ViTConfig:
     rotary_order: Literal["yx", "xy"] = "yx"  # axis of the first channels; axial only
     rotary_grid: tuple[int, int] | None = None  # (rows, columns) trained on; axial only
     rotary_layout: Literal["interleaved", "half"] = "interleaved"  # axial only
+    use_class_rotation: bool = False  # learned, of the class token; axial only
     normalization: Normalization = "layer"
     use_patch_bias: bool = True
     use_patch_norm: bool = False  # after the patch projection
@@ -199,6 +200,14 @@ class ViTConfig:
                 "rotary positions need heads whose width is a multiple of 4, received "
                 f"hidden_dim={self.hidden_dim}, num_heads={self.num_heads}. Choose "
                 "another num_heads, or rotary=None."
+            )
+
+        if self.use_class_rotation and not (self.rotary and self.has_class_token):
+            raise ValueError(
+                "use_class_rotation rotates the class token among rotated patches, "
+                f"received rotary={self.rotary!r} and has_class_token="
+                f"{self.has_class_token}. Pass rotary='axial' and "
+                "use_class_token=True, or leave it out."
             )
 
     def _check_position_grid(self) -> None:
@@ -427,6 +436,7 @@ class ViTConfig:
         total += norm * self.use_patch_norm
         total += (self.num_prefix_tokens + self.num_position_rows) * dim
         total += norm * self.use_pre_norm
+        total += self.head_dim // 2 * self.use_class_rotation
         total += sum(self._block_parameters(i) for i in range(self.num_layers))
         if self.final_norm is not None:
             wide = self.final_norm == "after_pooling" and self.pooling == "token_mean"
@@ -590,7 +600,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 _FLAGS = (
     *("use_distillation_token", "use_patch_bias", "use_patch_norm", "use_pre_norm"),
     *("use_output_bias", "use_context_norm", "use_mlp_bias", "use_mlp_norm"),
-    *("use_mlp_layer_scale", "pool_prefix", "use_head_bias"),
+    *("use_mlp_layer_scale", "pool_prefix", "use_head_bias", "use_class_rotation"),
 )
 
 # What a block, an attention or a kind of rotation does not have.
@@ -599,6 +609,7 @@ _PARALLEL = (
     *("mlp", "use_mlp_bias", "use_mlp_norm", "use_mlp_layer_scale"),
 )
 _AXIAL_ONLY = ("rotary_offset", "rotary_order", "rotary_grid", "rotary_layout")
+_AXIAL_ONLY += ("use_class_rotation",)
 _UNSUPPORTED: dict[str, tuple[str, ...]] = {
     "parallel": _PARALLEL,
     "parallel_joint": _PARALLEL,

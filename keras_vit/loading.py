@@ -16,6 +16,7 @@ from keras_vit.checkpoints.hub import find_source
 from keras_vit.checkpoints.open import open_checkpoint
 from keras_vit.checkpoints.resample import (
     adapt_channels,
+    resample_and_crop,
     resample_patch_kernel,
     resample_positions,
 )
@@ -115,6 +116,8 @@ def _own_model(path: Path, changes: dict[str, Any]) -> ViT:
 def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
     """Build the model of an opened checkpoint; see `load`."""
     options = {k: changes.pop(k) for k in _MODEL_OPTIONS if k in changes}
+    if checkpoint.image_size is not None:
+        changes.setdefault("image_size", checkpoint.image_size)
     config = _changed_config(checkpoint.config, changes)
     changed = [
         n for n in changes if getattr(config, n) != getattr(checkpoint.config, n)
@@ -180,6 +183,8 @@ def _converter(
             # A table of another length is an error, which `assign` reports.
             if value.shape[1] == old.num_position_rows:
                 grids = old.table_grid, config.table_grid
+                if checkpoint.is_cropped:
+                    return resample_and_crop(value, *grids, *kind)
                 return resample_positions(value, *grids, *kind)
         elif path == "patch_encoder/projection/kernel":
             if value.shape[0] == old.patch_dim:

@@ -11,6 +11,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.layers.attention_pooling import AttentionPooling
 from keras_vit.layers.axial_rotary_positions import AxialRotaryPositions
 from keras_vit.layers.centred_rotary_positions import CentredRotaryPositions
+from keras_vit.layers.class_rotation import ClassRotation
 from keras_vit.layers.class_token_pooling import ClassTokenPooling
 from keras_vit.layers.differential_attention import DifferentialAttention
 from keras_vit.layers.distilled_head import DistilledHead
@@ -83,6 +84,11 @@ def make_rotary_positions(config: ViTConfig, name: str, dtype: Policy) -> Layer:
     if config.rotary == "centred":
         return CentredRotaryPositions(**shared)
     return MixedRotaryPositions(config.num_heads, **shared)
+
+
+def make_class_rotation(config: ViTConfig, dtype: Policy) -> Layer:
+    """Return the layer that gives the class token a rotation of its own."""
+    return ClassRotation(config.rotary_layout, dtype=dtype, name="class_rotation")
 
 
 def make_block(config: ViTConfig, block: int, dtype: Policy) -> Layer:

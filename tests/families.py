@@ -51,6 +51,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "pooling_num_heads": 4,
         "pooling_mlp_dim": 48,
     },
+    "class rotation": {
+        "rotary": "axial",
+        "rotary_layout": "half",
+        "use_class_rotation": True,
+        "positions": None,
+        "num_registers": 1,
+    },
     "centred": {
         "rotary": "centred",
         "rotary_temperature": 100.0,

@@ -170,3 +170,72 @@ def write_internvl(config: ViTConfig) -> dict[str, Any]:
         "use_mean_pooling": config.pooling == "mean",
         "use_absolute_position_embeddings": config.positions is not None,
     }
+
+
+def read_mlcd(values: Values) -> dict[str, Any]:
+    """Return the fields for the rotation."""
+    rope = values["rope_parameters"]
+    if rope.get("rope_type", "axial") != "axial":
+        raise ValueError(
+            "MLCD rotates queries and keys by row and column, received rope_type="
+            f"{rope['rope_type']!r}. Load the model with transformers."
+        )
+    return {"rotary_temperature": float(rope.get("rope_theta", 10000.0))}
+
+
+def write_mlcd(config: ViTConfig) -> dict[str, Any]:
+    """Return the keys for the rotation."""
+    theta = config.rotary_temperature
+    return {"rope_parameters": {"rope_type": "axial", "rope_theta": theta}}
+
+
+def read_sapiens2(values: Values) -> dict[str, Any]:
+    """Return the fields for biases, the kind of MLP and the heads of each block."""
+    layers, heads = values["num_hidden_layers"], values["num_attention_heads"]
+    kv_heads = values["num_key_value_heads_per_layer"]
+    if kv_heads is None:
+        first = values["num_first_full_attention_layers"]
+        last = layers - values["num_last_full_attention_layers"]
+        grouped = values["num_key_value_attention_heads"]
+        kv_heads = [heads if i < first or i >= last else grouped for i in range(layers)]
+    is_grouped = any(count != heads for count in kv_heads)
+    return {
+        **read_dinov3(values),
+        "query_key_norm": "head" if values["use_qk_norm"] else None,
+        "num_kv_heads": tuple(kv_heads) if is_grouped else None,
+    }
+
+
+def write_sapiens2(config: ViTConfig) -> dict[str, Any]:
+    """Return the keys for biases, the kind of MLP and the heads of each block."""
+    heads = [config.block_kv_heads(i) for i in range(config.num_layers)]
+    return {
+        **write_dinov3(config),
+        "use_qk_norm": config.query_key_norm == "head",
+        "num_key_value_heads_per_layer": heads,
+    }
+
+
+def read_radio(values: Values) -> dict[str, Any]:
+    """Return the fields for the tokens before the patches, MLP and positions."""
+    side = values["max_img_size"]
+    # The first class token is one here, those of further teachers are registers.
+    registers = values["num_cls_tokens"] - 1 + values["num_registers"]
+    sizes = {"image_size": (side, side), "num_registers": registers}
+    return {**read_ratio(values), **sizes}
+
+
+def write_radio(config: ViTConfig) -> dict[str, Any]:
+    """Return the keys for the tokens before the patches, MLP and positions."""
+    height = config.table_grid[0] * config.patch_size[0]
+    written = write_dinov2(config)
+    return {
+        **written,
+        "mlp_ratio": float(written["mlp_ratio"]),
+        "max_img_size": height,
+        "num_cls_tokens": 1,
+        "num_registers": config.num_registers,
+        "summary_idxs": [0],
+        "norm_mean": [0.0] * config.channels,
+        "norm_std": [1.0] * config.channels,
+    }

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from keras_vit.checkpoints import huggingface as names
 from keras_vit.checkpoints import huggingface_defaults as defaults
 from keras_vit.checkpoints import huggingface_keys as keys
-from keras_vit.checkpoints.huggingface import Naming
+from keras_vit.checkpoints import huggingface_names as names
+from keras_vit.checkpoints.huggingface_names import Naming
 from keras_vit.config import ViTConfig
 
 Head = Literal["none", "pooler", "classifier", "teacher", "projection"]
@@ -55,6 +55,9 @@ class ModelType:
         wrapper: the type that nests the config for a classifier.
         interpolation: how transformers resamples positions.
         antialias: whether its kernel grows when they shrink.
+        is_radio: whether positions and preprocessing are those of RADIO: for the
+            largest image and cut at the top left, normalization by the model, layer
+            scale only if the file has it.
     """
 
     namings: tuple[Naming, ...]
@@ -67,11 +70,16 @@ class ModelType:
     wrapper: str = ""
     interpolation: str = "bicubic"
     antialias: bool = False
+    is_radio: bool = False
 
 
 _TOKEN = {"pooling": "token"}
 _MEAN = {"pooling": "mean", "use_class_token": False}
 _POOLER = ("pooler.",)
+_RADIO_IGNORED = (
+    *("input_conditioner.", "summary_idxs", "embeddings.video_patch_projection."),
+    "model.patch_generator.video_embedder.",
+)
 
 
 def _vit_heads(name: str, prefix: str) -> dict[Head, Task]:
@@ -243,6 +251,60 @@ MODEL_TYPES: dict[str, ModelType] = {
         write=keys.write_aimv2,
         is_square=True,
     ),
+    "mlcd_vision_model": ModelType(
+        namings=(names.MLCD,),
+        defaults=defaults.MLCD,
+        heads={"none": Task("MLCDVisionModel", _TOKEN)},
+        options={
+            "use_pre_norm": True,
+            "use_patch_bias": False,
+            "positions": None,
+            "rotary": "axial",
+            "rotary_layout": "half",
+            "use_class_rotation": True,
+        },
+        read=keys.read_mlcd,
+        write=keys.write_mlcd,
+        is_square=True,
+    ),
+    "tipsv2_vision_model": ModelType(
+        namings=(names.TIPSV2_SAVED, names.TIPSV2, names.DINOV2_RENAMED),
+        defaults=defaults.TIPSV2,
+        heads={"none": Task("Tipsv2VisionModel", _TOKEN)},
+        options={"positions": "class"},
+        read=keys.read_ratio,
+        write=keys.write_dinov2,
+        is_square=True,
+        interpolation="bilinear",
+        antialias=True,
+    ),
+    "sapiens2": ModelType(
+        namings=(names.SAPIENS2, names.SAPIENS2_RENAMED),
+        defaults=defaults.SAPIENS2,
+        heads={"none": Task("Sapiens2Model", _TOKEN)},
+        options={
+            "positions": None,
+            "rotary": "centred",
+            "normalization": "rms",
+            "use_mlp_layer_scale": False,
+        },
+        read=keys.read_sapiens2,
+        write=keys.write_sapiens2,
+    ),
+    # Positions are there for the largest image; others take a part of the table.
+    "radio": ModelType(
+        namings=(names.RADIO, names.RADIO_RENAMED),
+        defaults=defaults.RADIO,
+        heads={
+            "none": Task("RadioModel", _TOKEN, "radio_model.", ignored=_RADIO_IGNORED)
+        },
+        options={"positions": "patches", "use_patch_bias": False, "final_norm": None},
+        read=keys.read_radio,
+        write=keys.write_radio,
+        is_square=True,
+        interpolation="bilinear",
+        is_radio=True,
+    ),
     "internvl_vision": ModelType(
         namings=(names.INTERNVL,),
         defaults=defaults.INTERNVL,
@@ -291,6 +353,7 @@ NESTED = {
     "siglip": "siglip_vision_model",
     "siglip2": "siglip2_vision_model",
     "aimv2": "aimv2_vision_model",
+    "tipsv2": "tipsv2_vision_model",
     "internvl": "internvl_vision",
     "blip": "blip_vision_model",
     "blip-2": "blip_2_vision_model",

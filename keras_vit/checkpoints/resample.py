@@ -86,6 +86,33 @@ def resample_positions(
     return np.concatenate([prefix.astype("float32"), patches], axis=1)
 
 
+def resample_and_crop(
+    table: np.ndarray,
+    old_grid: tuple[int, int],
+    new_grid: tuple[int, int],
+    interpolation: str = "bilinear",
+    antialias: bool = False,
+) -> np.ndarray:
+    """Resample positions to the square around another grid, and keep its top left.
+
+    Args:
+        table: (1, N, D), without rows for other tokens.
+        old_grid: see `resample_positions`.
+        new_grid: see `resample_positions`.
+        interpolation: see `resize_matrix`.
+        antialias: see `resize_matrix`.
+
+    Returns:
+        (1, new N, D), float32.
+
+    Reference: transformers 5.23, models/radio/modeling_radio.py.
+    """
+    side, (height, width) = max(new_grid), new_grid
+    square = resample_positions(table, old_grid, (side, side), interpolation, antialias)
+    grid = square.reshape(1, side, side, -1)[:, :height, :width]
+    return grid.reshape(1, height * width, -1)
+
+
 def resample_patch_kernel(
     kernel: np.ndarray,
     old_size: tuple[int, int],

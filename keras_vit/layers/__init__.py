@@ -6,6 +6,7 @@ from keras_vit.layers.axial_rotary_positions import AxialRotaryPositions
 from keras_vit.layers.branch import Branch
 from keras_vit.layers.centred_rotary_positions import CentredRotaryPositions
 from keras_vit.layers.channel_bias import ChannelBias
+from keras_vit.layers.class_rotation import ClassRotation
 from keras_vit.layers.class_token import ClassToken
 from keras_vit.layers.class_token_pooling import ClassTokenPooling
 from keras_vit.layers.differential_attention import DifferentialAttention
@@ -50,6 +51,7 @@ __all__ = [
     "Branch",
     "CentredRotaryPositions",
     "ChannelBias",
+    "ClassRotation",
     "ClassToken",
     "ClassTokenPooling",
     "DifferentialAttention",
