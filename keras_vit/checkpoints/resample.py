@@ -18,17 +18,22 @@ def resize_matrix(
     Args:
         old: length of the axis.
         new: length after resampling.
-        interpolation: "bicubic" or "bilinear".
+        interpolation: "bicubic", "bilinear", or "bilinear_corners", which maps the
+            first and last element onto themselves and has no antialias.
         antialias: whether the kernel grows when the axis shrinks. Bicubic kernels are
             Keys' with a = -0.5 then, a = -0.75 otherwise.
 
-    Reference: torch.nn.functional.interpolate with align_corners=False.
+    Reference: torch.nn.functional.interpolate; align_corners=True is
+    "bilinear_corners".
     """
-    if interpolation not in ("bicubic", "bilinear"):
+    if interpolation not in ("bicubic", "bilinear", "bilinear_corners"):
         raise ValueError(
-            "interpolation must be 'bicubic' or 'bilinear', received "
-            f"interpolation={interpolation!r}."
+            "interpolation must be 'bicubic', 'bilinear' or 'bilinear_corners', "
+            f"received interpolation={interpolation!r}."
         )
+    if interpolation == "bilinear_corners":
+        places = np.arange(new) * ((old - 1) / max(new - 1, 1))
+        return np.clip(1 - abs(places[:, None] - np.arange(old)), 0, None)
     matrix = np.zeros((new, old))
     radius = 2 if interpolation == "bicubic" else 1
     scale = old / new

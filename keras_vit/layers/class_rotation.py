@@ -35,14 +35,14 @@ class ClassRotation(keras.layers.Layer):
         self.layout = layout
 
     def build(self, input_shape: Shape) -> None:
-        shape = tuple(input_shape)
+        shape: Any = tuple(input_shape)
         if len(shape) != 4 or shape[0] not in (2, None) or shape[2] != 1:
             raise ValueError(
                 "ClassRotation needs a table of rotations, (2, T, 1, d), received "
                 f"shape {shape}. Call it on the output of AxialRotaryPositions."
             )
         self.angles = self.add_weight(
-            shape=(1, input_shape[3] // 2),
+            shape=(1, shape[3] // 2),
             initializer=keras.initializers.RandomNormal(stddev=1.0),
             name="angles",
         )
