@@ -161,7 +161,8 @@ def _read_pickle(path: Path) -> Arrays:
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise ValueError(
             f"{str(path)!r} could not be read as tensors alone, and nothing else is "
-            f"unpickled: {reason}"
+            f"unpickled: {reason} If you trust the file, load it with torch yourself "
+            "and save its tensors alone."
         ) from error
     state = _unwrapped(state)
     if not isinstance(state, dict):

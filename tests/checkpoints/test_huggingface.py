@@ -372,6 +372,10 @@ def test_arrays_beside_the_tower_are_refused_unless_they_are_of_a_text_model(
     ("case", "message"),
     [
         (
+            Case("PixioBackbone", "PixioConfig", {}, peers._mean),
+            "has no weights of a pixio",
+        ),
+        (
             Case(
                 "DINOv3ViTModel", "DINOv3ViTConfig", {"query_bias": False}, peers._first
             ),
