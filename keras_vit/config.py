@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
-Pooling = Literal["token", "mean", "attention", "token_mean", "prefix"]
+Pooling = Literal["token", "mean", "attention", "query", "token_mean", "prefix"]
 Positions = Literal["all", "class", "patches", "sincos", "sincos_open"]
 Rotary = Literal["axial", "centred", "mixed"]
 Normalization = Literal["layer", "rms"]
@@ -60,6 +60,7 @@ class ViTConfig:
     rotary_order: Literal["yx", "xy"] = "yx"  # axis of the first channels; axial only
     rotary_grid: tuple[int, int] | None = None  # (rows, columns) trained on; axial only
     rotary_layout: Literal["interleaved", "half"] = "interleaved"  # axial only
+    use_class_rotation: bool = False  # learned, of the class token; axial only
     normalization: Normalization = "layer"
     use_patch_bias: bool = True
     use_patch_norm: bool = False  # after the patch projection
@@ -77,9 +78,9 @@ class ViTConfig:
     use_mlp_norm: bool = False  # inside the MLP
     layer_scale: float | None = None  # first value; None: no layer scale
     use_mlp_layer_scale: bool = True  # False: on the attention only
-    pooling_num_heads: int | None = None  # attention pooling; None: num_heads
+    pooling_num_heads: int | None = None  # of "attention", "query"; None: num_heads
     pooling_mlp_dim: int | None = None  # attention pooling; None: mlp_dim
-    pool_prefix: bool = False  # whether "mean" and "attention" see all tokens
+    pool_prefix: bool = False  # whether "mean", "attention", "query" see all
     use_head_bias: bool = True
 
     def __post_init__(self) -> None:
@@ -167,7 +168,8 @@ class ViTConfig:
         self._check_positions()
         self._check_position_grid()
         self._check_prefix()
-        if self.pooling == "attention" and self.hidden_dim % self.num_pooling_heads:
+        reads = self.pooling in ("attention", "query")
+        if reads and self.hidden_dim % self.num_pooling_heads:
             raise ValueError(
                 "hidden_dim must be a multiple of pooling_num_heads, received "
                 f"hidden_dim={self.hidden_dim}, pooling_num_heads="
@@ -198,6 +200,14 @@ class ViTConfig:
                 "rotary positions need heads whose width is a multiple of 4, received "
                 f"hidden_dim={self.hidden_dim}, num_heads={self.num_heads}. Choose "
                 "another num_heads, or rotary=None."
+            )
+
+        if self.use_class_rotation and not (self.rotary and self.has_class_token):
+            raise ValueError(
+                "use_class_rotation rotates the class token among rotated patches, "
+                f"received rotary={self.rotary!r} and has_class_token="
+                f"{self.has_class_token}. Pass rotary='axial' and "
+                "use_class_token=True, or leave it out."
             )
 
     def _check_position_grid(self) -> None:
@@ -396,7 +406,7 @@ class ViTConfig:
 
     @property
     def num_pooling_heads(self) -> int:
-        """Number of heads of attention pooling."""
+        """Number of heads of the pooling that has heads."""
         return self.pooling_num_heads or self.num_heads
 
     @property
@@ -426,6 +436,7 @@ class ViTConfig:
         total += norm * self.use_patch_norm
         total += (self.num_prefix_tokens + self.num_position_rows) * dim
         total += norm * self.use_pre_norm
+        total += self.head_dim // 2 * self.use_class_rotation
         total += sum(self._block_parameters(i) for i in range(self.num_layers))
         if self.final_norm is not None:
             wide = self.final_norm == "after_pooling" and self.pooling == "token_mean"
@@ -473,6 +484,9 @@ class ViTConfig:
         if self.pooling == "attention":
             mlp = self.pooling_mlp_dim or self.mlp_dim
             total += dim + 4 * (dim * dim + dim) + norm + 2 * dim * mlp + mlp + dim
+        if self.pooling == "query":
+            bias = 2 * dim * (self.qkv_bias is True)
+            total += dim + 3 * dim * dim + bias + dim
         if self.representation_size:
             total += (self.pooled_dim + 1) * self.representation_size
         if self.num_classes:
@@ -499,11 +513,12 @@ class ViTConfig:
             else:
                 attention = 2 * scores
             total += twins * (products + attention)
-        if self.pooling == "attention":
+        if self.pooling in ("attention", "query"):
             seen = tokens if self.pool_prefix else self.num_patches
+            total += 2 * seen * dim * dim + 2 * seen * dim + dim * dim
+        if self.pooling == "attention":
             mlp = self.pooling_mlp_dim or self.mlp_dim
-            total += 2 * seen * dim * dim + 2 * seen * dim
-            total += 2 * dim * dim + 2 * dim * mlp
+            total += dim * dim + 2 * dim * mlp
         total += self.pooled_dim * (self.representation_size or 0)
         heads = 2 if self.use_distillation_token else 1
         return total + heads * self.num_features * (self.num_classes or 0)
@@ -585,7 +600,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 _FLAGS = (
     *("use_distillation_token", "use_patch_bias", "use_patch_norm", "use_pre_norm"),
     *("use_output_bias", "use_context_norm", "use_mlp_bias", "use_mlp_norm"),
-    *("use_mlp_layer_scale", "pool_prefix", "use_head_bias"),
+    *("use_mlp_layer_scale", "pool_prefix", "use_head_bias", "use_class_rotation"),
 )
 
 # What a block, an attention or a kind of rotation does not have.
@@ -594,6 +609,7 @@ _PARALLEL = (
     *("mlp", "use_mlp_bias", "use_mlp_norm", "use_mlp_layer_scale"),
 )
 _AXIAL_ONLY = ("rotary_offset", "rotary_order", "rotary_grid", "rotary_layout")
+_AXIAL_ONLY += ("use_class_rotation",)
 _UNSUPPORTED: dict[str, tuple[str, ...]] = {
     "parallel": _PARALLEL,
     "parallel_joint": _PARALLEL,

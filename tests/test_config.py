@@ -262,6 +262,15 @@ def test_a_rate_that_is_no_number_is_rejected(value):
             {"pooling": "attention", "pooling_num_heads": 3},
             "Choose a pooling_num_heads that divides hidden_dim",
         ),
+        (
+            {"pooling": "query", "num_heads": 2, "pooling_num_heads": 3},
+            "Choose a pooling_num_heads that divides hidden_dim",
+        ),
+        ({"use_class_rotation": True}, "Pass rotary='axial' and use_class_token=True"),
+        (
+            {"use_class_rotation": True, "rotary": "centred"},
+            "use_class_rotation=True. Leave these at their defaults",
+        ),
         ({"pooling": "prefix"}, "Pass use_class_token=True or num_registers"),
         ({"pooling": "token_mean", "use_class_token": False}, "keep the class token"),
         (

@@ -46,6 +46,19 @@ def patch_kernel(patch_size: tuple[int, int], channels: int) -> Layout:
     return Layout(load, store)
 
 
+def flat_patch_kernel(patch_size: tuple[int, int], channels: int) -> Layout:
+    """Return a linear layer's (D, C * P * P) against ours, (P * P * C, D)."""
+    layout = patch_kernel(patch_size, channels)
+
+    def load(kernel: np.ndarray) -> np.ndarray:
+        return layout.load(kernel.reshape(-1, channels, *patch_size))
+
+    def store(kernel: np.ndarray) -> np.ndarray:
+        return layout.store(kernel).reshape(kernel.shape[-1], -1)
+
+    return Layout(load, store)
+
+
 def reshaped(ours: tuple[int, ...], theirs: tuple[int, ...]) -> Layout:
     """Return the same values in the same order in another shape."""
     return Layout(lambda x: x.reshape(ours), lambda x: x.reshape(theirs))

@@ -139,6 +139,11 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "folder or a file; its head is replaced",
     )
     parser.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="timm name of what a file of --weights without config.json holds",
+    )
+    parser.add_argument(
         "--recipe",
         metavar="NAME",
         help=f"one of {', '.join(RECIPES)}; default: small_data for digits, else "

@@ -20,6 +20,7 @@ from keras_vit.checkpoints.huggingface_config import (
 )
 from keras_vit.checkpoints.huggingface_preprocessing import (
     huggingface_preprocessing,
+    normalized_again,
     preprocessing_from_huggingface,
     read_preprocessing,
 )
@@ -42,7 +43,9 @@ READ = (
     *("dinov3_vit", "dinov3_vit gated", "vit_msn classifier", "ijepa classifier"),
     *("clip projection", "clip classifier", "altclip", "siglip", "siglip classifier"),
     *("siglip2 tower", "aimv2 tower native", "internvl tower rms", "pixio", "blip"),
-    *("internvl", "siglip2 classifier"),
+    *("internvl", "siglip2 classifier", "aimv2 with head"),
+    *("aimv2 tower native with head", "mlcd tower", "tipsv2", "tipsv2 tower gated"),
+    *("sapiens2", "sapiens2 plain", "radio"),
 )
 # Where transformers has a class without the text model.
 WRITTEN = (
@@ -55,6 +58,9 @@ WRITTEN = (
     *("siglip classifier", "siglip2 tower", "aimv2 tower", "aimv2 tower native"),
     *("internvl tower", "internvl tower rms", "internvl tower token"),
     *("blip tower", "blip_2 tower", "instructblip tower", "pixio"),
+    *("aimv2 tower with head", "aimv2 tower native with head", "mlcd tower"),
+    *("tipsv2 tower", "tipsv2 tower gated", "sapiens2", "sapiens2 plain"),
+    "radio normalized",
 )
 TINY: dict[str, Any] = {
     "image_size": 16,
@@ -115,6 +121,8 @@ def test_defaults_are_those_of_transformers(model_type: str) -> None:
     transformers = peers.import_transformers()
     theirs = transformers.CONFIG_MAPPING[model_type]().to_dict()
     ours = MODEL_TYPES[model_type].defaults
+    # None: it follows from other keys.
+    ours = {key: value for key, value in ours.items() if value is not None}
     known = {key: value for key, value in ours.items() if key in theirs}
     assert {key: plain(theirs[key]) for key in known} == {
         key: plain(value) for key, value in known.items()
@@ -166,7 +174,8 @@ def test_configs_come_back(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["vit classifier", "deit teacher", "dinov2 classifier gated", "dinov3_vit"]
     + ["vit_msn classifier", "clip classifier", "siglip classifier", "siglip tower"]
-    + ["internvl tower rms", "pixio", "aimv2 tower"],
+    + ["internvl tower rms", "pixio", "aimv2 tower", "aimv2 tower with head"]
+    + ["mlcd tower", "tipsv2 tower", "sapiens2", "radio normalized"],
 )  # fmt: skip
 def test_transformers_reads_what_is_written(name: str, tmp_path: Path) -> None:
     case = CASES[name]
@@ -192,7 +201,8 @@ def test_transformers_reads_what_is_written(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name", ["vit classifier", "deit pooler", "dinov2 classifier gated", "dinov3_vit"]
-)
+    + ["tipsv2 tower", "sapiens2", "radio"],
+)  # fmt: skip
 def test_names_of_transformers_5_are_read_too(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     theirs = peers.make(case)
@@ -224,6 +234,52 @@ def test_dinov2_resamples_as_transformers_does(name: str, tmp_path: Path) -> Non
     ours = keras_vit.load(tmp_path, image_size=(24, 64))
     images = images_for(ours)
     assert_equal(ours(images), peers.call(case, theirs, images))
+
+
+def test_radio_takes_its_part_of_the_positions(tmp_path: Path) -> None:
+    case = CASES["radio"]
+    theirs = written(case, tmp_path)
+    assert keras_vit.load(tmp_path).config.image_size == (16, 16)
+    for size in ((40, 40), (24, 64)):
+        ours = keras_vit.load(tmp_path, image_size=size)
+        images = images_for(ours)
+        assert_equal(ours(images), peers.call(case, theirs, images))
+
+
+def test_radio_without_layer_scale_loads_and_is_written(tmp_path: Path) -> None:
+    written(CASES["radio normalized"], tmp_path)
+    file = tmp_path / "model.safetensors"
+    arrays = {k: v for k, v in SafetensorsFile(file).items() if "scale" not in k}
+    write_safetensors(file, arrays)
+    ours = keras_vit.load(tmp_path)
+    assert ours.config.layer_scale is None
+    assert set(huggingface_arrays(ours, "radio")) == set(arrays)
+
+
+def test_what_radio_does_to_images_is_preprocessing(tmp_path: Path) -> None:
+    transformers = peers.import_transformers()
+    theirs = written(CASES["radio"], tmp_path)
+    processor = transformers.CLIPImageProcessor(do_normalize=False)
+    processor.save_pretrained(tmp_path)
+    found = keras_vit.load(tmp_path).preprocessing
+    assert found is not None
+    np.testing.assert_allclose(found.mean, theirs.config.norm_mean)
+    np.testing.assert_allclose(found.std, theirs.config.norm_std)
+    both = normalized_again(found, [1.0], [2.0])
+    image = np.zeros((16, 16, 3), "uint8")
+    np.testing.assert_allclose(both(image), (found(image) - 1) / 2, rtol=1e-5)
+
+
+def test_mlcd_with_another_rotation_is_refused() -> None:
+    config = {"model_type": "mlcd_vision_model", **SIZES}
+    with pytest.raises(ValueError, match="received rope_type='yarn'"):
+        config_from_huggingface({**config, "rope_parameters": {"rope_type": "yarn"}})
+
+
+def test_heads_of_sapiens2_follow_from_the_layers() -> None:
+    config = {"model_type": "sapiens2", "num_hidden_layers": 18}
+    found = config_from_huggingface(config).num_kv_heads
+    assert found == (16,) * 8 + (8,) * 2 + (16,) * 8
 
 
 def test_labels_become_class_names_unless_they_are_numbers(tmp_path: Path) -> None:
@@ -283,7 +339,7 @@ def test_unknown_type_lists_the_supported_ones(tmp_path: Path) -> None:
         ({"intermediate_size": 64}, "shapes differ"),
         ({"image_size": 32}, "shapes differ"),
         ({"qkv_bias": False}, "arrays are left over"),
-        ({"model_type": "dinov2"}, "arrays are missing"),
+        ({"model_type": "dinov2"}, "has no weights of a dinov2"),
         ({"model_type": "ijepa"}, "arrays are left over"),
         ({"pooler_act": "relu"}, "tanh after the pooler"),
     ],
@@ -316,8 +372,8 @@ def test_arrays_beside_the_tower_are_refused_unless_they_are_of_a_text_model(
     ("case", "message"),
     [
         (
-            Case("Aimv2VisionModel", "Aimv2VisionConfig", {}, peers._mean),
-            "without a layer for the query",
+            Case("PixioBackbone", "PixioConfig", {}, peers._mean),
+            "has no weights of a pixio",
         ),
         (
             Case(

@@ -20,11 +20,13 @@ from tests.contract import to_numpy
 from tests.peers import (
     check_round_trip,
     import_timm,
+    set_random_parameters,
     shrink,
     timm_call,
     timm_model,
     write_timm,
 )
+from tests.transformers_peers import import_transformers
 
 REPRESENTATIVES = [
     "vit_tiny_patch16_224",
@@ -83,6 +85,26 @@ def folder(tmp_path_factory):
     name = "vit_tiny_patch16_224"
     write_timm(timm_model(name, **shrink(timm_table()[name])), path)
     return path
+
+
+@pytest.mark.parametrize("cls", ["Model", "ForImageClassification"])
+def test_the_wrapper_of_transformers_loads(cls, tmp_path):
+    transformers = import_transformers()
+    name = "eva02_small_patch14_224"
+    args = shrink(timm_table()[name])
+    labels = {"num_labels": args.pop("num_classes")}
+    config = transformers.TimmWrapperConfig(
+        architecture=name, model_args=args, **labels
+    )
+    theirs = getattr(transformers, f"TimmWrapper{cls}")(config).eval()
+    set_random_parameters(theirs)
+    theirs.save_pretrained(tmp_path)
+    ours = keras_vit.load(tmp_path)
+    images = _images(ours)
+    output = "pooler_output" if cls == "Model" else "logits"
+    expected = timm_call(lambda x: getattr(theirs(x), output), images)
+    _assert_close(ours(images), expected)
+    assert ours.class_names is None
 
 
 def test_timm_builds_what_was_saved_for_it(folder, tmp_path):
