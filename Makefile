@@ -24,7 +24,7 @@ bench: $(VENV)/.ready-test
 	for script in patch_embedding memory litert parameter_counts parity_preprocessing; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 	for script in import_time speed load_speed digits parity_timm \
-			parity_transformers parity_keras_hub; do \
+			parity_transformers parity_first_party parity_keras_hub; do \
 		$(BIN)/python benchmarks/$$script.py --all || exit 1; done
 
 lint: $(VENV)/.ready-lint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import warnings
 import zipfile
@@ -157,7 +158,11 @@ def _read_pickle(path: Path) -> Arrays:
             "map_location='cpu').state_dict(), 'weights.pt') and load that."
         )
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            # The options of a training script, beside the weights of MAE and others.
+            torch.serialization.safe_globals([argparse.Namespace]),
+        ):
             warnings.simplefilter("ignore")  # About pickles that it refuses anyway.
             state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # Damaged zips and refused pickles raise many types.
