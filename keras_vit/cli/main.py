@@ -124,6 +124,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "train a classifier on images",
         "train --data photos/ --variant S/16 --output saved_models/photos",
     )
+    parser.usage = "keras-vit train --data DATA --output DIR [options]"
     parser.set_defaults(run=run_train)
     _add_data(parser, required=True)
     parser.add_argument("--output", required=True, metavar="DIR", help="new folder")
