@@ -188,6 +188,12 @@ def test_exported_features_take_each_size(kind, tmp_path):
             close(outputs[name], to_numpy(expected))
 
 
+@pytest.mark.parametrize("size", [(7, 16), (16, 4)])
+def test_images_smaller_than_a_patch_are_refused(size):
+    with pytest.raises(ValueError, match="at least one patch large.*Use larger images"):
+        tiny(image_size=None)(example((1, *size, 3)))
+
+
 def test_mixed_precision_takes_each_size():
     free = tiny(image_size=None, dtype="mixed_bfloat16")
     for size in SIZES:

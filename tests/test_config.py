@@ -365,6 +365,35 @@ def test_what_a_block_cannot_do_is_refused(first, second):
         ViTConfig(**TINY, **first, **second)
 
 
+@pytest.mark.parametrize(
+    ("pooling", "option"),
+    [
+        ("token", {"pool_prefix": True}),
+        ("token_mean", {"pool_prefix": True}),
+        ("prefix", {"pooling_num_heads": 2}),
+        ("mean", {"pooling_num_heads": 2}),
+        ("mean", {"pooling_mlp_dim": 8}),
+        (None, {"pool_prefix": True, "num_classes": None}),
+    ],
+    ids=str,
+)
+def test_what_a_pooling_does_not_read_is_refused(pooling, option):
+    name = next(iter(option))
+    options = {**TINY, "use_class_token": True, "pooling": pooling, **option}
+    with pytest.raises(ValueError, match=f"has no {name}=.*choose another pooling"):
+        ViTConfig(**options)
+
+
+def test_another_pooling_gives_up_what_it_does_not_read():
+    options = {"pool_prefix": True, "pooling_num_heads": 4, "pooling_mlp_dim": 8}
+    config = ViTConfig(**TINY, pooling="attention", **options)
+    mean = config.changed(pooling="mean")
+    assert mean == ViTConfig(**TINY, pooling="mean", pool_prefix=True)
+    assert mean.changed(pooling="token") == ViTConfig(**TINY)
+    with pytest.raises(ValueError, match="has no pool_prefix=True"):
+        config.changed(pooling="token", pool_prefix=True)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_options_of_later_families_survive_json(name):
     config = ViTConfig.from_variant("test", **FAMILIES[name])
@@ -409,12 +438,17 @@ def test_token_and_mean_are_twice_as_wide():
 
 
 def test_config_needs_nothing_but_the_standard_library():
+    # Without what `keras_vit/__init__.py` imports.
     code = (
-        "import runpy, sys; runpy.run_path(sys.argv[1]);"
-        "print({'keras', 'numpy'} & set(sys.modules))"
+        "import sys, types; package = types.ModuleType('keras_vit');"
+        "package.__path__ = [sys.argv[1]]; sys.modules['keras_vit'] = package;"
+        "import keras_vit.config; print({'keras', 'numpy'} & set(sys.modules))"
     )
-    path = Path(keras_vit.config.__file__)
+    folder = Path(keras_vit.config.__file__).parent
     run = subprocess.run(
-        [sys.executable, "-c", code, path], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, folder],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.stdout.strip() == "set()", run.stderr
