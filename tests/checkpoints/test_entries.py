@@ -9,7 +9,9 @@ QKV = Entry("block_0/attention/qkv/kernel", ("q", "k", "v"), LINEAR, widths=(4, 
 
 
 def test_parts_follow_each_other_along_the_axis_of_the_weight():
-    arrays = {name: np.random.rand(n, 3) for name, n in zip("qkv", (4, 2, 2))}
+    arrays = {
+        name: np.random.rand(n, 3) for name, n in zip("qkv", (4, 2, 2), strict=True)
+    }
     weight = QKV.load(arrays)
     assert weight.shape == (3, 8)
     stored = QKV.store(weight)
