@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "metadata": set(),
     "outputs": set(),
-    "preprocessing": set(),
+    "pixels": set(),
+    "preprocessing": {"pixels"},
     "layers": {"layers"},
     "parts": {"config", "layers"},
     "model": {"config", "layers", "parts", "preprocessing"},
@@ -89,6 +90,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "files": set(),
     "metadata": set(),
     "checkpoints": {"numpy"},
+    "pixels": {"numpy"},
     "preprocessing": {"numpy"},
     "layers": {"keras"},
     "layers.image_preprocessing": {"keras", "numpy"},  # the filters are constants
