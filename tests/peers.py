@@ -23,7 +23,7 @@ def import_timm() -> Any:
     return timm
 
 
-def timm_model(name: str = "vit_tiny_patch16_224", *, seed: int = 0, **options: Any):  # noqa: ANN201
+def timm_model(name: str = "vit_tiny_patch16_224", *, seed: int = 0, **options: Any):
     """Build a timm ViT in inference mode with random weights, none of them zero."""
     timm = import_timm()
     model = timm.create_model(name, pretrained=False, **options).eval()

@@ -61,7 +61,7 @@ def counting(function: Callable[..., Any], count: Callable[..., int]) -> Any:
         counted.total += count(self, *args)
         return function(self, *args, **kwargs)
 
-    counted.total = 0  # type: ignore[attr-defined]
+    counted.total = 0
     return counted
 
 

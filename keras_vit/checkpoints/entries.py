@@ -94,7 +94,17 @@ class Entry:
     def load(self, arrays: Arrays) -> np.ndarray:
         """Return the weight."""
         parts = [self.layout.load(np.asarray(arrays[name])) for name in self.names]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=self.axis)
+        if len(parts) == 1:
+            return parts[0]
+        try:
+            return np.concatenate(parts, axis=self.axis)
+        except ValueError as error:
+            shapes = [f"{n} {arrays[n].shape}" for n in self.names]
+            raise ValueError(
+                f"The parts of {self.weight!r} must have the same shape apart from one "
+                f"axis, received {_listed(shapes)}. Check that the files are complete "
+                "and the configuration is that of the weights."
+            ) from error
 
     def store(self, weight: np.ndarray) -> dict[str, np.ndarray]:
         """Return the arrays."""

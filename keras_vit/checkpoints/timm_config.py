@@ -173,7 +173,8 @@ def _add_vision_transformer(
     fields["final_norm"] = "after_pooling" if after else "before_pooling"
     if not take("final_norm", True):
         fields["final_norm"] = None
-    fields["pool_prefix"] = take("pool_include_prefix", False)
+    include_prefix = take("pool_include_prefix", False)
+    fields["pool_prefix"] = include_prefix and pool in ("avg", "map")
     activation = take("act_layer", None) or "gelu"
     mlp = str(take("mlp_layer", None) or "Mlp")
     if mlp.startswith(("SwiGLU", "GluMlp")):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vit.layers.attention_product import AttentionProduct
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.composite import CompositeLayer
 from keras_vit.layers.shapes import Shape, Tensor, check_width
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class QueryPooling(keras.layers.Layer):
+class QueryPooling(CompositeLayer):
     """Let one learned query read from the tokens.
 
     Unlike `AttentionPooling` the query goes through no layer of its own, and no MLP
@@ -62,17 +60,13 @@ class QueryPooling(keras.layers.Layer):
         self.num_heads = num_heads
         self.num_prefix_tokens = num_prefix_tokens
         self.use_key_value_bias = use_key_value_bias
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
+        with self.sublayers() as named:
             self.key_value = keras.layers.Dense(
-                2 * hidden_dim,
-                use_bias=use_key_value_bias,
-                dtype=policy("key_value"),
-                name="key_value",
+                2 * hidden_dim, use_bias=use_key_value_bias, **named("key_value")
             )
-            self.product = AttentionProduct(dtype=policy("product"), name="product")
+            self.product = AttentionProduct(**named("product"))
             self.output_projection = keras.layers.Dense(
-                hidden_dim, dtype=policy("output_projection"), name="output_projection"
+                hidden_dim, **named("output_projection")
             )
 
     def build(self, input_shape: Shape) -> None:
@@ -107,20 +101,5 @@ class QueryPooling(keras.layers.Layer):
         x = self.product(query, key, value)  # (B, 1, h, d)
         return self.output_projection(ops.reshape(x, (-1, width)))  # (B, D)
 
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.hidden_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "num_prefix_tokens": self.num_prefix_tokens,
-            "use_key_value_bias": self.use_key_value_bias,
-        }
