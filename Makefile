@@ -21,8 +21,11 @@ test-tensorflow test-jax test-torch: test-%: $(VENV)/.ready-test
 		$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=10
 
 bench: $(VENV)/.ready-test
-	for script in import_time patch_embedding memory speed litert digits; do \
+	for script in patch_embedding memory litert parameter_counts parity_preprocessing; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in import_time speed load_speed digits parity_timm \
+			parity_transformers parity_first_party parity_keras_hub; do \
+		$(BIN)/python benchmarks/$$script.py --all || exit 1; done
 
 lint: $(VENV)/.ready-lint
 	$(BIN)/ruff format --check .

@@ -11,17 +11,19 @@ import keras
 import numpy as np
 
 from keras_vit.checkpoints.checkpoint import Checkpoint
-from keras_vit.checkpoints.entries import Entry, assign
+from keras_vit.checkpoints.entries import Entry, read_values
 from keras_vit.checkpoints.hub import find_source
 from keras_vit.checkpoints.open import open_checkpoint
 from keras_vit.checkpoints.resample import (
     adapt_channels,
+    resample_and_crop,
     resample_patch_kernel,
     resample_positions,
 )
 from keras_vit.checkpoints.timm_config import config_from_timm
 from keras_vit.config import ViTConfig, check_options
 from keras_vit.keras_file import load_keras
+from keras_vit.keras_internals import initialize, unallocated
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 
@@ -40,6 +42,7 @@ _CHANGED_PARTS = {
 def load(
     source: str | Path,
     *,
+    architecture: str | None = None,
     revision: str | None = None,
     pretrained: bool = True,
     **changes: Any,
@@ -57,8 +60,12 @@ def load(
             huggingface_hub with its cache and offline mode (extra `hub`);
             a folder with `config.json` and weights, as timm, transformers and KerasHub
             write it;
-            a `.safetensors`, `.bin` or `.pth` file beside its `config.json`; a Google
-            `.npz`; a `.keras` file or a folder with `model.keras`.
+            a `.safetensors`, `.bin` or `.pth` file beside its `config.json`, or with
+            `architecture`; a Google `.npz`; a `.keras` file or a folder with it.
+        architecture: timm name, with or without tag, of the model in a `.pth`, `.pt`,
+            `.bin` or `.safetensors` file as its authors publish it, without
+            `config.json`: "dino_deitsmall16.pth" is a "vit_small_patch16_224.dino".
+            Default None: a file or folder says itself what it holds.
         revision: branch, tag or commit of a hub repository. Default: its main branch.
         pretrained: False builds the architecture of a timm name with new weights,
             without network. Default True.
@@ -84,9 +91,10 @@ def load(
         config = _changed_config(config_from_timm(architecture), changes)
         return ViT(**asdict(config), **options)
     path = find_source(source, revision)
-    if path.suffix == ".keras" or (path / "model.keras").is_file():
+    is_ours = path.suffix == ".keras" or (path / "model.keras").is_file()
+    if is_ours and architecture is None:
         return _own_model(path, changes)
-    return build(open_checkpoint(path), **changes)
+    return build(open_checkpoint(path, architecture), **changes)
 
 
 def _own_model(path: Path, changes: dict[str, Any]) -> ViT:
@@ -115,6 +123,8 @@ def _own_model(path: Path, changes: dict[str, Any]) -> ViT:
 def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
     """Build the model of an opened checkpoint; see `load`."""
     options = {k: changes.pop(k) for k in _MODEL_OPTIONS if k in changes}
+    if checkpoint.image_size is not None:
+        changes.setdefault("image_size", checkpoint.image_size)
     config = _changed_config(checkpoint.config, changes)
     changed = [
         n for n in changes if getattr(config, n) != getattr(checkpoint.config, n)
@@ -122,7 +132,8 @@ def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
     options.setdefault("preprocessing", _preprocessing(checkpoint, config))
     if "num_classes" not in changed:
         options.setdefault("class_names", checkpoint.class_names)
-    model = ViT(**asdict(config), **options)
+    with unallocated():
+        model = ViT(**asdict(config), **options)
     parts = tuple(p for name in changed for p in _CHANGED_PARTS.get(name, ()))
     entries = checkpoint.entries(checkpoint.config)
     dropped = {n for e in entries if e.weight.startswith(parts) for n in e.names}
@@ -130,7 +141,7 @@ def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
     def is_new(path: str) -> bool:
         return path.startswith(parts) if parts else False
 
-    assign(
+    values = read_values(
         model,
         entries,
         checkpoint.arrays,
@@ -139,6 +150,7 @@ def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
         convert=_converter(checkpoint, config),
         is_new=is_new,
     )
+    initialize(model, values)
     return model
 
 
@@ -177,14 +189,20 @@ def _converter(
 
     def convert(path: str, value: np.ndarray) -> np.ndarray:
         if path == "patch_encoder/position_embedding/table":
-            # A table of another length is an error, which `assign` reports.
+            # A table of another length is an error, which `read_values` reports.
             if value.shape[1] == old.num_position_rows:
                 grids = old.table_grid, config.table_grid
+                if checkpoint.is_cropped:
+                    return resample_and_crop(value, *grids, *kind)
                 return resample_positions(value, *grids, *kind)
         elif path == "patch_encoder/projection/kernel":
             if value.shape[0] == old.patch_dim:
                 value = resample_patch_kernel(
-                    value, old.patch_size, config.patch_size, *kind
+                    value,
+                    old.patch_size,
+                    config.patch_size,
+                    checkpoint.interpolation.removesuffix("_corners"),
+                    checkpoint.antialias,
                 )
                 return adapt_channels(value, config.patch_size, config.channels)
         return value

@@ -13,6 +13,7 @@ from keras_vit.layers.patches import Patches
 from keras_vit.layers.policies import Policy, policy_below, serialize_policy
 from keras_vit.parts import (
     make_block,
+    make_class_rotation,
     make_head,
     make_norm,
     make_patch_encoder,
@@ -158,12 +159,14 @@ class ViT(keras.Model):
             x = make_norm(config, "pre_norm", policy("pre_norm"))(x)
         rotation = None
         if config.rotary in ("axial", "centred"):
-            name = "rotary_positions"
-            rotation = make_rotary_positions(config, name, policy(name))(images)
+            layer = "rotary_positions"
+            rotation = make_rotary_positions(config, layer, policy(layer))(images)
+        if config.use_class_rotation:
+            rotation = make_class_rotation(config, policy("class_rotation"))(rotation)
         for i in range(config.num_layers):
             if config.rotary == "mixed":
-                name = f"rotary_positions_{i}"
-                rotation = make_rotary_positions(config, name, policy(name))(images)
+                layer = f"rotary_positions_{i}"
+                rotation = make_rotary_positions(config, layer, policy(layer))(images)
             block = make_block(config, i, policy(f"block_{i}"))
             x = block(x) if rotation is None else block(x, rotation=rotation)
         if config.final_norm == "before_pooling":

@@ -11,6 +11,7 @@ from keras_vit.config import ViTConfig
 from keras_vit.layers.attention_pooling import AttentionPooling
 from keras_vit.layers.axial_rotary_positions import AxialRotaryPositions
 from keras_vit.layers.centred_rotary_positions import CentredRotaryPositions
+from keras_vit.layers.class_rotation import ClassRotation
 from keras_vit.layers.class_token_pooling import ClassTokenPooling
 from keras_vit.layers.differential_attention import DifferentialAttention
 from keras_vit.layers.distilled_head import DistilledHead
@@ -26,6 +27,7 @@ from keras_vit.layers.patch_encoder import PatchEncoder
 from keras_vit.layers.policies import Policy
 from keras_vit.layers.post_norm_block import PostNormBlock
 from keras_vit.layers.prefix_pooling import PrefixPooling
+from keras_vit.layers.query_pooling import QueryPooling
 from keras_vit.layers.self_attention import SelfAttention
 from keras_vit.layers.token_mean_pooling import TokenMeanPooling
 from keras_vit.layers.transformer_block import TransformerBlock
@@ -82,6 +84,11 @@ def make_rotary_positions(config: ViTConfig, name: str, dtype: Policy) -> Layer:
     if config.rotary == "centred":
         return CentredRotaryPositions(**shared)
     return MixedRotaryPositions(config.num_heads, **shared)
+
+
+def make_class_rotation(config: ViTConfig, dtype: Policy) -> Layer:
+    """Return the layer that gives the class token a rotation of its own."""
+    return ClassRotation(config.rotary_layout, dtype=dtype, name="class_rotation")
 
 
 def make_block(config: ViTConfig, block: int, dtype: Policy) -> Layer:
@@ -141,6 +148,14 @@ def make_pooling(config: ViTConfig, dtype: Policy) -> Layer:
         return TokenMeanPooling(prefix, **kwargs)
     if config.pooling == "prefix":
         return PrefixPooling(prefix, **kwargs)
+    if config.pooling == "query":
+        return QueryPooling(
+            config.hidden_dim,
+            config.num_pooling_heads,
+            num_prefix_tokens=0 if config.pool_prefix else prefix,
+            use_key_value_bias=config.qkv_bias is True,
+            **kwargs,
+        )
     if config.pooling == "attention":
         return AttentionPooling(
             config.hidden_dim,

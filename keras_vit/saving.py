@@ -91,6 +91,7 @@ def push_to_hub(
 
     Raises:
         ImportError: if huggingface_hub is not installed.
+        OSError: if the hub cannot be reached or refuses the upload.
         ValueError: if the format cannot express the model.
     """
     try:
@@ -103,13 +104,24 @@ def push_to_hub(
     with tempfile.TemporaryDirectory() as temporary:
         folder = save(model, Path(temporary, "model"), format)
         api = huggingface_hub.HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        info = api.upload_folder(
-            repo_id=repo_id,
-            folder_path=folder,
-            revision=revision,
-            commit_message=commit_message,
-        )
+        try:
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            info = api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                revision=revision,
+                commit_message=commit_message,
+            )
+        except ValueError:  # The name of the repository; says so itself.
+            raise
+        except Exception as error:  # The types depend on the hub's version.
+            reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+            raise OSError(
+                f"The model could not be pushed to {repo_id!r} on the Hugging Face "
+                f"hub: {reason} Check the network, log in with `hf auth login` and "
+                "check that the account may write there. keras_vit.save writes the "
+                "same files to a folder."
+            ) from error
     return str(info.commit_url)
 
 

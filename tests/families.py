@@ -51,6 +51,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "pooling_num_heads": 4,
         "pooling_mlp_dim": 48,
     },
+    "class rotation": {
+        "rotary": "axial",
+        "rotary_layout": "half",
+        "use_class_rotation": True,
+        "positions": None,
+        "num_registers": 1,
+    },
     "centred": {
         "rotary": "centred",
         "rotary_temperature": 100.0,
@@ -82,6 +89,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "twin": {"block": "twin", "layer_scale": 0.5, "mlp": "gated"},
     "differential": {"attention": "differential", "use_output_bias": False},
     "attention pooling": {"pooling": "attention", "representation_size": 16},
+    "query": {"pooling": "query", "qkv_bias": False, "pooling_num_heads": 4},
+    "query with bias": {
+        "pooling": "query",
+        "use_class_token": True,
+        "num_registers": 2,
+        "pool_prefix": True,
+    },
     "token and mean": {"pooling": "token_mean", "final_norm": "after_pooling"},
     "prefix": {"pooling": "prefix", "use_class_token": True, "num_registers": 3},
 }

@@ -23,12 +23,18 @@ def import_timm() -> Any:
     return timm
 
 
-def timm_model(name: str = "vit_tiny_patch16_224", *, seed: int = 0, **options: Any):  # noqa: ANN201
+def timm_model(name: str = "vit_tiny_patch16_224", *, seed: int = 0, **options: Any):
     """Build a timm ViT in inference mode with random weights, none of them zero."""
     timm = import_timm()
+    model = timm.create_model(name, pretrained=False, **options).eval()
+    set_random_parameters(model, seed=seed)
+    return model
+
+
+def set_random_parameters(model: Any, *, seed: int = 0) -> None:
+    """Add noise to each parameter of a torch module, so that none of them is zero."""
     import torch
 
-    model = timm.create_model(name, pretrained=False, **options).eval()
     generator = torch.Generator("cpu").manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -36,7 +42,6 @@ def timm_model(name: str = "vit_tiny_patch16_224", *, seed: int = 0, **options: 
                 parameter.shape, generator=generator, device="cpu", dtype=torch.float32
             )
             parameter += 0.05 * noise
-    return model
 
 
 def write_timm(model: Any, folder: Any) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,41 +13,9 @@ from keras_vit import Preprocessing, ViTConfig
 from keras_vit.features import features, pre_logits
 from keras_vit.inference.embed import embed
 from keras_vit.surgery import replace_head, resize
-from tests.contract import example, set_random_weights, to_numpy
+from tests.any_size import FEW, KINDS, SIZES, close, tiny
+from tests.contract import example, to_numpy
 from tests.peers import timm_call, timm_model, write_timm
-
-SIZES = [(48, 24), (17, 30)]
-FEW = ["paper", "registers", "sincos", "mixed"]
-# Each kind of positions, tokens, attention, block and pooling.
-KINDS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "mean": {"pooling": "mean", "final_norm": "after_pooling"},
-    "attention": {"pooling": "attention", "positions": "patches"},
-    "registers": {"num_registers": 2, "positions": "class"},
-    "distilled": {"use_distillation_token": True},
-    "all tokens": {"pooling": None, "num_classes": None, "use_class_token": True},
-    "no positions": {"positions": None},
-    "sincos": {"positions": "sincos", "pooling": "mean"},
-    "axial": {"rotary": "axial", "rotary_grid": (4, 4), "rotary_order": "xy"},
-    "centred": {"rotary": "centred", "positions": None, "num_registers": 2},
-    "mixed": {"rotary": "mixed"},
-    "grouped": {"num_kv_heads": 1, "mlp": "gated", "normalization": "rms"},
-    "differential": {"attention": "differential"},
-    "post_norm": {"block": "post_norm"},
-    "parallel": {"block": "parallel"},
-    "twin": {"block": "twin"},
-}
-
-
-def tiny(**options: Any) -> keras_vit.ViT:
-    model = keras_vit.ViT.from_variant("test", **{"num_classes": 5, **options})
-    set_random_weights(model)
-    return model
-
-
-def close(ours: Any, theirs: np.ndarray) -> None:
-    np.testing.assert_allclose(to_numpy(ours), theirs, atol=2e-5 * abs(theirs).max())
-
 
 # Compared with models of one size
 
@@ -159,33 +125,10 @@ def test_a_saved_model_gives_the_same(kind, tmp_path):
     np.testing.assert_array_equal(to_numpy(again(images)), to_numpy(free(images)))
 
 
-def exported(model: keras.Model, folder: Path) -> Any:
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("only TensorFlow exports a graph for any size")
-    import tensorflow
-
-    model.export(folder, verbose=False)
-    return tensorflow.saved_model.load(str(folder))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_exported_graph_takes_each_size(kind, tmp_path):
-    free = resize(tiny(**KINDS[kind]), image_size=None)
-    graph = exported(free, tmp_path)
-    for size in SIZES:
-        images = example((2, *size, 3))
-        close(graph.serve(images), to_numpy(free(images)))
-
-
-@pytest.mark.parametrize("kind", FEW)
-def test_exported_features_take_each_size(kind, tmp_path):
-    maps = features(resize(tiny(**KINDS[kind]), image_size=None), layers=[0, -1])
-    graph = exported(maps, tmp_path)
-    for size in SIZES:
-        images = example((2, *size, 3))
-        outputs = graph.serve(images)
-        for name, expected in maps(images).items():
-            close(outputs[name], to_numpy(expected))
+@pytest.mark.parametrize("size", [(7, 16), (16, 4)])
+def test_images_smaller_than_a_patch_are_refused(size):
+    with pytest.raises(ValueError, match="at least one patch large.*Use larger images"):
+        tiny(image_size=None)(example((1, *size, 3)))
 
 
 def test_mixed_precision_takes_each_size():

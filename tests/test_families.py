@@ -61,7 +61,7 @@ def counting(function: Callable[..., Any], count: Callable[..., int]) -> Any:
         counted.total += count(self, *args)
         return function(self, *args, **kwargs)
 
-    counted.total = 0  # type: ignore[attr-defined]
+    counted.total = 0
     return counted
 
 
@@ -163,6 +163,11 @@ def test_a_layer_scale_of_zero_leaves_what_the_patch_encoder_gives():
 # Saving
 
 
+@pytest.mark.parametrize("name", ["axial", "mixed"])
+def test_rotary_positions_do_not_name_the_model(name):
+    assert made(name).name == "vit"
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_config_survives_json_and_rebuilds_the_model(name):
     model = made(name)
@@ -174,7 +179,15 @@ def test_config_survives_json_and_rebuilds_the_model(name):
 RELOADED = [
     *("registers", "distilled", "rms", "axial", "axial from the left", "centred"),
     *("mixed", "grouped", "post-norm", "parallel, joint", "twin", "differential"),
-    *("token and mean", "prefix", "positions of patches", "sincos", "parallel"),
+    *(
+        "token and mean",
+        "prefix",
+        "query with bias",
+        "class rotation",
+        "sincos",
+        "parallel",
+        "positions of patches",
+    ),
     *("surgery", "int8", "int8 again", "mixed_bfloat16"),
 ]
 

@@ -70,6 +70,20 @@ def test_unknown_formats_and_foreign_models_are_refused(model, tmp_path):
         keras_vit.load(tmp_path / "plain.keras")
 
 
+def test_a_push_without_network_says_what_to_do(model, monkeypatch):
+    import huggingface_hub
+
+    class Api:
+        def __init__(self, token: str | None = None) -> None: ...
+
+        def create_repo(self, repo_id: str, **options) -> None:
+            raise RuntimeError("name not known")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    with pytest.raises(OSError, match="pushed to 'me/vit'.*name not known"):
+        keras_vit.push_to_hub(model, "me/vit")
+
+
 def test_push_writes_what_save_writes_and_uploads_it(model, monkeypatch):
     import huggingface_hub
 

@@ -120,6 +120,14 @@ def _flat_patches(model: Any, pixels: Any, output: str = "pooler_output") -> Any
     return getattr(model(flat, mask, shapes), output)
 
 
+def _radio(model: Any, pixels: Any) -> Any:
+    """The first class token; images are normalized already."""
+    import torch
+
+    model.input_conditioner = torch.nn.Identity()
+    return model(pixels).summary[:, : model.config.hidden_size]
+
+
 def _flat_tower(model: Any, pixels: Any) -> Any:
     return _flat_patches(model.vision_model, pixels)
 
@@ -161,6 +169,7 @@ _SIGLIP_HEAD = tuple(
         *("mlp.fc2.weight", "mlp.fc2.bias"),
     )
 )
+_RADIO = ("norm_mean", "norm_std", "summary_idxs")
 _FOUR = {"num_patches": 4}
 _ACT = {"hidden_act": "quick_gelu", "qkv_bias": False}
 CASES: dict[str, Case] = {
@@ -339,6 +348,60 @@ CASES: dict[str, Case] = {
         "Aimv2VisionConfig",
         {"use_head": False, "is_native": True, "qkv_bias": True, "mlp_bias": True},
         _mean,
+    ),
+    "aimv2 with head": Case("Aimv2Model", "Aimv2Config", {}, _tower, {}),
+    "aimv2 tower with head": Case("Aimv2VisionModel", "Aimv2VisionConfig", {}, _pooled),
+    "aimv2 tower native with head": Case(
+        "Aimv2VisionModel",
+        "Aimv2VisionConfig",
+        {"is_native": True, "qkv_bias": True},
+        _pooled,
+    ),
+    "mlcd tower": Case("MLCDVisionModel", "MLCDVisionConfig", {}, _pooled),
+    "tipsv2": Case(
+        "Tipsv2Model",
+        "Tipsv2Config",
+        {},
+        _tower,
+        {"text_config": {**TEXT, "hidden_size": 32}},
+    ),
+    "tipsv2 tower": Case(
+        "Tipsv2VisionModel", "Tipsv2VisionConfig", {}, _pooled, dropped=_MASK
+    ),
+    "tipsv2 tower gated": Case(
+        "Tipsv2VisionModel",
+        "Tipsv2VisionConfig",
+        {"use_swiglu_ffn": True, "num_register_tokens": 2},
+        _pooled,
+        dropped=_MASK,
+    ),
+    "sapiens2": Case(
+        "Sapiens2Model",
+        "Sapiens2Config",
+        {**WIDE, "num_key_value_heads_per_layer": [2, 1]},
+        _pooled,
+    ),
+    "sapiens2 plain": Case(
+        "Sapiens2Model",
+        "Sapiens2Config",
+        {"use_gated_mlp": False, "use_qk_norm": False, "num_register_tokens": 0},
+        _pooled,
+    ),
+    "radio": Case(
+        "RadioModel", "RadioConfig", {"max_img_size": 40}, _radio, dropped=_RADIO
+    ),
+    "radio normalized": Case(
+        "RadioModel",
+        "RadioConfig",
+        {
+            "max_img_size": 16,
+            "num_cls_tokens": 1,
+            "summary_idxs": [0],
+            "norm_mean": [0.0] * 3,
+            "norm_std": [1.0] * 3,
+        },
+        _radio,
+        dropped=_RADIO,
     ),
     "internvl tower": Case(
         "InternVLVisionModel",

@@ -22,8 +22,11 @@ class Checkpoint:
         preprocessing: what its images go through; None if the format does not say.
         class_names: one per class, or None.
         is_ignored: tells names of arrays that are left out on purpose.
-        interpolation: how its authors resample positions: "bicubic" or "bilinear".
+        interpolation: how its authors resample positions, see `resize_matrix`.
         antialias: whether the kernel grows when they shrink.
+        is_cropped: whether they resample to a square first and cut it at the top left.
+        image_size: pixels to build the model for unless asked otherwise. Default None:
+            those of the config, which positions belong to.
     """
 
     source: str
@@ -35,3 +38,5 @@ class Checkpoint:
     is_ignored: Callable[[str], bool] = field(default=lambda name: False)
     interpolation: str = "bicubic"
     antialias: bool = True
+    is_cropped: bool = False
+    image_size: tuple[int, int] | None = None

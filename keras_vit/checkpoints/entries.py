@@ -46,6 +46,19 @@ def patch_kernel(patch_size: tuple[int, int], channels: int) -> Layout:
     return Layout(load, store)
 
 
+def flat_patch_kernel(patch_size: tuple[int, int], channels: int) -> Layout:
+    """Return a linear layer's (D, C * P * P) against ours, (P * P * C, D)."""
+    layout = patch_kernel(patch_size, channels)
+
+    def load(kernel: np.ndarray) -> np.ndarray:
+        return layout.load(kernel.reshape(-1, channels, *patch_size))
+
+    def store(kernel: np.ndarray) -> np.ndarray:
+        return layout.store(kernel).reshape(kernel.shape[-1], -1)
+
+    return Layout(load, store)
+
+
 def reshaped(ours: tuple[int, ...], theirs: tuple[int, ...]) -> Layout:
     """Return the same values in the same order in another shape."""
     return Layout(lambda x: x.reshape(ours), lambda x: x.reshape(theirs))
@@ -81,7 +94,17 @@ class Entry:
     def load(self, arrays: Arrays) -> np.ndarray:
         """Return the weight."""
         parts = [self.layout.load(np.asarray(arrays[name])) for name in self.names]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=self.axis)
+        if len(parts) == 1:
+            return parts[0]
+        try:
+            return np.concatenate(parts, axis=self.axis)
+        except ValueError as error:
+            shapes = [f"{n} {arrays[n].shape}" for n in self.names]
+            raise ValueError(
+                f"The parts of {self.weight!r} must have the same shape apart from one "
+                f"axis, received {_listed(shapes)}. Check that the files are complete "
+                "and the configuration is that of the weights."
+            ) from error
 
     def store(self, weight: np.ndarray) -> dict[str, np.ndarray]:
         """Return the arrays."""
@@ -94,7 +117,7 @@ class Entry:
         }
 
 
-def assign(
+def read_values(
     model: Any,
     entries: Iterable[Entry],
     arrays: Arrays,
@@ -103,11 +126,11 @@ def assign(
     is_ignored: Callable[[str], bool] = lambda name: False,
     convert: Callable[[str, np.ndarray], np.ndarray] = lambda path, x: x,
     is_new: Callable[[str], bool] = lambda path: False,
-) -> None:
-    """Give each weight of a model its value, each array used once.
+) -> dict[str, np.ndarray]:
+    """Return the value of each weight of a model by its path, each array used once.
 
     Args:
-        model: a built model.
+        model: a built model; its weights need no values yet.
         entries: of the format.
         arrays: what was read.
         source: for messages.
@@ -118,7 +141,7 @@ def assign(
 
     Raises:
         ValueError: if an array is missing, left over or of another shape; the message
-            lists them. Nothing is assigned then.
+            lists them.
     """
     weights = {weight.path: weight for weight in model.weights}
     entries = [entry for entry in entries if entry.weight in weights]
@@ -165,9 +188,7 @@ def assign(
             f"{source!r} does not match the model: {len(wrong)} shapes differ: "
             f"{_listed(wrong)}. Check that the configuration is that of the weights."
         )
-    while values:  # Each value is let go when it is assigned.
-        path, value = values.popitem()
-        weights[path].assign(np.asarray(value, dtype=_dtype_of(weights[path])))
+    return values
 
 
 def store(model: Any, entries: Iterable[Entry]) -> dict[str, np.ndarray]:
@@ -192,11 +213,6 @@ def store(model: Any, entries: Iterable[Entry]) -> dict[str, np.ndarray]:
             f"The format has no place for {len(left)} weights: {_listed(left)}."
         )
     return arrays
-
-
-def _dtype_of(weight: Any) -> str:
-    # numpy has no bfloat16 of its own; Keras casts float32 to it.
-    return "float64" if str(weight.dtype) == "float64" else "float32"
 
 
 def _listed(names: list[str]) -> str:

@@ -8,184 +8,27 @@ positions, P patch.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from keras_vit.checkpoints.entries import LINEAR, SAME, Entry, Layout, patch_kernel
+from keras_vit.checkpoints import huggingface_names as known
+from keras_vit.checkpoints.entries import (
+    LINEAR,
+    SAME,
+    Entry,
+    Layout,
+    flat_patch_kernel,
+    patch_kernel,
+)
+from keras_vit.checkpoints.huggingface_names import Naming
 from keras_vit.config import ViTConfig
 
 # Before the names of the tower, by the model around it.
 PREFIXES = (
     *("", "vit.", "deit.", "dinov2.", "dinov2_with_registers.", "ijepa.", "pixio."),
     *("vision_model.", "model.", "model.vision_model.", "clip.vision_model."),
-    *("vision_tower.", "model.vision_tower."),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Naming:
-    """What a family calls its parts; a part that it lacks has no name.
-
-    Args:
-        patches: the projection of the patches.
-        class_token: the array.
-        distillation_token: the array.
-        registers: the array.
-        positions: the array.
-        patch_norm: after the patches.
-        pre_norm: before the first block.
-        norm: after the last block.
-        block: with the number of the block as {}.
-        attention_norm: in a block, as all that follows.
-        mlp_norm: before the MLP.
-        qkv: queries, keys and values, or one layer for the three.
-        query_norm: of the queries.
-        key_norm: of the keys.
-        output: of the attention.
-        expand: first layer of the MLP.
-        contract: second layer of the MLP.
-        gated_expand: gate and values of a gated MLP, or one layer for both.
-        gated_contract: last layer of a gated MLP.
-        scales: layer scale of attention and MLP.
-        table: layout of the positions.
-        token: layout of the class token.
-        is_linear: whether the patches are projected from flat pixels.
-    """
-
-    patches: str
-    block: str
-    attention_norm: str
-    mlp_norm: str
-    qkv: tuple[str, ...]
-    output: str
-    expand: str = "mlp.fc1"
-    contract: str = "mlp.fc2"
-    gated_expand: tuple[str, ...] = ()
-    gated_contract: str = ""
-    class_token: str = ""
-    distillation_token: str = ""
-    registers: str = ""
-    positions: str = ""
-    patch_norm: str = ""
-    pre_norm: str = ""
-    norm: str = "layernorm"
-    query_norm: str = ""
-    key_norm: str = ""
-    scales: tuple[str, ...] = ()
-    table: Layout = SAME
-    token: Layout = SAME
-    is_linear: bool = False
-
-
-_QKV = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
-_SWIGLU = ("mlp.gate_proj", "mlp.up_proj")
-
-VIT = Naming(
-    patches="embeddings.patch_embeddings.projection",
-    class_token="embeddings.cls_token",
-    distillation_token="embeddings.distillation_token",
-    registers="embeddings.register_tokens",
-    positions="embeddings.position_embeddings",
-    block="encoder.layer.{}",
-    attention_norm="layernorm_before",
-    mlp_norm="layernorm_after",
-    qkv=tuple(f"attention.attention.{part}" for part in ("query", "key", "value")),
-    output="attention.output.dense",
-    expand="intermediate.dense",
-    contract="output.dense",
-)
-VIT_RENAMED = replace(
-    VIT,
-    block="layers.{}",
-    qkv=_QKV,
-    output="attention.o_proj",
-    expand="mlp.fc1",
-    contract="mlp.fc2",
-)
-# Its distillation token is read as a register, unless it has a classifier.
-DEIT = replace(VIT, registers="embeddings.distillation_token")
-DEIT_RENAMED = replace(VIT_RENAMED, registers="embeddings.distillation_token")
-DINOV2 = replace(
-    VIT,
-    attention_norm="norm1",
-    mlp_norm="norm2",
-    expand="mlp.fc1",
-    contract="mlp.fc2",
-    gated_expand=("mlp.weights_in",),
-    gated_contract="mlp.weights_out",
-    scales=("layer_scale1.lambda1", "layer_scale2.lambda1"),
-)
-DINOV2_RENAMED = replace(
-    DINOV2,
-    qkv=_QKV,
-    output="attention.o_proj",
-    gated_expand=_SWIGLU,
-    gated_contract="mlp.down_proj",
-)
-DINOV3 = replace(
-    DINOV2_RENAMED,
-    patches="embeddings.patch_embeddings",
-    block="layer.{}",
-    norm="norm",
-    expand="mlp.up_proj",
-    contract="mlp.down_proj",
-)
-# Several class tokens, which are registers here.
-PIXIO = replace(
-    VIT,
-    class_token="",
-    registers="embeddings.cls_token",
-    attention_norm="norm1",
-    mlp_norm="norm2",
-)
-PIXIO_RENAMED = replace(VIT_RENAMED, class_token="", registers="embeddings.cls_token")
-CLIP = Naming(
-    patches="embeddings.patch_embedding",
-    class_token="embeddings.class_embedding",
-    positions="embeddings.position_embedding.weight",
-    pre_norm="pre_layrnorm",  # The name that the files have.
-    norm="post_layernorm",
-    block="encoder.layers.{}",
-    attention_norm="layer_norm1",
-    mlp_norm="layer_norm2",
-    qkv=tuple(f"self_attn.{part}_proj" for part in "qkv"),
-    output="self_attn.out_proj",
-    token=Layout(lambda x: x[None, None], lambda x: x[0, 0]),  # (D,)
-    table=Layout(lambda x: x[None], lambda x: x[0]),  # (N, D)
-)
-# What transformers 5 writes for AltCLIPModel.
-ALTCLIP = replace(CLIP, block="encoder.layer.{}")
-SIGLIP2 = replace(CLIP, is_linear=True)
-BLIP = replace(
-    CLIP,
-    positions="embeddings.position_embedding",
-    qkv=("self_attn.qkv",),
-    output="self_attn.projection",
-    token=SAME,
-    table=SAME,
-)
-AIMV2 = replace(
-    CLIP,
-    patches="embeddings.patch_embed",
-    patch_norm="embeddings.rms_norm",
-    norm="rms_norm",
-    attention_norm="rms_norm1",
-    mlp_norm="rms_norm2",
-    qkv=_QKV,
-    output="attention.out_proj",
-    gated_expand=("ffn.gate_proj", "ffn.up_proj"),
-    gated_contract="ffn.down_proj",
-)
-INTERNVL = replace(
-    VIT,
-    qkv=_QKV,
-    output="attention.projection_layer",
-    query_norm="attention.q_norm",
-    key_norm="attention.k_norm",
-    expand="mlp.fc1",
-    contract="mlp.fc2",
-    scales=("lambda_1", "lambda_2"),
+    *("vision_tower.", "model.vision_tower.", "vision_encoder.", "radio_model."),
 )
 
 
@@ -218,10 +61,17 @@ def find_place(namings: tuple[Naming, ...], names: Container[str]) -> Place | No
             # ViTMSNForImageClassification and DINOv3 write blocks with another prefix.
             for block_prefix in (prefix, *PREFIXES):
                 place = Place(naming, prefix, block_prefix)
-                first = f"{place.block(0)}{naming.qkv[0]}.weight"
-                if first in names:
+                if _has_block(naming, place.block(0), names):
                     return place
     return None
+
+
+def _has_block(naming: Naming, block: str, names: Container[str]) -> bool:
+    """Tell whether a block has its parts by the names of this naming."""
+    expands = [part for part in (naming.expand, *naming.gated_expand) if part]
+    return f"{block}{naming.qkv[0]}.weight" in names and any(
+        f"{block}{expand}.weight" in names for expand in expands
+    )
 
 
 def huggingface_entries(config: ViTConfig, place: Place) -> list[Entry]:
@@ -238,14 +88,16 @@ def _entries(config: ViTConfig, place: Place) -> Iterator[Entry]:
     naming, prefix = place.naming, place.prefix
     yield from _patches(config, naming, f"{prefix}{naming.patches}")
     encoder = "patch_encoder"
-    for ours, theirs, layout in (
-        (f"{encoder}/class_token/token", naming.class_token, naming.token),
-        (f"{encoder}/distillation_token/token", naming.distillation_token, SAME),
-        (f"{encoder}/registers/tokens", naming.registers, SAME),
-        (f"{encoder}/position_embedding/table", naming.positions, naming.table),
+    registers, rows = naming.register_rows or SAME, naming.register_rows and 0
+    for ours, theirs, layout, axis in (
+        (f"{encoder}/class_token/token", naming.class_token, naming.token, rows),
+        (f"{encoder}/distillation_token/token", naming.distillation_token, SAME, None),
+        (f"{encoder}/registers/tokens", naming.registers, registers, rows),
+        (f"{encoder}/position_embedding/table", naming.positions, naming.table, None),
+        ("class_rotation/angles", naming.class_rotation, SAME, None),
     ):
         if theirs:
-            yield Entry(ours, (prefix + theirs,), layout)
+            yield Entry(ours, (prefix + theirs,), layout, shared_axis=axis)
     for ours, theirs in (
         (f"{encoder}/norm", naming.patch_norm),
         ("pre_norm", naming.pre_norm),
@@ -255,7 +107,10 @@ def _entries(config: ViTConfig, place: Place) -> Iterator[Entry]:
             yield from _norm(ours, prefix + theirs)
     for i in range(config.num_layers):
         yield from _block(config, i, place)
-    yield from _attention_pooling(config, f"{prefix}head")
+    if config.pooling == "query":
+        yield from _query_pooling(config, f"{prefix}head")
+    else:
+        yield from _attention_pooling(config, f"{prefix}head")
     yield from _linear("head/representation", f"{prefix}pooler.dense")
     yield from _linear("head/logits", classifier_name(config))
     yield from _linear("head/distillation_logits", "distillation_classifier")
@@ -270,8 +125,10 @@ def classifier_name(config: ViTConfig) -> str:
 
 def _patches(config: ViTConfig, naming: Naming, theirs: str) -> Iterator[Entry]:
     kernel = patch_kernel(config.patch_size, config.channels)
-    if naming.is_linear:  # (D, P * P * C), channels fastest as ours
+    if naming.flat_patches == "channels_last":  # (D, P * P * C), as ours
         kernel = LINEAR
+    elif naming.flat_patches == "channels_first":
+        kernel = flat_patch_kernel(config.patch_size, config.channels)
     yield Entry("patch_encoder/projection/kernel", (f"{theirs}.weight",), kernel)
     yield Entry("patch_encoder/projection/bias", (f"{theirs}.bias",))
 
@@ -292,7 +149,7 @@ def _norm(ours: str, theirs: str) -> Iterator[Entry]:
 def _block(config: ViTConfig, i: int, place: Place) -> Iterator[Entry]:
     naming, ours, theirs = place.naming, f"block_{i}", place.block(i)
     yield from _norm(f"{ours}/attention_norm", theirs + naming.attention_norm)
-    yield from _attention(config, naming, f"{ours}/attention", theirs)
+    yield from _attention(config, i, f"{ours}/attention", place)
     yield from _norm(f"{ours}/mlp_norm", theirs + naming.mlp_norm)
     expand, contract = (naming.expand,), naming.contract
     if config.mlp == "gated":
@@ -305,11 +162,11 @@ def _block(config: ViTConfig, i: int, place: Place) -> Iterator[Entry]:
         yield Entry(f"{ours}/{part}_scale/gamma", (theirs + name,))
 
 
-def _attention(
-    config: ViTConfig, naming: Naming, ours: str, theirs: str
-) -> Iterator[Entry]:
+def _attention(config: ViTConfig, i: int, ours: str, place: Place) -> Iterator[Entry]:
+    naming, theirs = place.naming, place.block(i)
     parts = [theirs + part for part in naming.qkv]
-    widths = (config.hidden_dim,) * len(parts)
+    width = config.head_dim * config.block_kv_heads(i)
+    widths = (config.hidden_dim, width, width) if len(parts) > 1 else ()
     yield from _linear(f"{ours}/qkv", *parts, widths=widths)
     for part, name in (("query", parts[0]), ("value", parts[-1])):
         yield Entry(f"{ours}/query_value_bias/{part}_bias", (f"{name}.bias",))
@@ -342,20 +199,43 @@ def _attention_pooling(config: ViTConfig, theirs: str) -> Iterator[Entry]:
     yield from _linear("pooling/mlp/contract", f"{theirs}.mlp.fc2")
 
 
+def _query_pooling(config: ViTConfig, theirs: str) -> Iterator[Entry]:
+    yield Entry("pooling/query", (f"{theirs}.cls_token",))
+    parts, widths = (f"{theirs}.k_proj", f"{theirs}.v_proj"), (config.hidden_dim,) * 2
+    yield from _linear("pooling/key_value", *parts, widths=widths)
+    yield from _linear("pooling/output_projection", f"{theirs}.output_proj")
+
+
 def unused_arrays(config: ViTConfig, place: Place) -> dict[str, np.ndarray]:
     """Return arrays that transformers wants and that the model does not compute with.
 
-    The mask token of pre-training, an empty array of registers, and the norm that
-    CLIP's classifier skips; with the values that transformers begins with.
+    The mask token of pre-training, an empty array of registers, the norm that CLIP's
+    classifier skips, and RADIO's normalization of images; with the values that
+    transformers begins with.
     """
     naming, prefix, dim = place.naming, place.prefix, config.hidden_dim
     arrays: dict[str, np.ndarray] = {}
-    if naming == DINOV3 or (naming == DINOV2 and config.num_registers):
-        shape = (1, 1, dim) if naming == DINOV3 else (1, dim)
-        arrays[f"{prefix}embeddings.mask_token"] = np.zeros(shape, "float32")
-    if naming == DINOV3 and not config.num_registers:
-        arrays[prefix + naming.registers] = np.zeros((1, 0, dim), "float32")
-    if config.final_norm is None and naming == CLIP:
+    if naming in _MASK_TOKENS and (naming != known.DINOV2 or config.num_registers):
+        name, rank = _MASK_TOKENS[naming]
+        shape = (1,) * (rank - 1) + (dim,)
+        arrays[prefix + name] = np.zeros(shape, "float32")
+    if naming in (known.DINOV3, known.TIPSV2_SAVED, known.SAPIENS2):
+        if not config.num_registers:
+            arrays[prefix + naming.registers] = np.zeros((1, 0, dim), "float32")
+    if config.final_norm is None and naming == known.CLIP:
         arrays[f"{prefix}{naming.norm}.weight"] = np.ones(dim, "float32")
         arrays[f"{prefix}{naming.norm}.bias"] = np.zeros(dim, "float32")
+    if naming == known.RADIO:  # Its images are normalized before the model.
+        shape = (config.channels, 1, 1)
+        arrays[f"{prefix}input_conditioner.norm_mean"] = np.zeros(shape, "float32")
+        arrays[f"{prefix}input_conditioner.norm_std"] = np.ones(shape, "float32")
+        arrays[f"{prefix}summary_idxs"] = np.zeros(1, "int64")
     return arrays
+
+
+# Name and rank of the token for masked patches.
+_MASK_TOKENS = {
+    known.DINOV2: ("embeddings.mask_token", 2),
+    known.DINOV3: ("embeddings.mask_token", 3),
+    known.TIPSV2_SAVED: ("mask_token", 2),
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ from keras_vit.checkpoints.huggingface import (
     find_place,
     huggingface_entries,
 )
-from keras_vit.checkpoints.huggingface_preprocessing import read_preprocessing
+from keras_vit.checkpoints.huggingface_keys import FIELDS
+from keras_vit.checkpoints.huggingface_preprocessing import (
+    OPENAI_MEAN,
+    OPENAI_STD,
+    normalized_again,
+    read_preprocessing,
+)
 from keras_vit.checkpoints.huggingface_types import (
-    FIELDS,
     MODEL_TYPES,
     NESTED,
     SUPPORTED,
@@ -57,7 +63,7 @@ _HEADS: tuple[tuple[Head, str], ...] = (
     ("classifier", "classifier.weight"),
     ("projection", "visual_projection.weight"),
 )
-_IGNORED = ("embeddings.mask_token", "embeddings.position_ids")
+_IGNORED = ("embeddings.mask_token", "mask_token", "embeddings.position_ids")
 
 
 def is_huggingface(config: dict[str, Any]) -> bool:
@@ -91,6 +97,8 @@ def open_huggingface(
     head = _head_of(row, place, arrays)
     vit = config_from_huggingface(config, head)
     vision = vision_config(config)
+    if row.is_radio:
+        return _radio(folder, vision, arrays, place, vit)
     return Checkpoint(
         source=str(folder),
         config=vit,
@@ -101,6 +109,35 @@ def open_huggingface(
         is_ignored=_is_ignored(row, place, head, vision is not config, vit),
         interpolation=row.interpolation,
         antialias=row.antialias,
+    )
+
+
+def _radio(
+    folder: Path, config: dict[str, Any], arrays: Arrays, place: Place, vit: ViTConfig
+) -> Checkpoint:
+    """Describe a RADIO: positions for the largest image, normalization by the model."""
+    row = MODEL_TYPES["radio"]
+    if f"{place.block(0)}{place.naming.scales[0]}" not in arrays:
+        vit = replace(vit, layer_scale=None)
+    size = _pair(config.get("image_size") or row.defaults["image_size"])
+    preprocessing = read_preprocessing(folder, size, vit.channels)
+    if preprocessing is not None:
+        preprocessing = normalized_again(
+            preprocessing,
+            config.get("norm_mean") or OPENAI_MEAN,
+            config.get("norm_std") or OPENAI_STD,
+        )
+    return Checkpoint(
+        source=str(folder),
+        config=vit,
+        arrays=arrays,
+        entries=lambda config: huggingface_entries(config, place),
+        preprocessing=preprocessing,
+        is_ignored=_is_ignored(row, place, "none", False, vit),
+        interpolation=row.interpolation,
+        antialias=row.antialias,
+        is_cropped=True,
+        image_size=size,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,9 @@ RESAMPLE: dict[int, Interpolation] = {
     5: "hamming",
 }
 _HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-_CLIP = {
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-}
+OPENAI_MEAN = [0.48145466, 0.4578275, 0.40821073]
+OPENAI_STD = [0.26862954, 0.26130258, 0.27577711]
+_CLIP = {"image_mean": OPENAI_MEAN, "image_std": OPENAI_STD}
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 _SHORT_SIDE = {
     "size": {"shortest_edge": 224},
@@ -126,6 +127,25 @@ def preprocessing_from_huggingface(
         # DINOv3's rescales before it resizes.
         resize_dtype="float32" if name == "DINOv3ViT" else "uint8",
         transparency="white" if values.get("do_convert_rgb") else "drop",
+    )
+
+
+def normalized_again(
+    preprocessing: Preprocessing, mean: Sequence[float], std: Sequence[float]
+) -> Preprocessing:
+    """Return one that also does what a model does to its images first.
+
+    Args:
+        preprocessing: before the model.
+        mean: subtracted by the model, per channel.
+        std: divided by afterwards.
+    """
+    first = list(zip(preprocessing.mean, preprocessing.std, strict=True))
+    second = [(mean[i % len(mean)], std[i % len(std)]) for i in range(len(first))]
+    # ((x - m) / s - n) / t = (x - (m + s n)) / (s t)
+    both = [(m + s * n, s * t) for (m, s), (n, t) in zip(first, second, strict=True)]
+    return replace(
+        preprocessing, mean=tuple(m for m, _ in both), std=tuple(s for _, s in both)
     )
 
 

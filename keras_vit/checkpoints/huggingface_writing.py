@@ -23,8 +23,8 @@ from keras_vit.checkpoints.huggingface_config import (
     config_from_huggingface,
     fixed_size,
 )
+from keras_vit.checkpoints.huggingface_keys import FIELDS
 from keras_vit.checkpoints.huggingface_types import (
-    FIELDS,
     MODEL_TYPES,
     NESTED,
     Head,
@@ -154,6 +154,8 @@ def _attempt(
         found = _comparable(config_from_huggingface(written, head))
     except (TypeError, ValueError) as error:
         return None, [f"the config ({error})", *asdict(wanted)]
+    if row.is_radio:  # It has a layer scale if the arrays are there.
+        found = replace(found, layer_scale=wanted.layer_scale)
     differing = [
         f"{field.name}={getattr(wanted, field.name)!r}"
         for field in fields(ViTConfig)
@@ -219,16 +221,17 @@ def _comparable(config: ViTConfig) -> ViTConfig:
         everywhere = replace(config, positions="all")
         if everywhere.num_position_rows == config.num_position_rows:
             changes["positions"] = "all"
-    if config.pooling == "attention":
+    if config.pooling in ("attention", "query"):
         changes["pooling_num_heads"] = config.num_pooling_heads
+    if config.pooling == "attention":
         changes["pooling_mlp_dim"] = config.pooling_mlp_dim or config.mlp_dim
     if config.layer_scale is not None:
         # Its first value says nothing about the values that were trained.
         changes["layer_scale"] = 1.0
     if config.num_kv_heads is not None:
-        heads = {config.block_kv_heads(i) for i in range(config.num_layers)}
-        if heads == {config.num_heads}:
-            changes["num_kv_heads"] = None
+        heads = tuple(config.block_kv_heads(i) for i in range(config.num_layers))
+        is_grouped = set(heads) != {config.num_heads}
+        changes["num_kv_heads"] = heads if is_grouped else None
     if config.num_classes is None:
         changes["use_head_bias"] = True
     return replace(config, **changes)

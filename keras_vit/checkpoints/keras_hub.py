@@ -8,7 +8,6 @@ A folder has `config.json` and `model.weights.h5` of a backbone, or several file
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +126,12 @@ def _model(
     *_, channels, _ = arrays[f"{prefix}{names.patch}/vars/0"].shape
     vit = keras_hub_config(name, options, channels)
     if whole in _ENCODERS and vit.has_class_token:
-        vit = replace(vit, pooling="token")
+        vit = vit.changed(pooling="token")
         if vit.final_norm is None:
-            vit = replace(vit, final_norm="after_pooling")
+            vit = vit.changed(final_norm="after_pooling")
     if task is not None:
         head = classifier_options(task["class_name"], task["config"], options)
-        vit = replace(vit, **head)
+        vit = vit.changed(**head)
     hub = HubArrays(
         names=names,
         prefix=prefix,

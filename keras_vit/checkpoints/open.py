@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import warnings
+import zipfile
 from collections import ChainMap
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,10 @@ import numpy as np
 
 from keras_vit.checkpoints.checkpoint import Checkpoint
 from keras_vit.checkpoints.entries import Arrays
+from keras_vit.checkpoints.first_party_file import (
+    needs_architecture,
+    open_first_party,
+)
 from keras_vit.checkpoints.huggingface_config import (
     is_huggingface,
     open_huggingface,
@@ -25,11 +32,13 @@ WEIGHT_FILES = ("model.safetensors", INDEX_FILE, "open_clip_model.safetensors")
 PICKLE_FILES = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
+def open_checkpoint(path: str | Path, architecture: str | None = None) -> Checkpoint:
     """Describe the checkpoint in a folder or file, without building a model.
 
     Args:
         path: a folder with `config.json` and weights, or a weight file.
+        architecture: timm name of what a weight file of its authors holds, which is
+            then not looked up in a `config.json`. Default None: it is.
 
     Raises:
         FileNotFoundError: if there is nothing at the path.
@@ -38,17 +47,16 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"No checkpoint {str(path)!r}. Check the path.")
-    if path.suffix == ".npz":
+    if path.suffix == ".npz" and architecture is None:
         return open_npz(path)
+    if architecture is not None:
+        return open_first_party(path, architecture, open_arrays(path))
     folder = path if path.is_dir() else path.parent
     config = read_config(folder)
     if config is None and (folder / "model.npz").is_file():
         return open_npz(folder / "model.npz")
     if config is None:
-        raise ValueError(
-            f"{str(path)!r} has no config.json, which says what the arrays are. Put it "
-            "beside the weights, as timm and transformers write it."
-        )
+        raise ValueError(needs_architecture(path))
     if is_keras_hub(config):
         return open_keras_hub(folder, config)
     arrays = open_arrays(path)
@@ -142,18 +150,35 @@ def _read_pickle(path: Path) -> Arrays:
             f"torch is needed to read {str(path)!r}. Install it with "
             "pip install 'keras3-vit[torch]', or use a .safetensors file."
         ) from error
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # Damaged zips and refused pickles raise many types.
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+    if _is_torchscript(path):
         raise ValueError(
-            f"{str(path)!r} could not be read as tensors alone, and nothing else is "
-            f"unpickled: {reason}"
+            f"{str(path)!r} is a TorchScript archive, a program with weights, like the "
+            "CLIP files of OpenAI, and keras_vit runs no programs from files. If you "
+            "trust it, write its weights with torch.save(torch.jit.load(path, "
+            "map_location='cpu').state_dict(), 'weights.pt') and load that."
+        )
+    try:
+        with (
+            warnings.catch_warnings(),
+            # The options of a training script, beside the weights of MAE and others.
+            torch.serialization.safe_globals([argparse.Namespace]),
+        ):
+            warnings.simplefilter("ignore")  # About pickles that it refuses anyway.
+            state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # Damaged zips and refused pickles raise many types.
+        # Not torch's own message, which recommends to unpickle it all the same.
+        raise ValueError(
+            f"{str(path)!r} is damaged, or holds something else than tensors, which "
+            f"could run code and is never unpickled ({type(error).__name__}). Download "
+            "it again, or use a .safetensors file. If you trust the file, load it with "
+            "torch yourself and save its tensors alone."
         ) from error
-    for key in ("state_dict_ema", "model_ema", "state_dict", "model", "module"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-            break
+    state = _unwrapped(state)
+    if not isinstance(state, dict):
+        raise ValueError(
+            f"{str(path)!r} must hold a dictionary of tensors, received a "
+            f"{type(state).__name__}. Save model.state_dict() instead."
+        )
     arrays = {}
     for name, tensor in state.items():
         if not isinstance(tensor, torch.Tensor):
@@ -162,3 +187,29 @@ def _read_pickle(path: Path) -> Arrays:
             tensor = tensor.float()
         arrays[name.removeprefix("module.")] = np.asarray(tensor.numpy())
     return arrays
+
+
+# Under which key a training script keeps the weights, the best first.
+_WRAPPERS = (
+    *("state_dict_ema", "model_ema", "state_dict", "model", "module", "teacher"),
+    *("target_encoder", "encoder"),
+)
+
+
+def _unwrapped(state: Any) -> Any:
+    """Return the weights inside the dictionary that a training script saves."""
+    while isinstance(state, dict):
+        # timm and transformers take the encoder of I-JEPA, which has a predictor.
+        keys = ("encoder", *_WRAPPERS) if "predictor" in state else _WRAPPERS
+        inner = [state[key] for key in keys if isinstance(state.get(key), dict)]
+        if not inner:
+            return state
+        state = inner[0]
+    return state
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return any(name.endswith("/constants.pkl") for name in file.namelist())

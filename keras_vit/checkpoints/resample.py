@@ -18,17 +18,22 @@ def resize_matrix(
     Args:
         old: length of the axis.
         new: length after resampling.
-        interpolation: "bicubic" or "bilinear".
+        interpolation: "bicubic", "bilinear", or "bilinear_corners", which maps the
+            first and last element onto themselves and has no antialias.
         antialias: whether the kernel grows when the axis shrinks. Bicubic kernels are
             Keys' with a = -0.5 then, a = -0.75 otherwise.
 
-    Reference: torch.nn.functional.interpolate with align_corners=False.
+    Reference: torch.nn.functional.interpolate; align_corners=True is
+    "bilinear_corners".
     """
-    if interpolation not in ("bicubic", "bilinear"):
+    if interpolation not in ("bicubic", "bilinear", "bilinear_corners"):
         raise ValueError(
-            "interpolation must be 'bicubic' or 'bilinear', received "
-            f"interpolation={interpolation!r}."
+            "interpolation must be 'bicubic', 'bilinear' or 'bilinear_corners', "
+            f"received interpolation={interpolation!r}."
         )
+    if interpolation == "bilinear_corners":
+        places = np.arange(new) * ((old - 1) / max(new - 1, 1))
+        return np.clip(1 - abs(places[:, None] - np.arange(old)), 0, None)
     matrix = np.zeros((new, old))
     radius = 2 if interpolation == "bicubic" else 1
     scale = old / new
@@ -84,6 +89,33 @@ def resample_positions(
     grid = np.einsum("xc,ycd->yxd", horizontal, grid)
     patches = grid.reshape(1, -1, table.shape[-1]).astype("float32")
     return np.concatenate([prefix.astype("float32"), patches], axis=1)
+
+
+def resample_and_crop(
+    table: np.ndarray,
+    old_grid: tuple[int, int],
+    new_grid: tuple[int, int],
+    interpolation: str = "bilinear",
+    antialias: bool = False,
+) -> np.ndarray:
+    """Resample positions to the square around another grid, and keep its top left.
+
+    Args:
+        table: (1, N, D), without rows for other tokens.
+        old_grid: see `resample_positions`.
+        new_grid: see `resample_positions`.
+        interpolation: see `resize_matrix`.
+        antialias: see `resize_matrix`.
+
+    Returns:
+        (1, new N, D), float32.
+
+    Reference: transformers 5.23, models/radio/modeling_radio.py.
+    """
+    side, (height, width) = max(new_grid), new_grid
+    square = resample_positions(table, old_grid, (side, side), interpolation, antialias)
+    grid = square.reshape(1, side, side, -1)[:, :height, :width]
+    return grid.reshape(1, height * width, -1)
 
 
 def resample_patch_kernel(

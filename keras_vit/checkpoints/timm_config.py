@@ -64,18 +64,39 @@ def config_from_timm(architecture: str, **model_args: Any) -> ViTConfig:
     return _config(row["cls"], args)
 
 
+# Families of timm that look like a ViT by their name, by what they are instead.
+_NOT_PLAIN = {
+    "stages of several resolutions or attention of another kind": (
+        *("swin", "pvt", "mvit", "hiera", "cait", "xcit", "volo", "maxvit", "coat"),
+        *("crossvit", "twins", "levit", "tnt", "convit", "vitamin", "davit", "nest"),
+    ),
+    "a position bias inside the attention": (
+        "beit_",
+        "beitv2",
+        "vit_relpos",
+        "vit_srelpos",
+    ),
+    "a convolutional stem": (
+        *("vit_tiny_r_", "vit_small_r26", "vit_small_r50", "vit_base_r26"),
+        *("vit_base_r50", "vit_large_r50", "vit_small_resnet", "vit_base_resnet"),
+    ),
+    "windows and position biases inside the attention": ("samvit",),
+    "images of any size cut into patches outside": ("naflexvit",),
+}
+
+
 def unknown_architecture(name: str) -> str:
     """Return the message for a timm name that is not in the table."""
     import difflib
 
     base = name.split(".")[0]
-    hierarchical = ("swin", "pvt", "mvit", "hiera", "cait", "xcit", "volo", "maxvit")
-    for word in hierarchical:
-        if base.startswith(word) or f"_{word}" in base:
-            return (
-                f"{name!r} is not a plain ViT: {word} models have stages or attention "
-                "of another kind, which keras_vit does not build."
-            )
+    for reason, words in _NOT_PLAIN.items():
+        for word in words:
+            if base.startswith(word) or f"_{word}" in base:
+                return (
+                    f"{name!r} is not a plain ViT: {word} models have {reason}, which "
+                    "keras_vit does not build."
+                )
     close = difflib.get_close_matches(base, timm_table(), n=5)
     return (
         f"{name!r} is no architecture of timm that keras_vit knows. "
@@ -152,7 +173,8 @@ def _add_vision_transformer(
     fields["final_norm"] = "after_pooling" if after else "before_pooling"
     if not take("final_norm", True):
         fields["final_norm"] = None
-    fields["pool_prefix"] = take("pool_include_prefix", False)
+    include_prefix = take("pool_include_prefix", False)
+    fields["pool_prefix"] = include_prefix and pool in ("avg", "map")
     activation = take("act_layer", None) or "gelu"
     mlp = str(take("mlp_layer", None) or "Mlp")
     if mlp.startswith(("SwiGLU", "GluMlp")):

@@ -1,4 +1,8 @@
-"""Open what timm writes: `config.json` and `model.safetensors` or a `.bin`."""
+"""Open what timm writes: `config.json` and `model.safetensors` or a `.bin`.
+
+And what the wrapper of transformers around timm's models (`timm_wrapper`) writes: the
+same with a prefix.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 
 from keras_vit.checkpoints.checkpoint import Checkpoint
 from keras_vit.checkpoints.entries import Arrays
+from keras_vit.checkpoints.renamed import without_prefix
 from keras_vit.checkpoints.timm import timm_entries
 from keras_vit.checkpoints.timm_config import config_from_timm, timm_table
 from keras_vit.preprocessing import Preprocessing, Resize
@@ -27,6 +32,7 @@ def open_timm(folder: Path, config: dict[str, Any], arrays: Arrays) -> Checkpoin
     Raises:
         ValueError: if the architecture is none that keras_vit builds.
     """
+    arrays = without_prefix(arrays, "timm_model.")  # that of the wrapper
     # Old repositories are one flat dictionary.
     pretrained = config.get("pretrained_cfg") or config
     model_args = dict(config.get("model_args") or {})
@@ -101,6 +107,8 @@ def _class_names(
     names = config.get("label_names") or pretrained.get("label_names")
     if not names or len(names) != num_classes:
         return None
+    if all(name == f"LABEL_{i}" for i, name in enumerate(names)):
+        return None  # What transformers writes if there are none.
     return tuple(str(name) for name in names)
 
 

@@ -59,6 +59,11 @@ def run_train(options: argparse.Namespace) -> None:
             "--weights brings its own architecture, received --variant "
             f"{options.variant} as well. Leave one of them out."
         )
+    if options.architecture and not options.weights:
+        raise ValueError(
+            "--architecture says what the file of --weights holds, received it alone. "
+            "Pass --weights FILE, or --variant for new weights."
+        )
     if not options.weights:
         ViTConfig.from_variant(  # Fails before the data is read.
             variant, **{k: v for k, v in changes.items() if k != "dtype"}
@@ -68,7 +73,12 @@ def run_train(options: argparse.Namespace) -> None:
     data = _data(options)
     keras.utils.set_random_seed(recipe.seed)
     if source:
-        model = load(source, num_classes=data.num_classes, **changes)
+        model = load(
+            source,
+            architecture=options.architecture,
+            num_classes=data.num_classes,
+            **changes,
+        )
     else:
         model = ViT.from_variant(variant, num_classes=data.num_classes, **changes)
     if model.preprocessing is None and model.config.image_size is not None:

@@ -124,6 +124,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "train a classifier on images",
         "train --data photos/ --variant S/16 --output saved_models/photos",
     )
+    parser.usage = "keras-vit train --data DATA --output DIR [options]"
     parser.set_defaults(run=run_train)
     _add_data(parser, required=True)
     parser.add_argument("--output", required=True, metavar="DIR", help="new folder")
@@ -137,6 +138,11 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         metavar="SOURCE",
         help="checkpoint to start from, instead of --variant: a timm name, a hub id, a "
         "folder or a file; its head is replaced",
+    )
+    parser.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="timm name of what a file of --weights without config.json holds",
     )
     parser.add_argument(
         "--recipe",

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_vit.data.digits import load_digits
 from keras_vit.export.audit import check_ops
+from keras_vit.export.child import convert, run
+from keras_vit.export.request import (
+    Format,
+    InputSize,
+    check_request,
+    check_runtimes,
+    resolve_input_size,
+)
 from keras_vit.files import check_writable, replacing
 from keras_vit.layers.image_preprocessing import ImagePreprocessing
 from keras_vit.metadata import (
@@ -26,9 +30,6 @@ from keras_vit.metadata import (
 )
 from keras_vit.outputs import output_activation
 from keras_vit.preprocessing import Preprocessing
-
-Format = Literal["saved_model", "tflite"]
-InputSize = int | tuple[int, int] | Literal["any"]
 
 INPUT_NAME = "images"
 NUM_DEFAULT_IMAGES = 16
@@ -111,10 +112,10 @@ def export(
         ValueError: if an option or the model does not fit; the message says which.
     """
     path = Path(path).expanduser()
-    _check_request(model, path, format, batch, include_preprocessing, overwrite)
+    check_request(model, path, format, batch, include_preprocessing, overwrite)
     preprocessing = getattr(model, "preprocessing", None)
-    size = _input_size(model, format, include_preprocessing, input_size)
-    _check_runtimes(format)
+    size = resolve_input_size(model, format, include_preprocessing, input_size)
+    check_runtimes(format)
     check_writable(path.parent, required_bytes=3 * 4 * model.count_params())
 
     float_model = _in_float32(model)
@@ -129,115 +130,17 @@ def export(
         ]
     )
     with tempfile.TemporaryDirectory() as scratch, replacing(path) as temporary:
-        _convert(float_model, Path(scratch), temporary, format, metadata)
+        convert(float_model, Path(scratch), temporary, format, metadata)
         ops = {}
         if format == "tflite":
             ops = check_ops(temporary)
             append_tflite_metadata(temporary, metadata)
         else:
             write_saved_model_metadata(temporary, metadata)
-        actual = _run(temporary, format, pictures, Path(scratch))
+        actual = run(temporary, format, pictures, Path(scratch))
         report = _compare(path, format, metadata, expected, actual, tolerance)
         num_bytes = _num_bytes(temporary)
     return ExportReport(**{**report, "ops": ops, "num_bytes": num_bytes})
-
-
-def _check_request(
-    model: keras.Model,
-    path: Path,
-    format: str,
-    batch: int | None,
-    include_preprocessing: bool,
-    overwrite: bool,
-) -> None:
-    if format not in get_args(Format):
-        raise ValueError(
-            f"format must be one of {list(get_args(Format))}, received "
-            f"format={format!r}."
-        )
-    if (path.suffix == ".tflite") != (format == "tflite") or path.suffix == ".keras":
-        needed = "end in .tflite" if format == "tflite" else "be the name of a folder"
-        raise ValueError(
-            f"The path of a {format} export must {needed}, received {str(path)!r}."
-        )
-    is_other_folder = path.is_dir() and (
-        format == "tflite"
-        or (any(path.iterdir()) and not (path / "saved_model.pb").is_file())
-    )
-    if is_other_folder:
-        raise FileExistsError(
-            f"{str(path)!r} is a folder that is no SavedModel, and is never replaced. "
-            "Choose another path."
-        )
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{str(path)!r} exists. Choose another path, or replace it with "
-            "overwrite=True (--overwrite)."
-        )
-    if batch is not None and (isinstance(batch, bool) or batch < 1):
-        raise ValueError(
-            "batch must be at least 1, or None for any number of images, received "
-            f"batch={batch}."
-        )
-    if include_preprocessing:
-        preprocessing = getattr(model, "preprocessing", None)
-        if preprocessing is None:
-            raise ValueError(
-                "The model has no preprocessing to include. Set model.preprocessing = "
-                "keras_vit.Preprocessing(...), or leave include_preprocessing out."
-            )
-        if preprocessing.value_range != (0.0, 255.0):
-            raise ValueError(
-                "Preprocessing can be included if pixels are bytes, received "
-                f"value_range={preprocessing.value_range}. Export without it."
-            )
-    for layer in model._flatten_layers():
-        if getattr(layer, "quantization_mode", None) is not None:
-            raise ValueError(
-                "A model that Keras has quantized does not convert, received "
-                f"{layer.name!r} in {layer.quantization_mode}. Export the float model."
-            )
-
-
-def _input_size(
-    model: keras.Model,
-    format: str,
-    include_preprocessing: bool,
-    input_size: InputSize | None,
-) -> tuple[int | None, int | None]:
-    if input_size is not None and not include_preprocessing:
-        raise ValueError(
-            "input_size is for files that resize, received "
-            f"input_size={input_size!r}. Add include_preprocessing=True."
-        )
-    if input_size is None:
-        return tuple(model.input_shape[1:3])
-    if input_size == "any":
-        if format == "tflite":
-            raise ValueError(
-                "A LiteRT file needs a fixed input_size, received input_size='any'. "
-                "Pass the (height, width) of your pictures in pixels."
-            )
-        return (None, None)
-    size = (input_size, input_size) if isinstance(input_size, int) else input_size
-    if len(size) != 2 or any(int(side) < 1 for side in size):
-        raise ValueError(
-            "input_size must be one number of pixels, (height, width) or 'any', "
-            f"received input_size={input_size!r}."
-        )
-    return (int(size[0]), int(size[1]))
-
-
-def _check_runtimes(format: str) -> None:
-    from importlib.util import find_spec
-
-    needed = ["tensorflow"] + (["ai_edge_litert"] if format == "tflite" else [])
-    missing = [name for name in needed if find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f"Exporting to {format} needs {' and '.join(missing)}. Install with "
-            "pip install 'keras3-vit[export]'."
-        )
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
@@ -307,58 +210,6 @@ def _pictures(
     height, width = model.input_shape[1:3]
     size = None if height is None or width is None else (height, width)
     return [preprocessing.to_pixels(image, size) for image in images]
-
-
-def _convert(
-    model: keras.Model,
-    scratch: Path,
-    target: Path,
-    format: str,
-    metadata: dict[str, Any],
-) -> None:
-    model.save(scratch / "model.keras")
-    job = {
-        "model": str(scratch / "model.keras"),
-        "saved_model": str(target if format == "saved_model" else scratch / "saved"),
-        "tflite": str(target) if format == "tflite" else None,
-        "input": metadata["input"],
-        "output": metadata["output"]["name"],
-    }
-    (scratch / "job.json").write_text(json.dumps(job))
-    command = [sys.executable, "-m", "keras_vit.export.convert"]
-    _child([*command, str(scratch / "job.json")], "The conversion")
-
-
-def _run(
-    path: Path, format: str, pictures: list[np.ndarray], scratch: Path
-) -> np.ndarray:
-    inputs: dict[str, Any] = {
-        f"{number:05d}": picture for number, picture in enumerate(pictures)
-    }
-    np.savez(scratch / "inputs.npz", **inputs)
-    # As a script, not a module: it must not import this package.
-    script = Path(__file__).with_name("run_exported.py")
-    arguments = [format, path, scratch / "inputs.npz", scratch / "outputs.npy"]
-    command = [sys.executable, "-P", str(script), *map(str, arguments)]
-    _child(command, "Running the exported file")
-    return np.load(scratch / "outputs.npy")
-
-
-def _child(command: list[str], what: str) -> None:
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "tensorflow",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if result.returncode:
-        lines = [line for line in result.stderr.splitlines() if line.strip()]
-        raise RuntimeError(
-            f"{what} failed and nothing was written. The last lines of the child "
-            "process:\n  " + "\n  ".join(lines[-8:])
-        )
 
 
 def _compare(

@@ -6,6 +6,7 @@ from keras_vit.layers.axial_rotary_positions import AxialRotaryPositions
 from keras_vit.layers.branch import Branch
 from keras_vit.layers.centred_rotary_positions import CentredRotaryPositions
 from keras_vit.layers.channel_bias import ChannelBias
+from keras_vit.layers.class_rotation import ClassRotation
 from keras_vit.layers.class_token import ClassToken
 from keras_vit.layers.class_token_pooling import ClassTokenPooling
 from keras_vit.layers.differential_attention import DifferentialAttention
@@ -29,6 +30,7 @@ from keras_vit.layers.patches import Patches
 from keras_vit.layers.position_embedding import PositionEmbedding
 from keras_vit.layers.post_norm_block import PostNormBlock
 from keras_vit.layers.prefix_pooling import PrefixPooling
+from keras_vit.layers.query_pooling import QueryPooling
 from keras_vit.layers.query_value_bias import QueryValueBias
 from keras_vit.layers.register_tokens import RegisterTokens
 from keras_vit.layers.resampled_position_embedding import ResampledPositionEmbedding
@@ -49,6 +51,7 @@ __all__ = [
     "Branch",
     "CentredRotaryPositions",
     "ChannelBias",
+    "ClassRotation",
     "ClassToken",
     "ClassTokenPooling",
     "DifferentialAttention",
@@ -69,6 +72,7 @@ __all__ = [
     "PositionEmbedding",
     "PostNormBlock",
     "PrefixPooling",
+    "QueryPooling",
     "QueryValueBias",
     "RMSNormalization",
     "RegisterTokens",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vit.layers.attention_product import AttentionProduct
+from keras_vit.layers.composite import CompositeLayer
 from keras_vit.layers.mlp import MLP
 from keras_vit.layers.normalization import make_normalization
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
-from keras_vit.layers.shapes import Shape, Tensor, check_width
+from keras_vit.layers.shapes import Shape, Tensor, check_heads, check_width
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(CompositeLayer):
     """Let one learned query read from the tokens, then add an MLP of what it read.
 
     Args:
@@ -55,12 +53,7 @@ class AttentionPooling(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if num_heads < 1 or hidden_dim % num_heads:
-            raise ValueError(
-                "hidden_dim must be a multiple of num_heads, received "
-                f"hidden_dim={hidden_dim}, num_heads={num_heads}. "
-                "Choose a num_heads that divides hidden_dim."
-            )
+        check_heads(hidden_dim, num_heads)
         if num_prefix_tokens < 0:
             raise ValueError(
                 "num_prefix_tokens must be at least 0, received "
@@ -73,31 +66,19 @@ class AttentionPooling(keras.layers.Layer):
         self.activation = activation
         self.normalization = normalization
         self.epsilon = epsilon
-        policy = sublayer_policies(self)
+        with self.sublayers() as named:
 
-        def dense(name: str, width: int) -> keras.layers.Dense:
-            return keras.layers.Dense(
-                width,
-                kernel_initializer="glorot_uniform",
-                dtype=policy(name),
-                name=name,
-            )
+            def dense(name: str, width: int) -> keras.layers.Dense:
+                return keras.layers.Dense(
+                    width, kernel_initializer="glorot_uniform", **named(name)
+                )
 
-        with sublayer_scope(self):
             self.query = dense("query", hidden_dim)
             self.key_value = dense("key_value", 2 * hidden_dim)
-            self.product = AttentionProduct(dtype=policy("product"), name="product")
+            self.product = AttentionProduct(**named("product"))
             self.output_projection = dense("output_projection", hidden_dim)
-            self.norm = make_normalization(
-                normalization, epsilon, dtype=policy("norm"), name="norm"
-            )
-            self.mlp = MLP(
-                hidden_dim,
-                mlp_dim,
-                activation=activation,
-                dtype=policy("mlp"),
-                name="mlp",
-            )
+            self.norm = make_normalization(normalization, epsilon, **named("norm"))
+            self.mlp = MLP(hidden_dim, mlp_dim, activation=activation, **named("mlp"))
 
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
@@ -139,23 +120,5 @@ class AttentionPooling(keras.layers.Layer):
         x = x + self.mlp(self.norm(x), training=training)
         return ops.reshape(x, (-1, width))  # (B, D)
 
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.hidden_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "mlp_dim": self.mlp_dim,
-            "num_prefix_tokens": self.num_prefix_tokens,
-            "activation": self.activation,
-            "normalization": self.normalization,
-            "epsilon": self.epsilon,
-        }

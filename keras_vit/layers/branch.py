@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_vit.layers.composite import CompositeLayer, build_each
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.normalization import make_normalization
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.shapes import Shape, Tensor
 from keras_vit.layers.stochastic_depth import StochasticDepth
 from keras_vit.layers.templates import Template, copy_layer, serialize
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class Branch(keras.layers.Layer):
+class Branch(CompositeLayer):
     """Normalize the tokens, run a layer, scale its channels.
 
     Args:
@@ -58,33 +56,23 @@ class Branch(keras.layers.Layer):
                 "layer must be a layer to run, received layer=None. Pass one such as "
                 "SelfAttention(...)."
             )
-        self._template = serialize(layer) or {}
+        self._layer_template = serialize(layer) or {}
         self.stochastic_depth_rate = stochastic_depth_rate
         self.epsilon = epsilon
         self.normalization = normalization
         self.layer_scale = layer_scale
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
-            self.norm = make_normalization(
-                normalization, epsilon, dtype=policy("norm"), name="norm"
-            )
-            self.layer = copy_layer(self._template, "layer", policy("layer"))
+        with self.sublayers() as named:
+            self.norm = make_normalization(normalization, epsilon, **named("norm"))
+            self.layer = copy_layer(self._layer_template, **named("layer"))
             self.scale = None
             if layer_scale is not None:
-                self.scale = LayerScale(
-                    layer_scale, dtype=policy("scale"), name="scale"
-                )
+                self.scale = LayerScale(layer_scale, **named("scale"))
             self.stochastic_depth = StochasticDepth(
-                stochastic_depth_rate,
-                dtype=policy("stochastic_depth"),
-                name="stochastic_depth",
+                stochastic_depth_rate, **named("stochastic_depth")
             )
 
     def build(self, input_shape: Shape) -> None:
-        self.norm.build(input_shape)
-        self.layer.build(input_shape)
-        if self.scale is not None:
-            self.scale.build(input_shape)
+        build_each(input_shape, self.norm, self.layer, self.scale)
         self.stochastic_depth.build(input_shape)
 
     def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
@@ -92,22 +80,3 @@ class Branch(keras.layers.Layer):
         if self.scale is not None:
             x = self.scale(x)
         return self.stochastic_depth(x, training=training)
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "layer": self._template,
-            "stochastic_depth_rate": self.stochastic_depth_rate,
-            "epsilon": self.epsilon,
-            "normalization": self.normalization,
-            "layer_scale": self.layer_scale,
-        }

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_vit.layers.composite import CompositeLayer
 from keras_vit.layers.differential_product import DifferentialProduct
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.initializers import xavier_of_square
 from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class DifferentialAttention(keras.layers.Layer):
+class DifferentialAttention(CompositeLayer):
     """Let each token read from all tokens, with the difference of two attentions.
 
     Args:
@@ -69,31 +68,23 @@ class DifferentialAttention(keras.layers.Layer):
         self.attention_dropout_rate = attention_dropout_rate
         self.use_qkv_bias = use_qkv_bias
         self.use_output_bias = use_output_bias
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
+        with self.sublayers() as named:
             self.qkv = keras.layers.Dense(
                 3 * hidden_dim,
                 use_bias=use_qkv_bias,
-                # As in SelfAttention: Xavier uniform of a (D, D) matrix.
-                kernel_initializer=keras.initializers.VarianceScaling(  # pyright: ignore[reportArgumentType]
-                    scale=2.0, mode="fan_avg", distribution="uniform"
-                ),
-                dtype=policy("qkv"),
-                name="qkv",
+                kernel_initializer=xavier_of_square(),
+                **named("qkv"),
             )
             self.product = DifferentialProduct(
-                depth, attention_dropout_rate, dtype=policy("product"), name="product"
+                depth, attention_dropout_rate, **named("product")
             )
             self.output_projection = keras.layers.Dense(
                 hidden_dim,
                 use_bias=use_output_bias,
                 kernel_initializer="glorot_uniform",
-                dtype=policy("output_projection"),
-                name="output_projection",
+                **named("output_projection"),
             )
-            self.dropout = keras.layers.Dropout(
-                dropout_rate, dtype=policy("dropout"), name="dropout"
-            )
+            self.dropout = keras.layers.Dropout(dropout_rate, **named("dropout"))
 
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
@@ -116,24 +107,3 @@ class DifferentialAttention(keras.layers.Layer):
         x = ops.reshape(x, (-1, self.hidden_dim))  # (B * T, D)
         x = self.dropout(self.output_projection(x), training=training)
         return ops.reshape(x, (-1, length, self.hidden_dim))  # (B, T, D)
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "depth": self.depth,
-            "dropout_rate": self.dropout_rate,
-            "attention_dropout_rate": self.attention_dropout_rate,
-            "use_qkv_bias": self.use_qkv_bias,
-            "use_output_bias": self.use_output_bias,
-        }

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vit.layers.activations import get_activation
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.composite import CompositeLayer
 from keras_vit.layers.shapes import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class DistilledHead(keras.layers.Layer):
+class DistilledHead(CompositeLayer):
     """Average the logits of the class token and of the distillation token.
 
     Args:
@@ -40,19 +38,12 @@ class DistilledHead(keras.layers.Layer):
         self.num_classes = num_classes
         self.activation = activation
         self._activate = get_activation(activation) if activation else None
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
+        with self.sublayers() as named:
             self.logits = keras.layers.Dense(
-                num_classes,
-                kernel_initializer="zeros",
-                dtype=policy("logits"),
-                name="logits",
+                num_classes, kernel_initializer="zeros", **named("logits")
             )
             self.distillation_logits = keras.layers.Dense(
-                num_classes,
-                kernel_initializer="zeros",
-                dtype=policy("distillation_logits"),
-                name="distillation_logits",
+                num_classes, kernel_initializer="zeros", **named("distillation_logits")
             )
 
     def build(self, input_shape: Shape) -> None:
@@ -77,18 +68,5 @@ class DistilledHead(keras.layers.Layer):
         x = (first + second) / 2  # (B, num_classes)
         return x if self._activate is None else self._activate(x)
 
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.num_classes)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "num_classes": self.num_classes,
-            "activation": self.activation,
-        }

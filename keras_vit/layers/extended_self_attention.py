@@ -5,23 +5,22 @@ Shapes: B batch, T tokens, D hidden, h heads, g heads of keys and values, d = D 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vit.layers.attention_product import AttentionProduct
+from keras_vit.layers.composite import CompositeLayer
+from keras_vit.layers.initializers import xavier_of_square
 from keras_vit.layers.normalization import make_normalization
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.query_value_bias import QueryValueBias
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.rotation import check_layout, rotate
 from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class ExtendedSelfAttention(keras.layers.Layer):
+class ExtendedSelfAttention(CompositeLayer):
     """Let each token read from all tokens; queries and keys may be rotated.
 
     `SelfAttention` with what later families add to it. What is left at its default
@@ -118,47 +117,33 @@ class ExtendedSelfAttention(keras.layers.Layer):
         self._head_dim = hidden_dim // num_heads
         self._num_groups = groups
         self._widths = (hidden_dim, groups * self._head_dim)
-        policy = sublayer_policies(self)
+        with self.sublayers() as named:
 
-        def norm(name: str, is_used: bool) -> keras.layers.Layer | None:
-            if not is_used:
-                return None
-            return make_normalization(
-                normalization, epsilon, dtype=policy(name), name=name
-            )
+            def norm(name: str, is_used: bool) -> keras.layers.Layer | None:
+                if not is_used:
+                    return None
+                return make_normalization(normalization, epsilon, **named(name))
 
-        with sublayer_scope(self):
             self.qkv = keras.layers.Dense(
                 self._widths[0] + 2 * self._widths[1],
                 use_bias=qkv_bias is True,
-                # As in SelfAttention: Xavier uniform of a (D, D) matrix.
-                kernel_initializer=keras.initializers.VarianceScaling(  # pyright: ignore[reportArgumentType]
-                    scale=2.0, mode="fan_avg", distribution="uniform"
-                ),
-                dtype=policy("qkv"),
-                name="qkv",
+                kernel_initializer=xavier_of_square(),
+                **named("qkv"),
             )
             self.query_value_bias = None
             if qkv_bias == "qv":
-                self.query_value_bias = QueryValueBias(
-                    dtype=policy("query_value_bias"), name="query_value_bias"
-                )
+                self.query_value_bias = QueryValueBias(**named("query_value_bias"))
             self.query_norm = norm("query_norm", query_key_norm is not None)
             self.key_norm = norm("key_norm", query_key_norm is not None)
-            self.product = AttentionProduct(
-                attention_dropout_rate, dtype=policy("product"), name="product"
-            )
+            self.product = AttentionProduct(attention_dropout_rate, **named("product"))
             self.context_norm = norm("context_norm", use_context_norm)
             self.output_projection = keras.layers.Dense(
                 hidden_dim,
                 use_bias=use_output_bias,
                 kernel_initializer="glorot_uniform",
-                dtype=policy("output_projection"),
-                name="output_projection",
+                **named("output_projection"),
             )
-            self.dropout = keras.layers.Dropout(
-                dropout_rate, dtype=policy("dropout"), name="dropout"
-            )
+            self.dropout = keras.layers.Dropout(dropout_rate, **named("dropout"))
 
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
@@ -229,29 +214,3 @@ class ExtendedSelfAttention(keras.layers.Layer):
         copies = ops.ones((1, 1, self.num_heads // self._num_groups, 1), x.dtype)
         x = ops.reshape(x, (-1, self._num_groups, 1, self._head_dim)) * copies
         return ops.reshape(x, (-1, length, self.num_heads, self._head_dim))
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "num_kv_heads": self.num_kv_heads,
-            "dropout_rate": self.dropout_rate,
-            "attention_dropout_rate": self.attention_dropout_rate,
-            "qkv_bias": self.qkv_bias,
-            "use_output_bias": self.use_output_bias,
-            "normalization": self.normalization,
-            "query_key_norm": self.query_key_norm,
-            "use_context_norm": self.use_context_norm,
-            "rotary_layout": self.rotary_layout,
-            "epsilon": self.epsilon,
-        }

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vit.layers.activations import get_activation
+from keras_vit.layers.composite import CompositeLayer, build_each
+from keras_vit.layers.initializers import nearly_zero
 from keras_vit.layers.normalization import make_normalization
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class MLP(keras.layers.Layer):
+class MLP(CompositeLayer):
     """Widen each token, apply the activation and project it back.
 
     Args:
@@ -67,46 +66,38 @@ class MLP(keras.layers.Layer):
         self.use_bias = use_bias
         self.normalization = normalization
         self.epsilon = epsilon
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
+        with self.sublayers() as named:
             self.expand = keras.layers.Dense(
                 mlp_dim,
                 activation=get_activation(activation),
                 use_bias=use_bias,
                 kernel_initializer="glorot_uniform",
-                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),  # pyright: ignore[reportArgumentType]
-                dtype=policy("expand"),
-                name="expand",
+                bias_initializer=nearly_zero(),
+                **named("expand"),
             )
             self.expand_dropout = keras.layers.Dropout(
-                dropout_rate, dtype=policy("expand_dropout"), name="expand_dropout"
+                dropout_rate, **named("expand_dropout")
             )
             self.norm = None
             if normalization is not None:
-                self.norm = make_normalization(
-                    normalization, epsilon, dtype=policy("norm"), name="norm"
-                )
+                self.norm = make_normalization(normalization, epsilon, **named("norm"))
             self.contract = keras.layers.Dense(
                 hidden_dim,
                 use_bias=use_bias,
                 kernel_initializer="glorot_uniform",
-                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),  # pyright: ignore[reportArgumentType]
-                dtype=policy("contract"),
-                name="contract",
+                bias_initializer=nearly_zero(),
+                **named("contract"),
             )
             self.contract_dropout = keras.layers.Dropout(
-                dropout_rate, dtype=policy("contract_dropout"), name="contract_dropout"
+                dropout_rate, **named("contract_dropout")
             )
 
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
         flat, wide = (None, self.hidden_dim), (None, self.mlp_dim)
-        self.expand.build(flat)
-        self.expand_dropout.build(wide)
-        if self.norm is not None:
-            self.norm.build(wide)
-        self.contract.build(wide)
-        self.contract_dropout.build(flat)
+        build_each(flat, self.expand)
+        build_each(wide, self.expand_dropout, self.norm, self.contract)
+        build_each(flat, self.contract_dropout)
 
     def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         # One matrix product over all tokens: on rank 2 each backend has its fastest
@@ -121,24 +112,3 @@ class MLP(keras.layers.Layer):
         x = self.contract(x)  # (B * T, D)
         x = self.contract_dropout(x, training=training)
         return ops.reshape(x, (-1, length, self.hidden_dim))  # (B, T, D)
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "mlp_dim": self.mlp_dim,
-            "activation": self.activation,
-            "dropout_rate": self.dropout_rate,
-            "use_bias": self.use_bias,
-            "normalization": self.normalization,
-            "epsilon": self.epsilon,
-        }

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from keras_vit.layers.activations import get_activation
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.composite import CompositeLayer
 from keras_vit.layers.shapes import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class MLPHead(keras.layers.Layer):
+class MLPHead(CompositeLayer):
     """Map a pooled token to class logits, through a tanh layer if asked for.
 
     The classifier starts at zero, so an untrained model gives zero logits and the loss
@@ -58,16 +56,14 @@ class MLPHead(keras.layers.Layer):
         self.representation_size = representation_size
         self.activation = activation
         self.use_bias = use_bias
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
+        with self.sublayers() as named:
             self.representation = None
             if representation_size is not None:
                 self.representation = keras.layers.Dense(
                     representation_size,
                     activation="tanh",
                     kernel_initializer="lecun_normal",
-                    dtype=policy("representation"),
-                    name="representation",
+                    **named("representation"),
                 )
             self.logits = None
             if num_classes is not None:
@@ -76,8 +72,7 @@ class MLPHead(keras.layers.Layer):
                     use_bias=use_bias,
                     activation=activation and get_activation(activation),
                     kernel_initializer="zeros",
-                    dtype=policy("logits"),
-                    name="logits",
+                    **named("logits"),
                 )
 
     def build(self, input_shape: Shape) -> None:
@@ -95,20 +90,5 @@ class MLPHead(keras.layers.Layer):
             token = self.logits(token)  # (B, num_classes)
         return token
 
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.num_classes or self.representation_size)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "num_classes": self.num_classes,
-            "representation_size": self.representation_size,
-            "activation": self.activation,
-            "use_bias": self.use_bias,
-        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import keras
 from keras_vit.layers.layer_normalization import LayerNormalization
 from keras_vit.layers.rms_normalization import RMSNormalization
 
-NORMALIZATIONS: dict[str, type[keras.layers.Layer]] = {
+NORMALIZATIONS: dict[str, Callable[..., keras.layers.Layer]] = {
     "layer": LayerNormalization,
     "rms": RMSNormalization,
 }
@@ -31,4 +32,4 @@ def make_normalization(kind: str, epsilon: float, **kwargs: Any) -> keras.layers
             f"The normalization must be one of {list(NORMALIZATIONS)}, received "
             f"{kind!r}. Check the spelling."
         )
-    return NORMALIZATIONS[kind](epsilon, **kwargs)  # pyright: ignore[reportCallIssue]
+    return NORMALIZATIONS[kind](epsilon, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,17 +10,16 @@ from keras import ops
 from keras_vit.layers.activations import get_activation
 from keras_vit.layers.attention_product import AttentionProduct
 from keras_vit.layers.channel_bias import ChannelBias
+from keras_vit.layers.composite import CompositeLayer
 from keras_vit.layers.differential_product import DifferentialProduct
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.normalization import make_normalization
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
 from keras_vit.layers.stochastic_depth import StochasticDepth
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class ParallelBlock(keras.layers.Layer):
+class ParallelBlock(CompositeLayer):
     """Add self-attention and an MLP, both of the same normalized tokens, at once.
 
     z' = attention(norm(z)) + mlp(norm(z)) + z. One matrix product widens the tokens to
@@ -110,44 +108,37 @@ class ParallelBlock(keras.layers.Layer):
         self.depth = depth
         self._activate = get_activation(activation)
         self._num_parts = parts  # heads of queries and keys
-        policy = sublayer_policies(self)
+        with self.sublayers() as named:
 
-        def norm(name: str) -> Any:
-            return make_normalization(
-                normalization, epsilon, dtype=policy(name), name=name
-            )
+            def norm(name: str) -> Any:
+                return make_normalization(normalization, epsilon, **named(name))
 
-        def dense(name: str, width: int, use_bias: bool = True) -> keras.layers.Dense:
-            return keras.layers.Dense(
-                width,
-                use_bias=use_bias,
-                kernel_initializer="glorot_uniform",
-                dtype=policy(name),
-                name=name,
-            )
+            def dense(
+                name: str, width: int, use_bias: bool = True
+            ) -> keras.layers.Dense:
+                return keras.layers.Dense(
+                    width,
+                    use_bias=use_bias,
+                    kernel_initializer="glorot_uniform",
+                    **named(name),
+                )
 
-        with sublayer_scope(self):
             self.norm = norm("norm")
             self.expand = dense("expand", mlp_dim + 3 * hidden_dim, use_qkv_bias)
             self.mlp_bias = None
             if not use_qkv_bias:
-                self.mlp_bias = ChannelBias(dtype=policy("mlp_bias"), name="mlp_bias")
+                self.mlp_bias = ChannelBias(**named("mlp_bias"))
             self.query_norm = norm("query_norm") if use_query_key_norm else None
             self.key_norm = norm("key_norm") if use_query_key_norm else None
             if depth is None:
                 self.product = AttentionProduct(
-                    attention_dropout_rate, dtype=policy("product"), name="product"
+                    attention_dropout_rate, **named("product")
                 )
             else:
                 self.product = DifferentialProduct(
-                    depth,
-                    attention_dropout_rate,
-                    dtype=policy("product"),
-                    name="product",
+                    depth, attention_dropout_rate, **named("product")
                 )
-            self.dropout = keras.layers.Dropout(
-                dropout_rate, dtype=policy("dropout"), name="dropout"
-            )
+            self.dropout = keras.layers.Dropout(dropout_rate, **named("dropout"))
             self.contract = self.attention_output = self.mlp_output = None
             if use_joint_output:
                 self.contract = dense("contract", hidden_dim)
@@ -156,13 +147,9 @@ class ParallelBlock(keras.layers.Layer):
                 self.mlp_output = dense("mlp_output", hidden_dim)
             self.scale = None
             if layer_scale is not None:
-                self.scale = LayerScale(
-                    layer_scale, dtype=policy("scale"), name="scale"
-                )
+                self.scale = LayerScale(layer_scale, **named("scale"))
             self.stochastic_depth = StochasticDepth(
-                stochastic_depth_rate,
-                dtype=policy("stochastic_depth"),
-                name="stochastic_depth",
+                stochastic_depth_rate, **named("stochastic_depth")
             )
 
     def build(self, input_shape: Shape) -> None:
@@ -214,31 +201,3 @@ class ParallelBlock(keras.layers.Layer):
         if self.scale is not None:
             x = self.scale(x)
         return tokens + self.stochastic_depth(x, training=training)
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "mlp_dim": self.mlp_dim,
-            "dropout_rate": self.dropout_rate,
-            "attention_dropout_rate": self.attention_dropout_rate,
-            "stochastic_depth_rate": self.stochastic_depth_rate,
-            "epsilon": self.epsilon,
-            "activation": self.activation,
-            "normalization": self.normalization,
-            "layer_scale": self.layer_scale,
-            "use_qkv_bias": self.use_qkv_bias,
-            "use_query_key_norm": self.use_query_key_norm,
-            "use_joint_output": self.use_joint_output,
-            "depth": self.depth,
-        }

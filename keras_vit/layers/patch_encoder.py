@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vit.layers.class_token import ClassToken
+from keras_vit.layers.composite import CompositeLayer
 from keras_vit.layers.free_sincos_position_embedding import (
     FreeSinCosPositionEmbedding,
 )
 from keras_vit.layers.normalization import make_normalization
 from keras_vit.layers.partial_position_embedding import PartialPositionEmbedding
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
 from keras_vit.layers.position_embedding import PositionEmbedding
 from keras_vit.layers.register_tokens import RegisterTokens
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.resampled_position_embedding import ResampledPositionEmbedding
 from keras_vit.layers.shapes import Shape, Tensor, check_rank, check_rate
 from keras_vit.layers.sincos_position_embedding import SinCosPositionEmbedding
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class PatchEncoder(keras.layers.Layer):
+class PatchEncoder(CompositeLayer):
     """Project flat patches to tokens, prepend the class token and add positions.
 
     Args:
@@ -96,41 +94,29 @@ class PatchEncoder(keras.layers.Layer):
         self.use_bias = use_bias
         self.normalization = normalization
         self.epsilon = epsilon
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
+        with self.sublayers() as named:
             self.projection = keras.layers.Dense(
                 hidden_dim,
                 use_bias=use_bias,
                 kernel_initializer="lecun_normal",
-                dtype=policy("projection"),
-                name="projection",
+                **named("projection"),
             )
             self.norm = None
             if normalization is not None:
-                self.norm = make_normalization(
-                    normalization, epsilon, dtype=policy("norm"), name="norm"
-                )
+                self.norm = make_normalization(normalization, epsilon, **named("norm"))
             self.registers = None
             if num_registers:
-                self.registers = RegisterTokens(
-                    num_registers, dtype=policy("registers"), name="registers"
-                )
+                self.registers = RegisterTokens(num_registers, **named("registers"))
             self.distillation_token = None
             if use_distillation_token:
-                self.distillation_token = ClassToken(
-                    dtype=policy("distillation_token"), name="distillation_token"
-                )
+                self.distillation_token = ClassToken(**named("distillation_token"))
             self.class_token = None
             if use_class_token:
-                self.class_token = ClassToken(
-                    dtype=policy("class_token"), name="class_token"
-                )
+                self.class_token = ClassToken(**named("class_token"))
             self.position_embedding = self._make_positions(
-                dtype=policy("position_embedding"), name="position_embedding"
+                **named("position_embedding")
             )
-            self.dropout = keras.layers.Dropout(
-                dropout_rate, dtype=policy("dropout"), name="dropout"
-            )
+            self.dropout = keras.layers.Dropout(dropout_rate, **named("dropout"))
 
     def _make_positions(self, **kwargs: Any) -> Any:
         num_class_tokens = self.use_class_token + self.use_distillation_token
@@ -223,31 +209,9 @@ class PatchEncoder(keras.layers.Layer):
             tokens = self.position_embedding(tokens, *sized)
         return self.dropout(tokens, training=training)
 
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, num_patches, _ = input_shape
         if num_patches is not None:
             num_patches += self.use_class_token + self.use_distillation_token
             num_patches += self.num_registers
         return (batch, num_patches, self.hidden_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "use_class_token": self.use_class_token,
-            "dropout_rate": self.dropout_rate,
-            "use_distillation_token": self.use_distillation_token,
-            "num_registers": self.num_registers,
-            "positions": self.positions,
-            "grid_size": self.grid_size,
-            "patch_size": self.patch_size,
-            "use_bias": self.use_bias,
-            "normalization": self.normalization,
-            "epsilon": self.epsilon,
-        }

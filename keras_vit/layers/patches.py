@@ -51,6 +51,9 @@ class Patches(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, H, W, C)")
+        self._check_size(input_shape)
+
+    def _check_size(self, input_shape: Shape) -> None:
         for size, patch, side in zip(
             input_shape[1:3], self.patch_size, ("height", "width"), strict=True
         ):
@@ -62,6 +65,7 @@ class Patches(keras.layers.Layer):
                 )
 
     def call(self, images: Tensor) -> Tensor:
+        self._check_size(images.shape)  # Again: built for any size, it learns it here.
         height, width = self.patch_size
         shape: Any = ops.shape(images)
         _, image_height, image_width, channels = shape

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_vit.layers.composite import CompositeLayer, build_each
 from keras_vit.layers.mlp import MLP
 from keras_vit.layers.normalization import make_normalization
-from keras_vit.layers.policies import Policy, serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.self_attention import SelfAttention
 from keras_vit.layers.shapes import Shape, Tensor, check_width
 from keras_vit.layers.stochastic_depth import StochasticDepth
@@ -18,7 +16,7 @@ from keras_vit.layers.templates import Template, copy_layer, serialize
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class PostNormBlock(keras.layers.Layer):
+class PostNormBlock(CompositeLayer):
     """Add normalized self-attention, then a normalized MLP, to a sequence of tokens.
 
     z' = norm(attention(z)) + z, then norm(mlp(z')) + z'.
@@ -83,62 +81,49 @@ class PostNormBlock(keras.layers.Layer):
         self.normalization = normalization
         self._attention_template = serialize(attention)
         self._mlp_template = serialize(mlp)
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
+        with self.sublayers() as named:
             self.attention_norm = make_normalization(
-                normalization,
-                epsilon,
-                dtype=policy("attention_norm"),
-                name="attention_norm",
+                normalization, epsilon, **named("attention_norm")
             )
-            self.attention = self._make_attention(policy("attention"))
+            if self._attention_template is None:
+                self.attention = SelfAttention(
+                    hidden_dim,
+                    num_heads,
+                    dropout_rate,
+                    attention_dropout_rate,
+                    **named("attention"),
+                )
+            else:
+                self.attention = copy_layer(
+                    self._attention_template, **named("attention")
+                )
             self.attention_stochastic_depth = StochasticDepth(
-                stochastic_depth_rate,
-                dtype=policy("attention_stochastic_depth"),
-                name="attention_stochastic_depth",
+                stochastic_depth_rate, **named("attention_stochastic_depth")
             )
             self.mlp_norm = make_normalization(
-                normalization, epsilon, dtype=policy("mlp_norm"), name="mlp_norm"
+                normalization, epsilon, **named("mlp_norm")
             )
-            self.mlp = self._make_mlp(policy("mlp"))
+            if self._mlp_template is None:
+                self.mlp = MLP(
+                    hidden_dim, mlp_dim, activation, dropout_rate, **named("mlp")
+                )
+            else:
+                self.mlp = copy_layer(self._mlp_template, **named("mlp"))
             self.mlp_stochastic_depth = StochasticDepth(
-                stochastic_depth_rate,
-                dtype=policy("mlp_stochastic_depth"),
-                name="mlp_stochastic_depth",
+                stochastic_depth_rate, **named("mlp_stochastic_depth")
             )
-
-    def _make_attention(self, policy: Policy) -> Any:
-        if self._attention_template is not None:
-            return copy_layer(self._attention_template, "attention", policy)
-        return SelfAttention(
-            self.hidden_dim,
-            self.num_heads,
-            dropout_rate=self.dropout_rate,
-            attention_dropout_rate=self.attention_dropout_rate,
-            dtype=policy,
-            name="attention",
-        )
-
-    def _make_mlp(self, policy: Policy) -> Any:
-        if self._mlp_template is not None:
-            return copy_layer(self._mlp_template, "mlp", policy)
-        return MLP(
-            self.hidden_dim,
-            self.mlp_dim,
-            activation=self.activation,
-            dropout_rate=self.dropout_rate,
-            dtype=policy,
-            name="mlp",
-        )
 
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
-        self.attention_norm.build(input_shape)
-        self.attention.build(input_shape)
-        self.attention_stochastic_depth.build(input_shape)
-        self.mlp_norm.build(input_shape)
-        self.mlp.build(input_shape)
-        self.mlp_stochastic_depth.build(input_shape)
+        build_each(
+            input_shape,
+            self.attention_norm,
+            self.attention,
+            self.attention_stochastic_depth,
+            self.mlp_norm,
+            self.mlp,
+            self.mlp_stochastic_depth,
+        )
 
     def call(
         self,
@@ -151,28 +136,3 @@ class PostNormBlock(keras.layers.Layer):
         tokens = tokens + self.attention_stochastic_depth(x, training=training)
         x = self.mlp_norm(self.mlp(tokens, training=training))
         return tokens + self.mlp_stochastic_depth(x, training=training)
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "mlp_dim": self.mlp_dim,
-            "dropout_rate": self.dropout_rate,
-            "attention_dropout_rate": self.attention_dropout_rate,
-            "stochastic_depth_rate": self.stochastic_depth_rate,
-            "epsilon": self.epsilon,
-            "activation": self.activation,
-            "normalization": self.normalization,
-            "attention": self._attention_template,
-            "mlp": self._mlp_template,
-        }

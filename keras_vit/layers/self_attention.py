@@ -5,20 +5,19 @@ Shapes: B batch, T tokens, D hidden, h heads, d = D / h.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vit.layers.attention_product import AttentionProduct
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
-from keras_vit.layers.shapes import Shape, Tensor, check_rate, check_width
+from keras_vit.layers.composite import CompositeLayer
+from keras_vit.layers.initializers import xavier_of_square
+from keras_vit.layers.shapes import Shape, Tensor, check_heads, check_rate, check_width
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(CompositeLayer):
     """Let each token read from all tokens, with several heads.
 
     Query, key and value come from one matrix product, in this order along the last
@@ -62,12 +61,7 @@ class SelfAttention(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if num_heads < 1 or hidden_dim % num_heads:
-            raise ValueError(
-                "hidden_dim must be a multiple of num_heads, received "
-                f"hidden_dim={hidden_dim}, num_heads={num_heads}. "
-                "Choose a num_heads that divides hidden_dim."
-            )
+        check_heads(hidden_dim, num_heads)
         check_rate("dropout_rate", dropout_rate)
         check_rate("attention_dropout_rate", attention_dropout_rate)
         self.hidden_dim = hidden_dim
@@ -76,33 +70,21 @@ class SelfAttention(keras.layers.Layer):
         self.attention_dropout_rate = attention_dropout_rate
         self.use_qkv_bias = use_qkv_bias
         self.use_output_bias = use_output_bias
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
+        with self.sublayers() as named:
             self.qkv = keras.layers.Dense(
                 3 * hidden_dim,
                 use_bias=use_qkv_bias,
-                # Xavier uniform of a (D, D) matrix; the fused (D, 3 D) one would have a
-                # smaller limit. sqrt(3 * scale / fan_avg) = sqrt(3 / D) with
-                # fan_avg = 2 D.
-                kernel_initializer=keras.initializers.VarianceScaling(  # pyright: ignore[reportArgumentType]
-                    scale=2.0, mode="fan_avg", distribution="uniform"
-                ),
-                dtype=policy("qkv"),
-                name="qkv",
+                kernel_initializer=xavier_of_square(),
+                **named("qkv"),
             )
-            self.product = AttentionProduct(
-                attention_dropout_rate, dtype=policy("product"), name="product"
-            )
+            self.product = AttentionProduct(attention_dropout_rate, **named("product"))
             self.output_projection = keras.layers.Dense(
                 hidden_dim,
                 use_bias=use_output_bias,
                 kernel_initializer="glorot_uniform",
-                dtype=policy("output_projection"),
-                name="output_projection",
+                **named("output_projection"),
             )
-            self.dropout = keras.layers.Dropout(
-                dropout_rate, dtype=policy("dropout"), name="dropout"
-            )
+            self.dropout = keras.layers.Dropout(dropout_rate, **named("dropout"))
 
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
@@ -125,23 +107,3 @@ class SelfAttention(keras.layers.Layer):
         x = ops.reshape(context, (-1, self.hidden_dim))  # (B * T, D)
         x = self.dropout(self.output_projection(x), training=training)
         return ops.reshape(x, (-1, length, self.hidden_dim))  # (B, T, D)
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "dropout_rate": self.dropout_rate,
-            "attention_dropout_rate": self.attention_dropout_rate,
-            "use_qkv_bias": self.use_qkv_bias,
-            "use_output_bias": self.use_output_bias,
-        }

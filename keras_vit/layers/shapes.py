@@ -34,6 +34,16 @@ def check_width(layer: keras.layers.Layer, input_shape: Shape, hidden_dim: int) 
         )
 
 
+def check_heads(hidden_dim: int, num_heads: int) -> None:
+    """Raise a ValueError unless tokens can be split into heads of equal width."""
+    if num_heads < 1 or hidden_dim % num_heads:
+        raise ValueError(
+            "hidden_dim must be a multiple of num_heads, received "
+            f"hidden_dim={hidden_dim}, num_heads={num_heads}. "
+            "Choose a num_heads that divides hidden_dim."
+        )
+
+
 def check_rate(name: str, rate: float) -> None:
     """Raise a ValueError unless `rate` is a share that can be dropped, [0, 1)."""
     if not 0 <= rate < 1:

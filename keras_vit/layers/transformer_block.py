@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_vit.layers.composite import CompositeLayer, build_each
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import MLP
 from keras_vit.layers.normalization import make_normalization
-from keras_vit.layers.policies import Policy, serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
 from keras_vit.layers.self_attention import SelfAttention
 from keras_vit.layers.shapes import Shape, Tensor, check_width
 from keras_vit.layers.stochastic_depth import StochasticDepth
@@ -19,7 +17,7 @@ from keras_vit.layers.templates import Template, copy_layer, serialize
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(CompositeLayer):
     """Add self-attention, then an MLP, to a sequence of tokens.
 
     z' = attention(norm(z)) + z, then mlp(norm(z')) + z'.
@@ -98,76 +96,59 @@ class TransformerBlock(keras.layers.Layer):
         self.use_mlp_layer_scale = use_mlp_layer_scale
         self._attention_template = serialize(attention)
         self._mlp_template = serialize(mlp)
-        policy = sublayer_policies(self)
-        with sublayer_scope(self):
+        with self.sublayers() as named:
             self.attention_norm = make_normalization(
-                normalization,
-                epsilon,
-                dtype=policy("attention_norm"),
-                name="attention_norm",
+                normalization, epsilon, **named("attention_norm")
             )
-            self.attention = self._make_attention(policy("attention"))
+            if self._attention_template is None:
+                self.attention = SelfAttention(
+                    hidden_dim,
+                    num_heads,
+                    dropout_rate,
+                    attention_dropout_rate,
+                    **named("attention"),
+                )
+            else:
+                self.attention = copy_layer(
+                    self._attention_template, **named("attention")
+                )
             self.attention_scale = None
             if layer_scale is not None:
                 self.attention_scale = LayerScale(
-                    layer_scale, dtype=policy("attention_scale"), name="attention_scale"
+                    layer_scale, **named("attention_scale")
                 )
             self.attention_stochastic_depth = StochasticDepth(
-                stochastic_depth_rate,
-                dtype=policy("attention_stochastic_depth"),
-                name="attention_stochastic_depth",
+                stochastic_depth_rate, **named("attention_stochastic_depth")
             )
             self.mlp_norm = make_normalization(
-                normalization, epsilon, dtype=policy("mlp_norm"), name="mlp_norm"
+                normalization, epsilon, **named("mlp_norm")
             )
-            self.mlp = self._make_mlp(policy("mlp"))
+            if self._mlp_template is None:
+                self.mlp = MLP(
+                    hidden_dim, mlp_dim, activation, dropout_rate, **named("mlp")
+                )
+            else:
+                self.mlp = copy_layer(self._mlp_template, **named("mlp"))
             self.mlp_scale = None
             if layer_scale is not None and use_mlp_layer_scale:
-                self.mlp_scale = LayerScale(
-                    layer_scale, dtype=policy("mlp_scale"), name="mlp_scale"
-                )
+                self.mlp_scale = LayerScale(layer_scale, **named("mlp_scale"))
             self.mlp_stochastic_depth = StochasticDepth(
-                stochastic_depth_rate,
-                dtype=policy("mlp_stochastic_depth"),
-                name="mlp_stochastic_depth",
+                stochastic_depth_rate, **named("mlp_stochastic_depth")
             )
-
-    def _make_attention(self, policy: Policy) -> Any:
-        if self._attention_template is not None:
-            return copy_layer(self._attention_template, "attention", policy)
-        return SelfAttention(
-            self.hidden_dim,
-            self.num_heads,
-            dropout_rate=self.dropout_rate,
-            attention_dropout_rate=self.attention_dropout_rate,
-            dtype=policy,
-            name="attention",
-        )
-
-    def _make_mlp(self, policy: Policy) -> Any:
-        if self._mlp_template is not None:
-            return copy_layer(self._mlp_template, "mlp", policy)
-        return MLP(
-            self.hidden_dim,
-            self.mlp_dim,
-            activation=self.activation,
-            dropout_rate=self.dropout_rate,
-            dtype=policy,
-            name="mlp",
-        )
 
     def build(self, input_shape: Shape) -> None:
         check_width(self, input_shape, self.hidden_dim)
-        self.attention_norm.build(input_shape)
-        self.attention.build(input_shape)
-        if self.attention_scale is not None:
-            self.attention_scale.build(input_shape)
-        self.attention_stochastic_depth.build(input_shape)
-        self.mlp_norm.build(input_shape)
-        self.mlp.build(input_shape)
-        if self.mlp_scale is not None:
-            self.mlp_scale.build(input_shape)
-        self.mlp_stochastic_depth.build(input_shape)
+        build_each(
+            input_shape,
+            self.attention_norm,
+            self.attention,
+            self.attention_scale,
+            self.attention_stochastic_depth,
+            self.mlp_norm,
+            self.mlp,
+            self.mlp_scale,
+            self.mlp_stochastic_depth,
+        )
 
     def call(
         self,
@@ -184,30 +165,3 @@ class TransformerBlock(keras.layers.Layer):
         if self.mlp_scale is not None:
             x = self.mlp_scale(x)
         return tokens + self.mlp_stochastic_depth(x, training=training)
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "mlp_dim": self.mlp_dim,
-            "dropout_rate": self.dropout_rate,
-            "attention_dropout_rate": self.attention_dropout_rate,
-            "stochastic_depth_rate": self.stochastic_depth_rate,
-            "epsilon": self.epsilon,
-            "activation": self.activation,
-            "normalization": self.normalization,
-            "layer_scale": self.layer_scale,
-            "use_mlp_layer_scale": self.use_mlp_layer_scale,
-            "attention": self._attention_template,
-            "mlp": self._mlp_template,
-        }

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from keras_vit.layers.branch import Branch
-from keras_vit.layers.policies import serialize_policy, sublayer_policies
-from keras_vit.layers.rematerialization import rematerialize, sublayer_scope
+from keras_vit.layers.composite import CompositeLayer, build_each
 from keras_vit.layers.shapes import Shape, Tensor, check_rank
 from keras_vit.layers.templates import Template, serialize
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class TwinBlock(keras.layers.Layer):
+class TwinBlock(CompositeLayer):
     """Add two self-attentions at once, then two MLPs at once.
 
     z' = a_1(z) + a_2(z) + z, then m_1(z') + m_2(z') + z', each branch with its own
@@ -58,20 +56,18 @@ class TwinBlock(keras.layers.Layer):
         self.epsilon = epsilon
         self.normalization = normalization
         self.layer_scale = layer_scale
-        policy = sublayer_policies(self)
+        with self.sublayers() as named:
 
-        def branch(template: Template, name: str) -> Branch:
-            return Branch(
-                template,
-                stochastic_depth_rate=stochastic_depth_rate,
-                epsilon=epsilon,
-                normalization=normalization,
-                layer_scale=layer_scale,
-                dtype=policy(name),
-                name=name,
-            )
+            def branch(template: Template, name: str) -> Branch:
+                return Branch(
+                    template,
+                    stochastic_depth_rate=stochastic_depth_rate,
+                    epsilon=epsilon,
+                    normalization=normalization,
+                    layer_scale=layer_scale,
+                    **named(name),
+                )
 
-        with sublayer_scope(self):
             self.attention_0 = branch(self._attention_template, "attention_0")
             self.attention_1 = branch(self._attention_template, "attention_1")
             self.mlp_0 = branch(self._mlp_template, "mlp_0")
@@ -79,33 +75,11 @@ class TwinBlock(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, T, D)")
-        self.attention_0.build(input_shape)
-        self.attention_1.build(input_shape)
-        self.mlp_0.build(input_shape)
-        self.mlp_1.build(input_shape)
+        build_each(input_shape, self.attention_0, self.attention_1)
+        build_each(input_shape, self.mlp_0, self.mlp_1)
 
     def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         first = self.attention_0(tokens, training=training)
         tokens = tokens + first + self.attention_1(tokens, training=training)
         first = self.mlp_0(tokens, training=training)
         return tokens + first + self.mlp_1(tokens, training=training)
-
-    def rematerialized_call(
-        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Callable[..., Any]:
-        return rematerialize(self, layer_call, args[0])
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "dtype": serialize_policy(self),
-            "attention": self._attention_template,
-            "mlp": self._mlp_template,
-            "stochastic_depth_rate": self.stochastic_depth_rate,
-            "epsilon": self.epsilon,
-            "normalization": self.normalization,
-            "layer_scale": self.layer_scale,
-        }

@@ -15,7 +15,7 @@ def hub(monkeypatch, tmp_path):
 
     repositories, asked = {}, []
 
-    def hf_hub_download(repo_id, filename, revision=None):  # noqa: ANN202
+    def hf_hub_download(repo_id, filename, revision=None):
         asked.append((repo_id, filename, revision))
         if repo_id not in repositories:
             raise real.errors.LocalEntryNotFoundError("offline")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +16,14 @@ from keras_vit.checkpoints.huggingface_config import (
     config_from_huggingface,
     is_huggingface,
 )
-from keras_vit.checkpoints.huggingface_preprocessing import (
-    huggingface_preprocessing,
-    preprocessing_from_huggingface,
-    read_preprocessing,
-)
+from keras_vit.checkpoints.huggingface_preprocessing import normalized_again
 from keras_vit.checkpoints.huggingface_types import MODEL_TYPES
 from keras_vit.checkpoints.huggingface_writing import (
     huggingface_arrays,
     huggingface_config,
-    huggingface_model,
 )
 from keras_vit.checkpoints.safetensors import SafetensorsFile, write_safetensors
-from keras_vit.config import ViTConfig
 from tests import transformers_peers as peers
-from tests.contract import set_random_weights
 from tests.transformers_peers import CASES, SIZES, Case
 
 # One of each kind of names, positions, heads and pooling; the benchmark has them all.
@@ -42,7 +33,9 @@ READ = (
     *("dinov3_vit", "dinov3_vit gated", "vit_msn classifier", "ijepa classifier"),
     *("clip projection", "clip classifier", "altclip", "siglip", "siglip classifier"),
     *("siglip2 tower", "aimv2 tower native", "internvl tower rms", "pixio", "blip"),
-    *("internvl", "siglip2 classifier"),
+    *("internvl", "siglip2 classifier", "aimv2 with head"),
+    *("aimv2 tower native with head", "mlcd tower", "tipsv2", "tipsv2 tower gated"),
+    *("sapiens2", "sapiens2 plain", "radio"),
 )
 # Where transformers has a class without the text model.
 WRITTEN = (
@@ -55,16 +48,10 @@ WRITTEN = (
     *("siglip classifier", "siglip2 tower", "aimv2 tower", "aimv2 tower native"),
     *("internvl tower", "internvl tower rms", "internvl tower token"),
     *("blip tower", "blip_2 tower", "instructblip tower", "pixio"),
+    *("aimv2 tower with head", "aimv2 tower native with head", "mlcd tower"),
+    *("tipsv2 tower", "tipsv2 tower gated", "sapiens2", "sapiens2 plain"),
+    "radio normalized",
 )
-TINY: dict[str, Any] = {
-    "image_size": 16,
-    "patch_size": 8,
-    "hidden_dim": 32,
-    "num_layers": 2,
-    "num_heads": 2,
-    "mlp_dim": 48,
-    "num_classes": 5,
-}
 
 
 def written(case: Case, folder: Path) -> Any:
@@ -115,6 +102,8 @@ def test_defaults_are_those_of_transformers(model_type: str) -> None:
     transformers = peers.import_transformers()
     theirs = transformers.CONFIG_MAPPING[model_type]().to_dict()
     ours = MODEL_TYPES[model_type].defaults
+    # None: it follows from other keys.
+    ours = {key: value for key, value in ours.items() if value is not None}
     known = {key: value for key, value in ours.items() if key in theirs}
     assert {key: plain(theirs[key]) for key in known} == {
         key: plain(value) for key, value in known.items()
@@ -166,7 +155,8 @@ def test_configs_come_back(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["vit classifier", "deit teacher", "dinov2 classifier gated", "dinov3_vit"]
     + ["vit_msn classifier", "clip classifier", "siglip classifier", "siglip tower"]
-    + ["internvl tower rms", "pixio", "aimv2 tower"],
+    + ["internvl tower rms", "pixio", "aimv2 tower", "aimv2 tower with head"]
+    + ["mlcd tower", "tipsv2 tower", "sapiens2", "radio normalized"],
 )  # fmt: skip
 def test_transformers_reads_what_is_written(name: str, tmp_path: Path) -> None:
     case = CASES[name]
@@ -192,7 +182,8 @@ def test_transformers_reads_what_is_written(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name", ["vit classifier", "deit pooler", "dinov2 classifier gated", "dinov3_vit"]
-)
+    + ["tipsv2 tower", "sapiens2", "radio"],
+)  # fmt: skip
 def test_names_of_transformers_5_are_read_too(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     theirs = peers.make(case)
@@ -224,6 +215,52 @@ def test_dinov2_resamples_as_transformers_does(name: str, tmp_path: Path) -> Non
     ours = keras_vit.load(tmp_path, image_size=(24, 64))
     images = images_for(ours)
     assert_equal(ours(images), peers.call(case, theirs, images))
+
+
+def test_radio_takes_its_part_of_the_positions(tmp_path: Path) -> None:
+    case = CASES["radio"]
+    theirs = written(case, tmp_path)
+    assert keras_vit.load(tmp_path).config.image_size == (16, 16)
+    for size in ((40, 40), (24, 64)):
+        ours = keras_vit.load(tmp_path, image_size=size)
+        images = images_for(ours)
+        assert_equal(ours(images), peers.call(case, theirs, images))
+
+
+def test_radio_without_layer_scale_loads_and_is_written(tmp_path: Path) -> None:
+    written(CASES["radio normalized"], tmp_path)
+    file = tmp_path / "model.safetensors"
+    arrays = {k: v for k, v in SafetensorsFile(file).items() if "scale" not in k}
+    write_safetensors(file, arrays)
+    ours = keras_vit.load(tmp_path)
+    assert ours.config.layer_scale is None
+    assert set(huggingface_arrays(ours, "radio")) == set(arrays)
+
+
+def test_what_radio_does_to_images_is_preprocessing(tmp_path: Path) -> None:
+    transformers = peers.import_transformers()
+    theirs = written(CASES["radio"], tmp_path)
+    processor = transformers.CLIPImageProcessor(do_normalize=False)
+    processor.save_pretrained(tmp_path)
+    found = keras_vit.load(tmp_path).preprocessing
+    assert found is not None
+    np.testing.assert_allclose(found.mean, theirs.config.norm_mean)
+    np.testing.assert_allclose(found.std, theirs.config.norm_std)
+    both = normalized_again(found, [1.0], [2.0])
+    image = np.zeros((16, 16, 3), "uint8")
+    np.testing.assert_allclose(both(image), (found(image) - 1) / 2, rtol=1e-5)
+
+
+def test_mlcd_with_another_rotation_is_refused() -> None:
+    config = {"model_type": "mlcd_vision_model", **SIZES}
+    with pytest.raises(ValueError, match="received rope_type='yarn'"):
+        config_from_huggingface({**config, "rope_parameters": {"rope_type": "yarn"}})
+
+
+def test_heads_of_sapiens2_follow_from_the_layers() -> None:
+    config = {"model_type": "sapiens2", "num_hidden_layers": 18}
+    found = config_from_huggingface(config).num_kv_heads
+    assert found == (16,) * 8 + (8,) * 2 + (16,) * 8
 
 
 def test_labels_become_class_names_unless_they_are_numbers(tmp_path: Path) -> None:
@@ -283,7 +320,7 @@ def test_unknown_type_lists_the_supported_ones(tmp_path: Path) -> None:
         ({"intermediate_size": 64}, "shapes differ"),
         ({"image_size": 32}, "shapes differ"),
         ({"qkv_bias": False}, "arrays are left over"),
-        ({"model_type": "dinov2"}, "arrays are missing"),
+        ({"model_type": "dinov2"}, "has no weights of a dinov2"),
         ({"model_type": "ijepa"}, "arrays are left over"),
         ({"pooler_act": "relu"}, "tanh after the pooler"),
     ],
@@ -316,8 +353,8 @@ def test_arrays_beside_the_tower_are_refused_unless_they_are_of_a_text_model(
     ("case", "message"),
     [
         (
-            Case("Aimv2VisionModel", "Aimv2VisionConfig", {}, peers._mean),
-            "without a layer for the query",
+            Case("PixioBackbone", "PixioConfig", {}, peers._mean),
+            "has no weights of a pixio",
         ),
         (
             Case(
@@ -344,147 +381,6 @@ def test_what_keras_vit_lacks_is_named(
         keras_vit.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("options", "model_type"),
-    [
-        ({}, "vit"),
-        ({"representation_size": 8, "num_classes": None}, "vit"),
-        ({"layer_scale": 1e-5, "pooling": "token_mean", "mlp_dim": 128}, "dinov2"),
-        (
-            {"layer_scale": 0.1, "mlp": "gated", "activation": "silu", "mlp_dim": 88}
-            | {"num_classes": None},
-            "dinov2",
-        ),
-        ({"pooling": "mean"}, "ijepa"),
-        ({"use_distillation_token": True}, "deit"),
-        ({"pooling": "attention", "num_classes": None}, "siglip_vision_model"),
-        (
-            {"use_pre_norm": True, "use_patch_bias": False, "use_head_bias": False},
-            "clip_vision_model",
-        ),
-    ],
-)
-def test_type_that_expresses_a_model_is_found(
-    options: dict[str, Any], model_type: str
-) -> None:
-    config = ViTConfig(**{**TINY, **options})
-    found = huggingface_model(config)
-    assert found.model_type == model_type
-    model = keras_vit.ViT(**{**TINY, **options})
-    set_random_weights(model)
-    assert len(huggingface_arrays(model)) > 20
-
-
-@pytest.mark.parametrize(
-    ("options", "model_type", "message"),
-    [
-        ({"block": "parallel"}, None, "cannot express .*block='parallel'"),
-        ({"query_key_norm": "head"}, "vit", "query_key_norm='head'"),
-        ({"image_size": (16, 24)}, "dinov2", r"image_size=\(16, 24\)"),
-        ({"classifier_activation": "softmax"}, None, "classifier_activation='softmax'"),
-        ({}, "dinov3_vit", "num_classes=5"),
-        ({"representation_size": 8}, "vit", "representation_size=8"),
-        ({"activation": "tanh"}, None, "hidden_act"),
-        ({}, "bert", "model_type must be one of"),
-        (
-            {"image_size": None, "position_grid": (2, 2)},
-            "vit",
-            "needs one image size",
-        ),
-    ],
-)
-def test_what_transformers_lacks_is_named(
-    options: dict[str, Any], model_type: str | None, message: str
-) -> None:
-    config = ViTConfig(**{**TINY, **options})
-    with pytest.raises(ValueError, match=message):
-        huggingface_model(config, model_type)
-
-
-def test_rates_of_training_do_not_stand_against_writing() -> None:
-    config = ViTConfig(**TINY, dropout_rate=0.1, stochastic_depth_rate=0.2)
-    assert huggingface_model(config).config["hidden_dropout_prob"] == 0.1
-    assert huggingface_model(replace(config, pooling="mean")).model_type == "ijepa"
-
-
 def test_only_a_config_with_a_model_type_is_one_of_transformers() -> None:
     assert is_huggingface({"model_type": "vit"})
     assert not is_huggingface({"architecture": "vit_tiny_patch16_224"})
-
-
-IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-PROCESSORS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
-    "vit": (
-        lambda t: t.ViTImageProcessor(size={"height": 32, "width": 24}, **HALF),
-        {"resize": "squash", "interpolation": "bilinear", "crop_ratio": 1.0},
-    ),
-    "deit": (
-        lambda t: t.DeiTImageProcessor(
-            size={"height": 37, "width": 37},
-            crop_size={"height": 32, "width": 24},
-            **IMAGENET,
-        ),
-        {"resize": "squash", "interpolation": "bicubic", "std": (0.229, 0.224, 0.225)},
-    ),
-    "clip": (
-        lambda t: t.CLIPImageProcessor(
-            size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32}
-        ),
-        {"resize": "crop", "transparency": "white", "crop_rounding": "down"},
-    ),
-    "dinov3": (
-        lambda t: t.DINOv3ViTImageProcessor(size={"height": 32, "width": 24}),
-        {"resize": "squash", "resize_dtype": "float32"},
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PROCESSORS)
-def test_image_processor_comes_along(name: str, tmp_path: Path) -> None:
-    make, expected = PROCESSORS[name]
-    processor = make(peers.import_transformers())
-    processor.save_pretrained(tmp_path)
-    size = (32, 32) if name == "clip" else (32, 24)
-    found = read_preprocessing(tmp_path, size, 3)
-    assert found is not None and found.image_size == size
-    assert {key: getattr(found, key) for key in expected} == expected
-    if name == "clip":
-        assert found.resized_size == (36, 36)
-    if name == "deit":
-        assert found.resized_size == (37, 37)
-    again = huggingface_preprocessing(found)
-    assert preprocessing_from_huggingface(again, size, 3) == found
-    # And what is written is what transformers writes.
-    original = processor.to_dict()
-    for key in ("size", "resample", "image_mean", "image_std", "do_rescale"):
-        assert again[key] == plain(getattr(original[key], "value", original[key]))
-
-
-def test_preprocessing_reaches_the_model(tmp_path: Path) -> None:
-    transformers = peers.import_transformers()
-    written(CASES["vit pooler"], tmp_path)
-    assert keras_vit.load(tmp_path).preprocessing is None
-    transformers.ViTImageProcessor(do_rescale=False).save_pretrained(tmp_path)
-    model = keras_vit.load(tmp_path)
-    assert model.preprocessing.image_size == (24, 16)
-    # Pixels from 0 to 255 less 0.5, divided by 0.5.
-    pixels = np.full((24, 16, 3), 255, "uint8")
-    np.testing.assert_allclose(model.preprocessing(pixels), (255 - 0.5) / 0.5)
-
-
-def test_preprocessing_without_a_processor_is_named() -> None:
-    border = keras_vit.Preprocessing(image_size=16, resize="border")
-    with pytest.raises(ValueError, match="no image processor"):
-        huggingface_preprocessing(border)
-    wide = keras_vit.Preprocessing(image_size=(16, 24))
-    with pytest.raises(ValueError, match="resizes the shorter side"):
-        huggingface_preprocessing(wide)
-
-
-def test_broken_processor_is_named(tmp_path: Path) -> None:
-    (tmp_path / "preprocessor_config.json").write_text("{")
-    with pytest.raises(ValueError, match="is not JSON"):
-        read_preprocessing(tmp_path, (16, 16), 3)
-    with pytest.raises(ValueError, match="resample must be one of"):
-        preprocessing_from_huggingface({**HALF, "resample": 9}, (16, 16), 3)

@@ -153,6 +153,12 @@ def test_train_starts_from_a_checkpoint(tmp_path, capsys):
         *("--output", tmp_path / "new"),
     )
     assert code == 2 and "no architecture of timm" in err
+    code, _, err = call(
+        capsys,
+        *("train", "--data", "digits", "--architecture", "vit_small_patch16_224"),
+        *("--output", tmp_path / "new"),
+    )
+    assert code == 2 and "Pass --weights FILE" in err
 
 
 def test_list_shows_each_variant_with_its_size(capsys):
