@@ -1,6 +1,6 @@
 """Vision Transformers for Keras 3: build, train, predict and export."""
 
-from keras_vit import layers
+from keras_vit import distribution, layers
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data import Augmentation, ImageData, load_data
 from keras_vit.export import ExportReport, export

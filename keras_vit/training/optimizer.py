@@ -13,8 +13,10 @@ from keras_vit.training import replicas
 
 # On torch `keras.optimizers.AdamW(...)` makes an object of a subclass that updates all
 # weights at once; one of our own class would fall back to a loop over the weights.
-_AdamW = type(keras.optimizers.AdamW())
-_SGD = type(keras.optimizers.SGD())
+# `__new__` alone makes no variable: that would start the backend at import, too early
+# for `keras_vit.distribute` to join processes.
+_AdamW = type(keras.optimizers.AdamW.__new__(keras.optimizers.AdamW))
+_SGD = type(keras.optimizers.SGD.__new__(keras.optimizers.SGD))
 
 
 class TrainingOptimizer(OptimizerHooks):
