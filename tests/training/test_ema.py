@@ -90,7 +90,9 @@ def test_fit_evaluates_the_averages_and_trains_on(wrap):
     )
     close(seen["test"], follow.average)
     close(seen["average"], follow.average)
-    assert all(np.array_equal(a, b) for a, b in zip(seen["end"], seen["after"]))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(seen["end"], seen["after"], strict=True)
+    )
     assert not np.allclose(seen["end"][0], seen["average"][0], rtol=1e-5)
     # Keras leaves the averages in the model at the end of `fit`.
     close(weights(inside), follow.average)
