@@ -68,7 +68,7 @@ def test_the_loss_is_that_of_deit(kind, temperature, token):
     logits = to_numpy(taught(IMAGES))
     if token:
         head = model.get_layer("head")
-        tokens = keras.Model(model.inputs, head.input)(IMAGES)
+        tokens = keras.Model(model.inputs[0], head.input)(IMAGES)
         first, second = (to_numpy(x) for x in head.both(tokens))
         assert np.abs(first - second).max() > 0.01
     else:
@@ -113,7 +113,7 @@ def test_the_student_learns_from_the_teacher_alone_and_the_teacher_stays():
     for now, then in zip(taught.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
     head = model.get_layer("head")
-    tokens = keras.Model(model.inputs, head.input)(IMAGES)
+    tokens = keras.Model(model.inputs[0], head.input)(IMAGES)
     learnt = to_numpy(head.both(tokens)[1]).argmax(-1)
     np.testing.assert_array_equal(learnt, to_numpy(taught(IMAGES)).argmax(-1))
     assert trainer.evaluate(IMAGES, LABELS, verbose=0)
