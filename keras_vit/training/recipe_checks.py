@@ -111,14 +111,11 @@ def _check_range(
     low, with_low, high, with_high, with_none = limits
     if value is None and with_none:
         return
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    number = float(value) if is_number else 0.0
-    if is_number and (
-        (low < number < high)
-        or (with_low and number == low)
-        or (with_high and number == high)
-    ):
-        return
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        at_end = (with_low and number == low) or (with_high and number == high)
+        if low < number < high or at_end:
+            return
     below = ""
     if high != _INFINITY:
         below = f" and {'at most' if with_high else 'below'} {high}"
