@@ -13,7 +13,19 @@ from keras_vit.preprocessing import Preprocessing
 from keras_vit.registry import ModelInfo, list_models
 from keras_vit.saving import push_to_hub, save
 from keras_vit.surgery import replace_head, resize
-from keras_vit.training import RECIPES, Recipe, TrainingResult, save_model, train
+from keras_vit.training import (
+    RECIPES,
+    Recipe,
+    TrainingModel,
+    TrainingResult,
+    add_lora,
+    freeze,
+    merge_lora,
+    save_model,
+    set_rates,
+    train,
+    unfreeze,
+)
 
 __version__ = "0.1.0"
 
@@ -30,18 +42,22 @@ __all__ = [
     "Prediction",
     "Preprocessing",
     "Recipe",
+    "TrainingModel",
     "TrainingResult",
     "TransformerBlock",
     "ViT",
     "ViTConfig",
+    "add_lora",
     "embed",
     "evaluate",
     "export",
     "features",
+    "freeze",
     "layers",
     "list_models",
     "load",
     "load_data",
+    "merge_lora",
     "pre_logits",
     "predict",
     "push_to_hub",
@@ -49,5 +65,7 @@ __all__ = [
     "resize",
     "save",
     "save_model",
+    "set_rates",
     "train",
+    "unfreeze",
 ]

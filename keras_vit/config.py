@@ -81,6 +81,7 @@ class ViTConfig:
     pooling_mlp_dim: int | None = None  # attention pooling; None: mlp_dim
     pool_prefix: bool = False  # whether "mean" and "attention" see all tokens
     use_head_bias: bool = True
+    patch_dropout_rate: float = 0.0  # [0, 1), share of the patches left out in training
 
     def __post_init__(self) -> None:
         sizes = ("patch_size",) if self.image_size is None else _SIZES
@@ -91,8 +92,14 @@ class ViTConfig:
         for name in ("num_classes", "representation_size"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _count(name, getattr(self, name)))
-        for name in ("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate"):
+        for name in _RATES:
             _check_rate(name, getattr(self, name))
+        if self.patch_dropout_rate and self.rotary is not None:
+            raise ValueError(
+                "patch_dropout_rate leaves out patches that rotary positions count on, "
+                f"received patch_dropout_rate={self.patch_dropout_rate}, "
+                f"rotary={self.rotary!r}. Use patch_dropout_rate=0, or rotary=None."
+            )
         if not self.epsilon > 0:
             raise ValueError(
                 f"epsilon must be above 0, received epsilon={self.epsilon!r}. "
@@ -564,6 +571,10 @@ def _check_rate(name: str, value: Any) -> None:
 
 
 _SIZES = ("image_size", "patch_size")
+_RATES = (
+    *("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate"),
+    "patch_dropout_rate",
+)
 _LEARNED = ("all", "class", "patches")  # positions that have a table
 
 # The valid values of the options that name something.

@@ -97,6 +97,18 @@ def all_layers(layer: keras.layers.Layer) -> list[Any]:
     return [layer, *(deep for below in sublayers(layer) for deep in all_layers(below))]
 
 
+def set_dropout_rate(dropout: Any, rate: float) -> None:
+    """Change the rate of a Dropout layer, which has no generator if it was made with 0.
+
+    The generator has to be one of the layer's, so that it is part of its state.
+    """
+    dropout.rate = rate
+    if rate > 0 and getattr(dropout, "seed_generator", None) is None:
+        dropout._tracker.unlock()
+        dropout.seed_generator = keras.random.SeedGenerator(dropout.seed)
+        dropout._tracker.lock()
+
+
 def set_rematerialization_mode(layer: keras.layers.Layer, mode: str | None) -> None:
     """Set what `keras.RematScope(mode)` would have set when the layer was made."""
     if mode is None:

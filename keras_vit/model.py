@@ -15,6 +15,7 @@ from keras_vit.parts import (
     make_block,
     make_head,
     make_norm,
+    make_patch_dropout,
     make_patch_encoder,
     make_pooling,
     make_rotary_positions,
@@ -154,6 +155,9 @@ class ViT(keras.Model):
         x = Patches(config.patch_size, dtype=policy("patches"), name="patches")(images)
         patch_encoder = make_patch_encoder(config, policy("patch_encoder"))
         x = patch_encoder(x) if config.image_size else patch_encoder(x, images=images)
+        patch_dropout = make_patch_dropout(config, policy("patch_dropout"))
+        if patch_dropout is not None:
+            x = patch_dropout(x)
         if config.use_pre_norm:
             x = make_norm(config, "pre_norm", policy("pre_norm"))(x)
         rotation = None

@@ -198,7 +198,8 @@ def multipliers(
         variables: with paths such as "block_3/mlp/expand/kernel".
         layer_decay: factor per layer; None for a factor of 1.
 
-    Reference: arXiv:2106.08254, appendix A (BEiT); timm's `param_groups_layer_decay`.
+    Reference: arXiv:2106.08254 (BEiT), optim_factory.py of its code; timm's
+    `param_groups_layer_decay` puts the last norm to the last block instead.
     """
     if layer_decay is None:
         return (1.0,) * len(variables)
