@@ -1,8 +1,9 @@
 """Vision Transformers for Keras 3: build, train, predict and export."""
 
-from keras_vit import distribution, layers
+from keras_vit import layers
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data import Augmentation, ImageData, load_data
+from keras_vit.distribution import distribute
 from keras_vit.export import ExportReport, export
 from keras_vit.features import features, pre_logits
 from keras_vit.inference import Prediction, embed, evaluate, predict
@@ -48,6 +49,7 @@ __all__ = [
     "ViT",
     "ViTConfig",
     "add_lora",
+    "distribute",
     "embed",
     "evaluate",
     "export",
