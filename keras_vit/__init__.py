@@ -3,6 +3,7 @@
 from keras_vit import layers
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data import Augmentation, ImageData, load_data
+from keras_vit.distribution import distribute
 from keras_vit.export import ExportReport, export
 from keras_vit.features import features, pre_logits
 from keras_vit.inference import Prediction, embed, evaluate, predict
@@ -13,7 +14,19 @@ from keras_vit.preprocessing import Preprocessing
 from keras_vit.registry import ModelInfo, list_models
 from keras_vit.saving import push_to_hub, save
 from keras_vit.surgery import replace_head, resize
-from keras_vit.training import RECIPES, Recipe, TrainingResult, save_model, train
+from keras_vit.training import (
+    RECIPES,
+    Recipe,
+    TrainingModel,
+    TrainingResult,
+    add_lora,
+    freeze,
+    merge_lora,
+    save_model,
+    set_rates,
+    train,
+    unfreeze,
+)
 
 __version__ = "0.1.0"
 
@@ -30,18 +43,23 @@ __all__ = [
     "Prediction",
     "Preprocessing",
     "Recipe",
+    "TrainingModel",
     "TrainingResult",
     "TransformerBlock",
     "ViT",
     "ViTConfig",
+    "add_lora",
+    "distribute",
     "embed",
     "evaluate",
     "export",
     "features",
+    "freeze",
     "layers",
     "list_models",
     "load",
     "load_data",
+    "merge_lora",
     "pre_logits",
     "predict",
     "push_to_hub",
@@ -49,5 +67,7 @@ __all__ = [
     "resize",
     "save",
     "save_model",
+    "set_rates",
     "train",
+    "unfreeze",
 ]

@@ -91,6 +91,7 @@ class ViTConfig:
     pooling_mlp_dim: int | None = None  # attention pooling; None: mlp_dim
     pool_prefix: bool = False  # whether "mean", "attention", "query" see all
     use_head_bias: bool = True
+    patch_dropout_rate: float = 0.0  # [0, 1), share of the patches left out in training
 
     def __post_init__(self) -> None:
         values = {field.name: getattr(self, field.name) for field in fields(self)}

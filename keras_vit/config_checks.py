@@ -72,6 +72,12 @@ def _check_computed_positions(config: ViTConfig) -> None:
             f"hidden_dim={config.hidden_dim}, num_heads={config.num_heads}. Choose "
             "another num_heads, or rotary=None."
         )
+    if config.patch_dropout_rate and config.rotary is not None:
+        raise ValueError(
+            "patch_dropout_rate leaves out patches that rotary positions count on, "
+            f"received patch_dropout_rate={config.patch_dropout_rate}, "
+            f"rotary={config.rotary!r}. Use patch_dropout_rate=0, or rotary=None."
+        )
     if config.use_class_rotation and not (config.rotary and config.has_class_token):
         raise ValueError(
             "use_class_rotation rotates the class token among rotated patches, "

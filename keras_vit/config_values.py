@@ -149,6 +149,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "dropout_rate": _rate,
     "attention_dropout_rate": _rate,
     "stochastic_depth_rate": _rate,
+    "patch_dropout_rate": _rate,
     "qkv_bias": _qkv_bias,
     "num_registers": _count_or_zero,
     "pooling_num_heads": _count,

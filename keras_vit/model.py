@@ -16,6 +16,7 @@ from keras_vit.parts import (
     make_class_rotation,
     make_head,
     make_norm,
+    make_patch_dropout,
     make_patch_encoder,
     make_pooling,
     make_rotary_positions,
@@ -155,6 +156,9 @@ class ViT(keras.Model):
         x = Patches(config.patch_size, dtype=policy("patches"), name="patches")(images)
         patch_encoder = make_patch_encoder(config, policy("patch_encoder"))
         x = patch_encoder(x) if config.image_size else patch_encoder(x, images=images)
+        patch_dropout = make_patch_dropout(config, policy("patch_dropout"))
+        if patch_dropout is not None:
+            x = patch_dropout(x)
         if config.use_pre_norm:
             x = make_norm(config, "pre_norm", policy("pre_norm"))(x)
         rotation = None

@@ -23,6 +23,7 @@ from keras_vit.layers.mlp import MLP
 from keras_vit.layers.mlp_head import MLPHead
 from keras_vit.layers.normalization import make_normalization
 from keras_vit.layers.parallel_block import ParallelBlock
+from keras_vit.layers.patch_dropout import PatchDropout
 from keras_vit.layers.patch_encoder import PatchEncoder
 from keras_vit.layers.policies import Policy
 from keras_vit.layers.post_norm_block import PostNormBlock
@@ -53,6 +54,18 @@ def make_patch_encoder(config: ViTConfig, dtype: Policy) -> Layer:
         epsilon=config.epsilon,
         dtype=dtype,
         name="patch_encoder",
+    )
+
+
+def make_patch_dropout(config: ViTConfig, dtype: Policy) -> Layer:
+    """Return the layer that leaves out patches in training, None for all patches."""
+    if not config.patch_dropout_rate:
+        return None
+    return PatchDropout(
+        config.patch_dropout_rate,
+        config.num_prefix_tokens,
+        dtype=dtype,
+        name="patch_dropout",
     )
 
 

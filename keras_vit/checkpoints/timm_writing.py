@@ -12,7 +12,10 @@ from keras_vit.preprocessing import Preprocessing
 
 _POOLING = {"token": "token", "mean": "avg", "attention": "map", None: ""}
 # What a config may hold without changing the numbers that a trained model computes.
-_OF_TRAINING = ("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate")
+_OF_TRAINING = (
+    *("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate"),
+    "patch_dropout_rate",
+)
 
 
 @dataclass(frozen=True)

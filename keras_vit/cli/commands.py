@@ -27,7 +27,7 @@ from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.registry import list_models
 from keras_vit.training.card import write_card
-from keras_vit.training.recipe import get_recipe
+from keras_vit.training.recipes import get_recipe
 from keras_vit.training.train import train, trained_split
 
 _MODEL_OPTIONS = (

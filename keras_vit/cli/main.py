@@ -17,7 +17,7 @@ from keras_vit.cli.commands import (
     run_train,
 )
 from keras_vit.config import VARIANTS
-from keras_vit.training.recipe import RECIPES
+from keras_vit.training.recipes import RECIPES
 
 EXIT_OK = 0
 EXIT_MISTAKE = 2

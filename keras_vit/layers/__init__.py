@@ -25,6 +25,7 @@ from keras_vit.layers.mlp import MLP
 from keras_vit.layers.mlp_head import MLPHead
 from keras_vit.layers.parallel_block import ParallelBlock
 from keras_vit.layers.partial_position_embedding import PartialPositionEmbedding
+from keras_vit.layers.patch_dropout import PatchDropout
 from keras_vit.layers.patch_encoder import PatchEncoder
 from keras_vit.layers.patches import Patches
 from keras_vit.layers.position_embedding import PositionEmbedding
@@ -67,6 +68,7 @@ __all__ = [
     "MixedRotaryPositions",
     "ParallelBlock",
     "PartialPositionEmbedding",
+    "PatchDropout",
     "PatchEncoder",
     "Patches",
     "PositionEmbedding",

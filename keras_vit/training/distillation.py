@@ -76,7 +76,7 @@ class Distillation:
         _check_models(student, teacher)
         tokens = None
         if hasattr(_head(student), "both"):
-            tokens = keras.Model(student.inputs, _head(student).input)
+            tokens = keras.Model(student.inputs[0], _head(student).input)
         return cls(student, teacher, kind, alpha, temperature, tokens)
 
     def heads(self, images: Any) -> tuple[Any, Any]:

@@ -13,8 +13,10 @@ from keras_vit.training import replicas
 
 # On torch `keras.optimizers.AdamW(...)` makes an object of a subclass that updates all
 # weights at once; one of our own class would fall back to a loop over the weights.
-_AdamW = type(keras.optimizers.AdamW())
-_SGD = type(keras.optimizers.SGD())
+# `__new__` alone makes no variable: that would start the backend at import, too early
+# for `keras_vit.distribute` to join processes.
+_AdamW = type(keras.optimizers.AdamW.__new__(keras.optimizers.AdamW))
+_SGD = type(keras.optimizers.SGD.__new__(keras.optimizers.SGD))
 
 
 class TrainingOptimizer(OptimizerHooks):
@@ -196,7 +198,8 @@ def multipliers(
         variables: with paths such as "block_3/mlp/expand/kernel".
         layer_decay: factor per layer; None for a factor of 1.
 
-    Reference: arXiv:2106.08254, appendix A (BEiT); timm's `param_groups_layer_decay`.
+    Reference: arXiv:2106.08254 (BEiT), optim_factory.py of its code; timm's
+    `param_groups_layer_decay` puts the last norm to the last block instead.
     """
     if layer_decay is None:
         return (1.0,) * len(variables)

@@ -29,9 +29,7 @@ class MeasuredBatches(keras.utils.PyDataset):
     """
 
     def __init__(self, batches: Any, start: int = 0) -> None:
-        super().__init__(
-            workers=batches.workers, max_queue_size=batches.max_queue_size
-        )
+        super().__init__(workers=batches.workers, max_queue_size=batches.max_queue_size)
         self.batches = batches
         self.start = start
         self.seconds = 0.0
@@ -94,7 +92,9 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._last = None
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         now = time.perf_counter()
         if self._last is not None:
             self.steps += 1
@@ -159,4 +159,3 @@ def start_summary(
             f"{recipe.optimizer_name}, on {devices}",
         )
     )
-

@@ -1,18 +1,31 @@
-"""How a model is trained: one frozen object, and a table of named ones."""
+"""How a model is trained: one frozen object."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.outputs import output_activation
-from keras_vit.training.loss import CrossEntropy
-from keras_vit.training.optimizer import AdamW
+from keras_vit.training.distillation import DistillationKind
+from keras_vit.training.freezing import freeze, freeze_all_but_head
+from keras_vit.training.lora import LORA_LAYERS, add_lora, has_lora
+from keras_vit.training.loss import BinaryCrossEntropy, CrossEntropy
+from keras_vit.training.metric import Accuracy
+from keras_vit.training.optimizer import OPTIMIZERS, LossScaleOptimizer
+from keras_vit.training.recipe_checks import check_recipe
+from keras_vit.training.schedule import Curve, WarmupSchedule
+from keras_vit.training.settings import (
+    RATES,
+    set_dtype,
+    set_rates,
+    set_rematerialization,
+)
+from keras_vit.training.step import TrainingModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,26 +33,68 @@ class Recipe:
     """Everything that decides how a model is trained.
 
     `train` uses it, and each part can be taken and used alone: `schedule`, `optimizer`,
-    `loss`, `compile` and the fields.
+    `loss`, `prepare`, `training_model`, `compile` and the fields.
 
     Args:
         epochs: passes over the training images, at least 1. Default 100.
         batch_size: images per step, at least 1. Default 64.
         learning_rate: highest value, reached after the warm-up, above 0. Default 1e-3.
         warmup_epochs: epochs of linear growth from 0, at least 0 and below `epochs`.
-            Afterwards the learning rate falls to 0 along a cosine. Default 5.
-        weight_decay: of AdamW, on kernels only, at least 0. Default 0.05.
-        label_smoothing: share of the probability spread over all classes, [0, 1).
-            Default 0.1.
+            Default 5.
+        schedule_name: curve of the learning rate after the warm-up: "cosine" (default),
+            "linear", "rsqrt" or "constant"; see `WarmupSchedule`.
+        final_learning_rate: at the end of "cosine" and "linear", at least 0 and at most
+            `learning_rate`. Default 0.
+        cooldown_epochs: last epochs over which the learning rate falls linearly to 0 as
+            well, for "rsqrt" and "constant", at least 0. Default 0.
+        optimizer_name: "adamw" (default), "sgd", "adafactor" or "lamb".
+        weight_decay: on kernels only, times the learning rate, at least 0.
+            Default 0.05.
+        beta_2: of "adamw" and "lamb", [0, 1). Default 0.999.
+        momentum: of "sgd", [0, 1). Default 0.9.
+        layer_decay: factor of the learning rate per layer below the head, (0, 1].
+            Default None: one rate for all.
         gradient_clip_norm: largest norm of all gradients together, above 0, or None.
             Default 1.
+        accumulation_steps: micro-batches per step, at least 1, dividing `batch_size`.
+            Default 1.
+        ema_decay: share of the old value in the moving averages of the weights, [0, 1).
+            Default None: no averages.
+        loss_name: "cross_entropy" (default) or "binary_cross_entropy", as in DeiT III.
+        label_smoothing: share of the probability spread over all classes, [0, 1).
+            Default 0.1.
+        stochastic_depth_rate: of the last block, [0, 1). Default None: as the model has
+            it; this holds for the next three, too.
+        dropout_rate: after positions, attention and MLP, [0, 1). Default None.
+        attention_dropout_rate: of the attention weights, [0, 1). Default None.
+        patch_dropout_rate: share of the patches, [0, 1). Default None.
+        freeze_until: name of the last layer that does not train. Default None: all do.
+        train_only: "all" (default), "head" (a linear probe) or "lora" (low-rank factors
+            and the head).
+        lora_rank: of the factors, at least 1. Default 8.
+        lora_layers: ends of the paths of the layers that get them. Default: both
+            matrices of the attention.
+        distillation: "hard" or "soft" to learn from a teacher as well. Default None.
+        distillation_alpha: share of that loss, [0, 1]. Default 0.5.
+        distillation_temperature: of "soft", above 0. Default 1.
+        image_sizes: progressive resizing: (first epoch from 0, pixels) of each phase;
+            needs a model for images of any size. Default (): that of the model.
+        dtype: dtype policy of the computation, such as "mixed_bfloat16". Default None:
+            as the model has it.
+        rematerialization: "full" or "activations" to compute them again in the backward
+            pass. Default None: as the model has it.
         augmentation: random changes of the training images.
+        mixing: `Mixing` of images and labels within a batch. Default None.
+        repeated_augmentation: how often an epoch draws each image, each time changed
+            anew and in the same batch, at least 1. Default 1.
+        class_balance: "weights" (of the losses) or "sampling" to give rare classes
+            their share. Default None.
         seed: of weights, order, augmentation and dropout. Default 0.
         source: where the settings come from.
 
     Raises:
         TypeError: if an option does not exist or has the wrong type.
-        ValueError: if an option is out of its range.
+        ValueError: if an option is out of its range or contradicts another.
 
     Example:
         >>> recipe = keras_vit.Recipe(epochs=10, warmup_epochs=1)
@@ -51,114 +106,178 @@ class Recipe:
     batch_size: int = 64
     learning_rate: float = 1e-3
     warmup_epochs: float = 5
+    schedule_name: Curve = "cosine"
+    final_learning_rate: float = 0.0
+    cooldown_epochs: float = 0
+    optimizer_name: Literal["adamw", "sgd", "adafactor", "lamb"] = "adamw"
     weight_decay: float = 0.05
-    label_smoothing: float = 0.1
+    beta_2: float = 0.999
+    momentum: float = 0.9
+    layer_decay: float | None = None
     gradient_clip_norm: float | None = 1.0
+    accumulation_steps: int = 1
+    ema_decay: float | None = None
+    loss_name: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
+    label_smoothing: float = 0.1
+    stochastic_depth_rate: float | None = None
+    dropout_rate: float | None = None
+    attention_dropout_rate: float | None = None
+    patch_dropout_rate: float | None = None
+    freeze_until: str | None = None
+    train_only: Literal["all", "head", "lora"] = "all"
+    lora_rank: int = 8
+    lora_layers: tuple[str, ...] = LORA_LAYERS
+    distillation: DistillationKind | None = None
+    distillation_alpha: float = 0.5
+    distillation_temperature: float = 1.0
+    image_sizes: tuple[tuple[int, int], ...] = ()
+    dtype: str | None = None
+    rematerialization: Literal["full", "activations"] | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
+    mixing: Any = None
+    repeated_augmentation: int = 1
+    class_balance: Literal["weights", "sampling"] | None = None
     seed: int = 0
     source: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.augmentation, dict):
             object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
-        for name, low, allowed in (
-            ("epochs", 1, "at least 1"),
-            ("batch_size", 1, "at least 1"),
-            ("seed", 0, "at least 0"),
-        ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ValueError(
-                    f"{name} must be a whole number of {allowed}, received "
-                    f"{name}={value!r}."
-                )
-        for name in ("learning_rate", "gradient_clip_norm"):
-            value = getattr(self, name)
-            if value is None and name == "gradient_clip_norm":
-                continue
-            if not isinstance(value, Real) or not float(value) > 0:
-                raise ValueError(f"{name} must be above 0, received {name}={value!r}.")
-        if not self.weight_decay >= 0:
-            raise ValueError(
-                "weight_decay must be at least 0, received "
-                f"weight_decay={self.weight_decay!r}."
-            )
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(
-                "label_smoothing must be at least 0 and below 1, received "
-                f"label_smoothing={self.label_smoothing!r}."
-            )
-        if not 0 <= self.warmup_epochs < self.epochs:
-            raise ValueError(
-                "warmup_epochs must be at least 0 and below epochs, received "
-                f"warmup_epochs={self.warmup_epochs!r}, epochs={self.epochs}. "
-                "Train longer or warm up for less."
-            )
+        object.__setattr__(self, "mixing", _mixing(self.mixing))
+        # JSON has lists where Python has tuples.
+        object.__setattr__(self, "lora_layers", tuple(self.lora_layers))
+        sizes = tuple((int(first), int(size)) for first, size in self.image_sizes)
+        object.__setattr__(self, "image_sizes", sizes)
+        check_recipe(self)
 
     def schedule(
         self, steps_per_epoch: int
     ) -> keras.optimizers.schedules.LearningRateSchedule:
-        """Return the learning rate by step: linear warm-up, then a cosine to 0."""
-        warmup = round(self.warmup_epochs * steps_per_epoch)
-        return keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup else self.learning_rate,
-            decay_steps=max(1, self.epochs * steps_per_epoch - warmup),
-            warmup_target=self.learning_rate if warmup else None,
-            warmup_steps=warmup,
+        """Return the learning rate by step: linear warm-up, then the curve."""
+        return WarmupSchedule(
+            self.learning_rate,
+            self.epochs * steps_per_epoch,
+            warmup_steps=round(self.warmup_epochs * steps_per_epoch),
+            curve=self.schedule_name,
+            final_learning_rate=self.final_learning_rate,
+            cooldown_steps=round(self.cooldown_epochs * steps_per_epoch),
         )
 
     def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-        """Return AdamW with this schedule, decay on kernels only, and clipping."""
-        return AdamW(
-            self.schedule(steps_per_epoch),  # pyright: ignore[reportArgumentType]
+        """Return the optimizer: schedule, decay on kernels, clipping, averages."""
+        own: dict[str, Any] = {
+            "adamw": {"beta_2": self.beta_2},
+            "lamb": {"beta_2": self.beta_2},
+            "sgd": {"momentum": float(self.momentum)},
+            "adafactor": {},
+        }[self.optimizer_name]
+        if self.ema_decay is not None:
+            own |= {"use_ema": True, "ema_momentum": self.ema_decay}
+        return OPTIMIZERS[self.optimizer_name](
+            self.schedule(steps_per_epoch),
             weight_decay=self.weight_decay,
+            layer_decay=self.layer_decay,
             global_clipnorm=self.gradient_clip_norm,
+            **own,
         )
 
     def loss(self, from_logits: bool = True) -> keras.losses.Loss:
-        """Return cross-entropy with this label smoothing; labels are class numbers."""
+        """Return the loss; labels are class numbers or class probabilities."""
+        if self.loss_name == "binary_cross_entropy":
+            return BinaryCrossEntropy(
+                self.label_smoothing, from_logits=from_logits, threshold=0.0
+            )
         return CrossEntropy(self.label_smoothing, from_logits=from_logits)
 
+    def prepare(self, model: keras.Model) -> None:
+        """Give a built model the rates, dtype, frozen layers and LoRA of this recipe.
+
+        What the recipe leaves at its default stays as the model has it. Doing it twice
+        changes nothing.
+
+        Raises:
+            ValueError: if the model cannot do what the recipe says.
+        """
+        inside: Any = getattr(model, "model", model)
+        rates = {name: getattr(self, name) for name in RATES}
+        if any(rate is not None for rate in rates.values()):
+            set_rates(model, **rates)
+        if self.dtype is not None:
+            set_dtype(model, self.dtype)
+        if self.rematerialization is not None:
+            set_rematerialization(model, self.rematerialization)
+        if self.image_sizes and inside.input_shape[1] is not None:
+            raise ValueError(
+                "image_sizes needs a model for images of any size, received input "
+                f"shape {inside.input_shape}. Build or load it with image_size=None."
+            )
+        if self.train_only == "lora" and not has_lora(inside):
+            add_lora(inside, self.lora_rank, layers=self.lora_layers)
+        if self.train_only == "head":
+            freeze_all_but_head(inside)
+        if self.freeze_until is not None:
+            freeze(inside, until=self.freeze_until)
+
+    def training_model(
+        self, model: keras.Model, teacher: keras.Model | None = None
+    ) -> TrainingModel:
+        """Return a `TrainingModel` around a model, with accumulation and teacher.
+
+        Args:
+            model: functional, such as a `ViT`.
+            teacher: exactly with `distillation`. Default None.
+        """
+        return TrainingModel(
+            model,
+            accumulation_steps=self.accumulation_steps,
+            teacher=teacher,
+            distillation=self.distillation,
+            alpha=self.distillation_alpha,
+            temperature=self.distillation_temperature,
+        )
+
     def compile(self, model: keras.Model, steps_per_epoch: int) -> None:
-        """Compile a classifier: optimizer, loss and the metric `accuracy`."""
+        """Prepare and compile a classifier: optimizer, loss and metric `accuracy`.
+
+        Args:
+            model: a `TrainingModel`, or any model if the recipe neither accumulates nor
+                distils.
+            steps_per_epoch: number of batches in an epoch.
+
+        Raises:
+            ValueError: if the model cannot do what the recipe says.
+        """
+        steps = getattr(model, "accumulation_steps", 1)
+        taught = getattr(model, "distillation", None)
+        kind = None if taught is None else taught.kind
+        if steps != self.accumulation_steps or kind != self.distillation:
+            raise ValueError(
+                "accumulation_steps and distillation are done by a TrainingModel made "
+                f"for them: the recipe has {self.accumulation_steps} and "
+                f"{self.distillation!r}, received a model with {steps} and {kind!r}. "
+                "Use recipe.training_model(model, teacher=...)."
+            )
+        self.prepare(model)
+        optimizer = self.optimizer(steps_per_epoch)
+        metrics: Any = [Accuracy()]
+        # TrainingModel takes metrics and counts each image once; on a plain model the
+        # sample weight 0 of padding has to reach them.
+        name = "metrics" if isinstance(model, TrainingModel) else "weighted_metrics"
+        if name == "weighted_metrics" and model.dtype_policy.name == "mixed_float16":
+            optimizer = LossScaleOptimizer(optimizer)
         model.compile(
-            optimizer=self.optimizer(steps_per_epoch),
+            optimizer=optimizer,
             loss=self.loss(from_logits=output_activation(model) is None),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            **{name: metrics},
         )
 
 
-RECIPES: Mapping[str, Recipe] = {
-    "small_data": Recipe(
-        source="keras_vit: from random weights on a few thousand images; "
-        "benchmarks/digits.py measures it",
-        epochs=150,
-        learning_rate=2e-3,
-        weight_decay=0.1,
-        label_smoothing=0.05,
-        augmentation=Augmentation(rotation=15.0, shear=10.0, translation=0.1, zoom=0.1),
-    ),
-    "photos": Recipe(
-        source="the crop and flip of arXiv:2106.10270, section 3.3, with AdamW",
-        epochs=90,
-        batch_size=128,
-        augmentation=Augmentation(crop_area=(0.25, 1.0), horizontal_flip=True),
-    ),
-}
-
-
-def get_recipe(name: str, **changes: Any) -> Recipe:
-    """Return the recipe called `name` with some fields changed.
-
-    Raises:
-        ValueError: if there is no such recipe; the message lists them.
-        TypeError: if a field does not exist.
-    """
-    from dataclasses import replace
-
-    if name not in RECIPES:
-        raise ValueError(
-            f"recipe must be one of {list(RECIPES)}, received recipe={name!r}. Build "
-            "any other with keras_vit.Recipe(...)."
-        )
-    return replace(RECIPES[name], **changes)
+def _mixing(value: Any) -> Any:
+    """Return a `Mixing` from what JSON makes of one."""
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        module = importlib.import_module("keras_vit.data.mixing")
+    except ImportError:
+        return dict(value)
+    return module.Mixing(**value)

@@ -1,7 +1,7 @@
 """What a training step has to know of the other devices that share a batch.
 
-Every engine sums over replicas at these three places and nowhere else. On one device,
-and on JAX where the compiler does it, each function returns what it is given.
+Every engine sums over replicas at these places and nowhere else. On one device, and on
+JAX where the compiler does it, each function returns what it is given.
 """
 
 from __future__ import annotations
@@ -10,9 +10,14 @@ from typing import Any
 
 import keras
 
+from keras_vit.distribution import current
+
 
 def num_replicas() -> int:
-    """Return how many replicas share a global batch; 1 on one device."""
+    """Return how many replicas compute a step side by side; 1 on one device."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        return current().num_replicas
     context = _tensorflow_context()
     return 1 if context is None else int(context.num_replicas_in_sync)
 
@@ -26,22 +31,26 @@ def reduce_gradients(gradients: list[Any]) -> list[Any]:
     Args:
         gradients: tensors or None, of the loss of this replica as Keras scales it. On
             TensorFlow Keras divides a loss by the number of replicas, so that the sum
-            is the gradient of the global batch.
+            is the gradient of the global batch; on torch it is the mean.
     """
-    context = _tensorflow_context()
     known = [g for g in gradients if g is not None]
-    if context is None or context.num_replicas_in_sync == 1 or not known:
+    if num_replicas() == 1 or not known:
         return list(gradients)
-    reduced = iter(context.all_reduce("SUM", known))
+    if keras.backend.backend() == "torch":
+        sums = _current_torch().all_reduce(known)
+        reduced = iter([total.div_(num_replicas()) for total in sums])
+    else:
+        reduced = iter(_tensorflow_context().all_reduce("SUM", known))
     return [None if g is None else next(reduced) for g in gradients]
 
 
 def reduce_sum(value: Any) -> Any:
     """Return the sum of a scalar over the replicas, such as a number of images."""
-    context = _tensorflow_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    if num_replicas() == 1:
         return value
-    return context.all_reduce("SUM", value)
+    if keras.backend.backend() == "torch":
+        return _current_torch().all_reduce([value])[0]
+    return _tensorflow_context().all_reduce("SUM", value)
 
 
 def loss_divisor() -> int:
@@ -49,7 +58,11 @@ def loss_divisor() -> int:
 
     On TensorFlow it is the number of replicas, so that sums over them are means.
     """
-    return num_replicas()
+    return 1 if keras.backend.backend() == "torch" else num_replicas()
+
+
+def _current_torch() -> Any:
+    return current()
 
 
 def _tensorflow_context() -> Any:

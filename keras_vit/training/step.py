@@ -72,15 +72,11 @@ class TrainingModel(keras.Model):
         name: str | None = None,
     ) -> None:
         check_accumulation(accumulation_steps)
-        try:
-            inputs, outputs = model.inputs, model.outputs
-            is_functional = bool(inputs) and len(outputs) == 1
-        except AttributeError:
-            inputs = outputs = None
-            is_functional = False
-        if not is_functional:
+        inputs: Any = getattr(model, "inputs", None) or ()
+        outputs: Any = getattr(model, "outputs", None) or ()
+        if len(inputs) != 1 or len(outputs) != 1:
             raise TypeError(
-                "TrainingModel takes a functional keras.Model with one output, "
+                "TrainingModel takes a functional keras.Model, one input and output, "
                 f"received {type(model).__name__}. Make one with "
                 "keras.Model(inputs, model(inputs))."
             )
@@ -152,22 +148,21 @@ class TrainingModel(keras.Model):
                 "TrainingModel counts each image once in its metrics, received "
                 "weighted_metrics. Pass them as metrics."
             )
-        optimizer = keras.optimizers.get(optimizer)
-        if getattr(optimizer, "gradient_accumulation_steps", None):
+        made: Any = keras.optimizers.get(optimizer)
+        if getattr(made, "gradient_accumulation_steps", None):
             raise ValueError(
                 "Keras's accumulation averages the weights at each micro-step, "
                 "received gradient_accumulation_steps="
-                f"{optimizer.gradient_accumulation_steps}. Pass accumulation_steps to "
+                f"{made.gradient_accumulation_steps}. Pass accumulation_steps to "
                 "TrainingModel instead."
             )
-        if self.dtype_policy.name == "mixed_float16" and isinstance(
-            optimizer, TrainingOptimizer
-        ):
-            optimizer: Any = LossScaleOptimizer(optimizer)  # pyright: ignore[reportArgumentType]
+        is_half = self.dtype_policy.name == "mixed_float16"
+        if is_half and isinstance(made, TrainingOptimizer):
+            made = LossScaleOptimizer(made)  # pyright: ignore[reportArgumentType]
         if self.compiled:
             forget_compiled_steps(self)
         super().compile(
-            optimizer=optimizer,
+            optimizer=made,
             loss=loss,
             weighted_metrics=None if metrics is None else list(metrics),
             **kwargs,

@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import torch
 
-from keras_vit.training import CrossEntropy
+from keras_vit.training import Accuracy, BinaryCrossEntropy, CrossEntropy
 
 
 def reference(logits: np.ndarray, targets: np.ndarray) -> float:
@@ -41,3 +42,46 @@ def test_the_config_round_trips():
     loss = CrossEntropy(0.2, from_logits=False, name="other")
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert again.get_config() == loss.get_config()
+
+
+@pytest.mark.parametrize("over_classes", ["mean", "sum"])
+@pytest.mark.parametrize("threshold", [None, 0.0])
+def test_binary_cross_entropy_is_that_of_torch(rng, over_classes, threshold):
+    logits = rng.normal(size=(6, 4)).astype("float32")
+    mixed = np.eye(4, dtype="float32")[np.arange(6) % 4] * 0.7
+    mixed += np.eye(4, dtype="float32")[(np.arange(6) + 1) % 4] * 0.3
+    targets = (mixed > 0).astype("float32") if threshold == 0 else mixed
+    targets = targets * 0.9 + 0.1 / 4
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.tensor(logits), torch.tensor(targets), reduction="none"
+    )
+    expected = expected.sum(1) if over_classes == "sum" else expected.mean(1)
+    loss = BinaryCrossEntropy(0.1, over_classes=over_classes, threshold=threshold)
+    assert float(loss(mixed, logits)) == pytest.approx(float(expected.mean()), rel=1e-5)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.get_config() == loss.get_config()
+
+
+def test_binary_cross_entropy_takes_class_numbers(rng):
+    logits = rng.normal(size=(6, 4)).astype("float32")
+    labels = np.arange(6) % 4
+    one, two = (
+        float(BinaryCrossEntropy()(y, logits))
+        for y in (labels, np.eye(4, dtype="float32")[labels])
+    )
+    assert one == pytest.approx(two)
+    with pytest.raises(ValueError, match="over_classes must be one of"):
+        BinaryCrossEntropy(over_classes="max")
+
+
+def test_accuracy_takes_numbers_and_probabilities(rng):
+    logits = rng.normal(size=(8, 4)).astype("float32")
+    labels = np.arange(8) % 4
+    weights = np.array([1, 1, 1, 1, 1, 0, 0, 0], "float32")
+    expected = (logits.argmax(-1) == labels)[:5].mean()
+    mixed = np.eye(4, dtype="float32")[labels] * 0.7 + 0.3 / 4
+    for y in (labels, labels[:, None], mixed):
+        metric = Accuracy()
+        metric.update_state(y, logits, sample_weight=weights)
+        assert float(metric.result()) == pytest.approx(expected)
+    assert Accuracy.from_config(Accuracy("x").get_config()).name == "x"

@@ -69,8 +69,10 @@ def test_a_probability_output_gets_the_matching_loss():
 def test_unknown_recipes_and_options_are_refused():
     with pytest.raises(ValueError, match=r"recipe must be one of \['small_data'"):
         get_recipe("huge_data")
-    with pytest.raises(TypeError, match="momentum"):
-        get_recipe("small_data", momentum=0.9)
+    with pytest.raises(TypeError, match=r"option\(s\) \['speed'\]. The options are"):
+        get_recipe("small_data", speed=0.9)
+    with pytest.raises(TypeError, match="speed"):
+        Recipe(speed=0.9)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,20 @@ def test_unknown_recipes_and_options_are_refused():
         ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1"),
         ({"epochs": 3, "warmup_epochs": 3}, "Train longer or warm up for less"),
         ({"augmentation": {"zoom": 2}}, "zoom must be"),
+        ({"optimizer_name": "lion"}, r"optimizer_name must be one of \['adamw'"),
+        ({"schedule_name": "step"}, "schedule_name must be one of"),
+        ({"loss_name": "mse"}, "loss_name must be one of"),
+        ({"layer_decay": 1.5}, "layer_decay must be above 0 and at most 1 or None"),
+        ({"ema_decay": 1.0}, "ema_decay must be at least 0 and below 1 or None"),
+        ({"momentum": True}, "momentum must be at least 0 and below 1"),
+        ({"final_learning_rate": 1.0}, "at most learning_rate"),
+        ({"accumulation_steps": 3}, "multiple of accumulation_steps"),
+        ({"cooldown_epochs": 99}, "must fit into epochs"),
+        ({"patch_dropout_rate": 1.0}, "patch_dropout_rate must be at least 0"),
+        ({"train_only": "norms"}, "train_only must be one of"),
+        ({"train_only": "head", "freeze_until": "block_0"}, "Use one"),
+        ({"distillation": "warm"}, "distillation must be one of"),
+        ({"image_sizes": ((3, 32),)}, "growing from epoch 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(options, message):
@@ -94,3 +110,63 @@ def test_settings_out_of_range_are_refused(options, message):
 
 def test_augmentation_may_be_a_dictionary():
     assert Recipe(augmentation={"zoom": 0.5}).augmentation == Augmentation(zoom=0.5)
+
+
+STEPS = 4
+IMAGES = np.random.default_rng(0).normal(size=(8, 32, 32, 3)).astype("float32")
+LABELS = np.arange(8) % 3
+
+
+def test_each_recipe_trains_in_the_own_fit():
+    # One model for all would keep LoRA and frozen layers of the one before.
+    for name, recipe in RECIPES.items():
+        model = keras_vit.ViT.from_variant("test", num_classes=3, num_layers=1)
+        recipe = replace(recipe, batch_size=8, epochs=40, warmup_epochs=0)
+        recipe.compile(model, steps_per_epoch=1)
+        before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+        history = model.fit(IMAGES, LABELS, batch_size=8, verbose=0).history
+        assert np.isfinite(history["loss"][0]), name
+        assert 0 <= history["accuracy"][0] <= 1
+        after = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+        changed = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert any(changed), name
+
+
+def test_a_recipe_gives_optimizer_loss_and_rates():
+    model = keras_vit.ViT.from_variant("test", num_classes=3)
+    recipe = Recipe(
+        optimizer_name="sgd",
+        momentum=0.8,
+        layer_decay=0.5,
+        ema_decay=0.9,
+        gradient_clip_norm=None,
+        loss_name="binary_cross_entropy",
+        stochastic_depth_rate=0.2,
+        freeze_until="patch_encoder",
+        dtype="mixed_bfloat16",
+    )
+    recipe.compile(model, steps_per_epoch=3)
+    optimizer = model.optimizer
+    assert (optimizer.momentum, optimizer.layer_decay) == (0.8, 0.5)
+    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
+    assert optimizer.global_clipnorm is None
+    assert type(model.loss).__name__ == "BinaryCrossEntropy"
+    assert model.config.stochastic_depth_rate == 0.2
+    assert not model.get_layer("patch_encoder").trainable
+    assert model.get_layer("block_0").compute_dtype == "bfloat16"
+
+
+def test_accumulation_needs_the_training_model():
+    model = keras_vit.ViT.from_variant("test", num_classes=3)
+    recipe = Recipe(accumulation_steps=4)
+    with pytest.raises(ValueError, match="Use recipe.training_model"):
+        recipe.compile(model, steps_per_epoch=3)
+    trainer = recipe.training_model(model)
+    recipe.compile(trainer, steps_per_epoch=3)
+    assert trainer.accumulation_steps == 4
+
+
+def test_image_sizes_need_a_model_for_any_size():
+    model = keras_vit.ViT.from_variant("test", num_classes=3)
+    with pytest.raises(ValueError, match="Build or load it with image_size=None"):
+        Recipe(image_sizes=((0, 16), (50, 32))).compile(model, steps_per_epoch=3)

@@ -1,0 +1,185 @@
+"""What training asks of the devices that share a batch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+_entered: list[Distribution] = []
+
+
+def current() -> Distribution:
+    """Return the distribution whose scope is open, else that of a single device."""
+    return _entered[-1] if _entered else Distribution()
+
+
+class Distribution:
+    """Devices and processes that share a batch; this class stands for one device.
+
+    Made by `keras_vit.distribute` and used as a scope: make, compile and train the
+    model inside it. The order of a training run is
+
+    1. `with distribute(...) as distribution:`
+    2. `check_batch_size` and `check_same`, before any work;
+    3. make and compile the model;
+    4. `start(model)`, once after each `compile`;
+    5. `model.fit(distribution.prepare(batches))`, where `batches` are the slices of
+       the global batches for process `process_id` of `num_processes`;
+    6. write files if `is_main`, inside `writing()`.
+
+    In several processes an exception that leaves the scope ends the process at once,
+    so that the others notice it instead of waiting for ever.
+
+    Attributes:
+        kind: as passed to `distribute`, "auto" resolved.
+        num_replicas: number of copies of the model that share a global batch.
+        num_processes: number of processes.
+        process_id: number of this process, from 0.
+        is_main: whether this process writes files and prints.
+    """
+
+    kind = "single"
+    num_replicas = 1
+    num_processes = 1
+    process_id = 0
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.process_id == 0
+
+    def describe(self) -> str:
+        """Return one line about the devices for the start of a run."""
+        return f"1 device ({keras.backend.backend()})"
+
+    def __enter__(self) -> Distribution:
+        self._open()
+        _entered.append(self)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        _entered.remove(self)
+        if error is not None and self.num_processes > 1:
+            self._end_process(error)
+        self._close(kind, error, trace)
+
+    def check_batch_size(self, batch_size: int, accumulation_steps: int = 1) -> None:
+        """Raise a ValueError unless the replicas can share a global batch.
+
+        Args:
+            batch_size: images of a global batch.
+            accumulation_steps: micro-batches into which each replica cuts its share.
+        """
+        share = self.num_replicas * accumulation_steps
+        if batch_size % share:
+            steps = f" in {accumulation_steps} steps" if accumulation_steps > 1 else ""
+            raise ValueError(
+                f"batch_size must be a multiple of {share}, because "
+                f"{self.num_replicas} replicas share a batch{steps}; received "
+                f"batch_size={batch_size}. Use {batch_size - batch_size % share or share}"
+                f" or {batch_size - batch_size % share + share}."
+            )
+
+    def check_model(self, model: keras.Model) -> None:
+        """Raise a ValueError if this engine cannot train the model as it is.
+
+        Checks where the weights lie and, after `compile`, what was compiled.
+        """
+
+    def check_same(self, value: Any, what: str) -> None:
+        """Raise a ValueError on every process if they were given different values.
+
+        Args:
+            value: JSON value; the error names the keys of a dict that differ.
+            what: what the value is, for the error, such as "configuration".
+        """
+        texts = self.exchange(json.dumps(value, sort_keys=True, default=str))
+        if len(set(texts)) > 1:
+            raise ValueError(
+                f"All processes must have the same {what}, received different ones: "
+                f"{_differences(texts)}. Start each with the same command."
+            )
+
+    def start(self, model: keras.Model) -> None:
+        """Make a compiled model ready for `fit` on these devices.
+
+        Gives all replicas the same weights and each its own random masks, and makes
+        loss and metrics count the images of all replicas.
+
+        Raises:
+            ValueError: as of `check_model`.
+        """
+        self.check_model(model)
+
+    def prepare(self, batches: Any) -> Any:
+        """Return what `fit` and `evaluate` of this engine take.
+
+        Args:
+            batches: `keras.utils.PyDataset` or `tf.data.Dataset` of the slices of
+                this process.
+        """
+        return batches
+
+    def exchange(self, text: str) -> list[str]:
+        """Return the text of each process, in their order."""
+        return [text]
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+
+    def to_numpy(self, variable: Any) -> np.ndarray:
+        """Return the whole value of a variable; call it on all processes."""
+        return np.asarray(keras.ops.convert_to_numpy(variable))
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[bool]:
+        """Give whether this process writes; at the end all wait for the file.
+
+        >>> with keras_vit.distribute("single").writing() as is_writer:
+        ...     print(is_writer)
+        True
+        """
+        yield self.is_main
+        self.barrier()
+
+    def _open(self) -> None:
+        """Make this distribution the one of the backend."""
+
+    def _close(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Undo `_open`."""
+
+    def _end_process(self, error: BaseException) -> None:
+        # Peers wait in a collective for a process that unwinds its stack or waits for
+        # them at its exit. Its closed sockets are what tells them.
+        code = 1
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else 1
+        else:
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _differences(texts: list[str]) -> str:
+    values = [json.loads(text) for text in texts]
+    if not all(isinstance(value, dict) for value in values):
+        return ", ".join(f"{text} (process {i})" for i, text in enumerate(texts))
+    first = values[0]
+    for other, value in enumerate(values):
+        keys = [k for k in sorted({*first, *value}) if first.get(k) != value.get(k)]
+        if keys:
+            return "; ".join(
+                f"{key}: {first.get(key)!r} (process 0), {value.get(key)!r} (process "
+                f"{other})"
+                for key in keys[:5]
+            )
+    return "the order of keys"

@@ -1,0 +1,338 @@
+"""The engines of TensorFlow: strategies of `tf.distribute`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit import keras_internals
+from keras_vit.distribution.base import Distribution
+from keras_vit.distribution.processes import Processes, must_end_within
+
+
+def find_kind(processes: Processes | None, devices: Any) -> str:
+    """Return the kind that "auto" stands for."""
+    import tensorflow as tf
+
+    if processes is not None:
+        return "multi_worker"
+    if os.environ.get("TPU_NAME") or tf.config.list_physical_devices("TPU"):
+        return "tpu"
+    several = len(tf.config.list_physical_devices("GPU")) > 1
+    return "mirrored" if several or devices is not None else "single"
+
+
+def make(
+    kind: str,
+    devices: int | Sequence[str] | None,
+    model_devices: int | None,
+    processes: Processes | None,
+    timeout: float,
+) -> TensorFlowDistribution:
+    """Return the distribution of a kind; see `distribute`."""
+    if kind == "mirrored":
+        return TensorFlowDistribution(_mirrored(devices), kind)
+    if kind == "tpu":
+        return TensorFlowDistribution(_tpu(), kind)
+    if processes is None:
+        raise ValueError(
+            '"multi_worker" needs several processes, received neither TF_CONFIG nor '
+            "coordinator. Set TF_CONFIG in each process, start them with srun, or "
+            'pass coordinator="a:1234,b:1234", num_processes=2, process_id=0. On one '
+            'machine with several GPUs use "mirrored".'
+        )
+    return TensorFlowDistribution(_multi_worker(processes, timeout), kind)
+
+
+def from_strategy(strategy: Any) -> TensorFlowDistribution:
+    """Return the distribution around a strategy of the user.
+
+    Raises:
+        ValueError: if Keras cannot train with it.
+    """
+    import tensorflow as tf
+
+    distribute = tf.distribute
+    if isinstance(strategy, distribute.experimental.ParameterServerStrategy):
+        raise ValueError(
+            "Keras 3 cannot train with a ParameterServerStrategy. Use "
+            '"multi_worker", where each process has all weights.'
+        )
+    if isinstance(strategy, distribute.MultiWorkerMirroredStrategy):
+        kind = "multi_worker"
+    elif isinstance(strategy, distribute.TPUStrategy):
+        kind = "tpu"
+    else:
+        kind = "mirrored"
+    return TensorFlowDistribution(strategy, kind)
+
+
+class TensorFlowDistribution(Distribution):
+    """A strategy of `tf.distribute`.
+
+    Args:
+        strategy: of TensorFlow.
+        kind: "mirrored", "multi_worker" or "tpu".
+    """
+
+    def __init__(self, strategy: Any, kind: str) -> None:
+        self.strategy = strategy
+        self.kind = kind
+        self.num_replicas = int(strategy.num_replicas_in_sync)
+        if kind == "multi_worker":
+            resolver = strategy.cluster_resolver
+            spec = resolver.cluster_spec().as_dict() if resolver else {}
+            chiefs = len(spec.get("chief", []))
+            self.num_processes = chiefs + len(spec.get("worker", [])) or 1
+            if self.num_processes > 1:
+                first = 0 if resolver.task_type == "chief" else chiefs
+                self.process_id = first + int(resolver.task_id)
+        self._num_local = max(1, self.num_replicas // self.num_processes)
+
+    def describe(self) -> str:
+        devices = ", ".join(
+            device.split("device:")[-1]
+            for device in self.strategy.extended.worker_devices
+        )
+        processes = ""
+        if self.num_processes > 1:
+            processes = f" in {self.num_processes} processes"
+        name = type(self.strategy).__name__
+        return f"{self.num_replicas} replicas{processes} ({name}; here {devices})"
+
+    def check_model(self, model: keras.Model) -> None:
+        created = self.strategy.extended.variable_created_in_scope
+        outside = [v.path for v in model.variables if not created(v.value)]
+        if outside or keras_internals.strategy_of(model) is not self.strategy:
+            raise ValueError(
+                "The model must be made, or loaded, inside the scope of its "
+                f"distribution, received {model.name!r} from outside"
+                f"{f' with weights such as {outside[0]!r}' if outside else ''}. Write "
+                "with keras_vit.distribute(...): model = ...; and train inside it."
+            )
+        if getattr(model, "compiled", False):
+            self._check_compiled(model)
+
+    def _check_compiled(self, model: Any) -> None:
+        if model.jit_compile:
+            raise ValueError(
+                "XLA cannot compile a step under tf.distribute, received "
+                "jit_compile=True. Compile with jit_compile=False, or train on JAX, "
+                "which compiles the step for all devices."
+            )
+        if self.kind == "multi_worker" and model.steps_per_execution > 1:
+            raise ValueError(
+                "Several processes need steps_per_execution=1, received "
+                f"steps_per_execution={model.steps_per_execution}."
+            )
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        if getattr(optimizer, "gradient_accumulation_steps", None):
+            raise ValueError(
+                "Keras's optimizers cannot accumulate gradients under tf.distribute, "
+                "received gradient_accumulation_steps="
+                f"{optimizer.gradient_accumulation_steps}. Use "
+                "keras_vit.training.TrainingModel(model, accumulation_steps=...)."
+            )
+        if getattr(optimizer, "ema_overwrite_frequency", None):
+            raise ValueError(
+                "Keras's optimizers cannot overwrite weights by their average under "
+                "tf.distribute, received ema_overwrite_frequency="
+                f"{optimizer.ema_overwrite_frequency}. Compile with None and take the "
+                "average at the end."
+            )
+        clips = ("clipnorm", "global_clipnorm", "clipvalue")
+        clips = [name for name in clips if getattr(optimizer, name, None)]
+        scales = model.optimizer is not optimizer
+        if (clips or scales) and not keras_internals.reduces_first(model.optimizer):
+            what = clips[0] if clips else "a loss scale"
+            raise ValueError(
+                "Keras's optimizers clip, and look for overflow, on each replica "
+                f"alone, received {type(model.optimizer).__name__} with {what}. Use "
+                "the optimizers of keras_vit.training, which sum over the replicas "
+                "first."
+            )
+
+    def start(self, model: keras.Model) -> None:
+        self.check_model(model)
+        keras_internals.use_replica_seeds(model, _replica_id)
+        if self.num_processes > 1:
+            keras_internals.use_worker_steps(model, self.strategy)
+
+    def prepare(self, batches: Any) -> Any:
+        if self.num_processes == 1:
+            return batches
+        dataset = self._dataset(batches)
+        return self.strategy.distribute_datasets_from_function(lambda _: dataset)
+
+    def _dataset(self, batches: Any) -> Any:
+        """Return a tf.data.Dataset of the batches of each replica of this process."""
+        import tensorflow as tf
+
+        if not isinstance(batches, keras.utils.PyDataset):
+            return batches
+        first = keras.tree.map_structure(np.asarray, batches[0])
+
+        def rows() -> Iterator[Any]:
+            for index in range(len(batches)):
+                batch = keras.tree.map_structure(np.asarray, batches[index])
+                for part in range(self._num_local):
+                    yield keras.tree.map_structure(
+                        lambda v, i=part: np.array_split(v, self._num_local)[i], batch
+                    )
+            batches.on_epoch_end()
+
+        spec = keras.tree.map_structure(
+            lambda v: tf.TensorSpec((None, *v.shape[1:]), v.dtype), first
+        )
+        count = tf.data.experimental.assert_cardinality(len(batches) * self._num_local)
+        dataset = tf.data.Dataset.from_generator(rows, output_signature=spec)
+        return dataset.apply(count).prefetch(2)
+
+    def exchange(self, text: str) -> list[str]:
+        if self.num_processes == 1:
+            return [text]
+        import tensorflow as tf
+
+        own = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+
+        def gather(values: np.ndarray) -> np.ndarray:
+            # One row per process; a replica of this process takes each further one.
+            rows = self.strategy.run(lambda: tf.constant(values[None]))
+            return self.strategy.gather(rows, axis=0).numpy()[:: self._num_local]
+
+        lengths = gather(np.array([own.size], np.int32))[:, 0]
+        padded = np.zeros(int(lengths.max()), np.int32)
+        padded[: own.size] = own
+        rows = gather(padded)
+        return [
+            bytes(row[:length].astype(np.uint8)).decode()
+            for row, length in zip(rows, lengths, strict=True)
+        ]
+
+    def barrier(self) -> None:
+        self.exchange("")
+
+    def _open(self) -> None:
+        self._scope = self.strategy.scope()
+        self._scope.__enter__()
+
+    def _close(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._scope.__exit__(kind, error, trace)
+
+
+def _replica_id() -> Any:
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context.replica_id_in_sync_group
+
+
+def _mirrored(devices: int | Sequence[str] | None) -> Any:
+    import tensorflow as tf
+
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    kind = "GPU" if has_gpu else "CPU"
+    if isinstance(devices, int):
+        if not has_gpu:
+            _divide_cpu(devices)
+        names = [device.name for device in tf.config.list_logical_devices(kind)]
+        if not 1 <= devices <= len(names):
+            raise ValueError(
+                f"devices must be from 1 to {len(names)}, the number of {kind}s here, "
+                f"received devices={devices}."
+            )
+        devices = names[:devices]
+    names = [device.name for device in tf.config.list_logical_devices()]
+    unknown = [d for d in devices or () if not any(n.endswith(d) for n in names)]
+    if unknown:
+        raise ValueError(
+            f"devices must be among {names}, received {unknown}. Names are such as "
+            "'GPU:0'."
+        )
+    on_cpu = not has_gpu if devices is None else "CPU" in str(devices[0]).upper()
+    if devices is None and on_cpu:
+        devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    # The default all-reduce on CPUs fails for a second strategy in one process and
+    # with steps_per_execution.
+    operations = tf.distribute.ReductionToOneDevice() if on_cpu else None
+    return tf.distribute.MirroredStrategy(
+        devices=None if devices is None else list(devices),
+        cross_device_ops=operations,
+    )
+
+
+def _divide_cpu(number: int) -> None:
+    import tensorflow as tf
+
+    cpus = tf.config.list_physical_devices("CPU")
+    parts = [tf.config.LogicalDeviceConfiguration()] * number
+    configured = tf.config.get_logical_device_configuration(cpus[0])
+    if configured is not None and len(configured) >= number:
+        return
+    try:
+        tf.config.set_logical_device_configuration(cpus[0], parts)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"The CPU can be divided into {number} devices only before TensorFlow "
+            "computes anything, received a call after that. Call "
+            "keras_vit.distribute first."
+        ) from error
+
+
+def _multi_worker(processes: Processes, timeout: float) -> Any:
+    import tensorflow as tf
+
+    number = processes.num_processes
+    if len(processes.addresses) != number:
+        raise ValueError(
+            "TensorFlow needs the address of each process, received coordinator="
+            f"{processes.addresses[0]!r} for num_processes={number}. Separate them by "
+            "commas, or set TF_CONFIG."
+        )
+    processes.check_port(processes.process_id)
+    if "TF_CONFIG" not in os.environ:
+        task = {"type": "worker", "index": processes.process_id}
+        cluster = {"worker": list(processes.addresses)}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
+    others = ", ".join(
+        address
+        for i, address in enumerate(processes.addresses)
+        if i != processes.process_id
+    )
+    message = (
+        f"All {number} processes must start within timeout={timeout:g} seconds, "
+        f"process {processes.process_id} waited for {others}. Start the others with "
+        "the same TF_CONFIG but their own index, or pass a larger timeout."
+    )
+    with must_end_within(timeout, message):
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except RuntimeError as error:
+            if "startup" not in str(error):
+                raise
+            raise RuntimeError(
+                "Several processes can be joined only before TensorFlow computes "
+                "anything, received a call after that. Call keras_vit.distribute "
+                "first."
+            ) from error
+
+
+def _tpu() -> Any:
+    import tensorflow as tf
+
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+    except ValueError as error:
+        raise ValueError(
+            '"tpu" needs a TPU that TensorFlow can see, received none '
+            f"({str(error).splitlines()[0]}). Set TPU_NAME, or train on JAX with "
+            '"data_parallel", which is the way to use TPUs on Kaggle.'
+        ) from error
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    return tf.distribute.TPUStrategy(resolver)

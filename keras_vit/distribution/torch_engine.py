@@ -1,0 +1,173 @@
+"""The engine of torch: one process per device, joined by `torch.distributed`."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_vit import keras_internals
+from keras_vit.distribution.base import Distribution
+from keras_vit.distribution.processes import Processes
+
+# Seconds that a process may be slower than the others in a step, such as rank 0 while
+# it writes. A process that ends is noticed at once, because its connections close.
+PATIENCE = 1800
+BUCKET_BYTES = 64 * 2**20
+
+
+def find_kind(processes: Processes | None, devices: Any) -> str:
+    """Return the kind that "auto" stands for."""
+    return "single" if processes is None else "data_parallel"
+
+
+def make(
+    kind: str,
+    devices: int | Sequence[str] | None,
+    model_devices: int | None,
+    processes: Processes | None,
+    timeout: float,
+) -> TorchDistribution:
+    """Return the distribution of a kind; see `distribute`."""
+    if devices is not None:
+        raise ValueError(
+            "torch trains with one process per device, received devices="
+            f"{devices!r}. Start the processes with torchrun --nproc-per-node."
+        )
+    if processes is None:
+        raise ValueError(
+            'On torch "data_parallel" needs one process per device, received neither '
+            "RANK and WORLD_SIZE nor coordinator. Start them with torchrun "
+            "--nproc-per-node=2 script.py or srun, or pass "
+            'coordinator="localhost:1234", num_processes=2, process_id=0.'
+        )
+    return TorchDistribution(processes, timeout)
+
+
+class TorchDistribution(Distribution):
+    """Processes that average their gradients.
+
+    Args:
+        processes: which.
+        timeout: seconds to wait for the others at the start.
+    """
+
+    kind = "data_parallel"
+
+    def __init__(self, processes: Processes, timeout: float) -> None:
+        import torch
+        import torch.distributed as dist
+
+        self.num_replicas = self.num_processes = processes.num_processes
+        self.process_id = processes.process_id
+        self._owns_group = not dist.is_initialized()
+        if self._owns_group:
+            processes.check_port()
+            host, port = processes.addresses[0].rsplit(":", 1)
+            if torch.cuda.is_available():
+                local = int(
+                    os.environ.get("LOCAL_RANK")
+                    or os.environ.get("SLURM_LOCALID")
+                    or self.process_id % torch.cuda.device_count()
+                )
+                torch.cuda.set_device(local)
+            seconds = datetime.timedelta(seconds=timeout)
+            try:
+                store = dist.TCPStore(
+                    host,
+                    int(port),
+                    self.num_processes,
+                    is_master=self.is_main and not processes.holds_port,
+                    timeout=seconds,
+                )
+                dist.init_process_group(
+                    "nccl" if torch.cuda.is_available() else "gloo",
+                    store=store,
+                    rank=self.process_id,
+                    world_size=self.num_processes,
+                    timeout=datetime.timedelta(seconds=max(PATIENCE, timeout)),
+                )
+            except (RuntimeError, ValueError) as error:
+                raise RuntimeError(
+                    f"All {self.num_processes} processes must start within timeout="
+                    f"{timeout:g} seconds, process {self.process_id} waited at "
+                    f"{processes.addresses[0]} ({str(error).splitlines()[0]}). Start "
+                    "the others with the same address, or pass a larger timeout."
+                ) from error
+        self.backend = dist.get_backend()
+
+    def describe(self) -> str:
+        return f"{self.num_replicas} processes (torch.distributed, {self.backend})"
+
+    def start(self, model: keras.Model) -> None:
+        import torch
+        import torch.distributed as dist
+
+        self.check_model(model)
+        paths = [variable.path for variable in model.variables]
+        self.check_same(paths, "weights")
+        values = [v.value.detach() for v in model.variables]
+        values += [v.value.detach() for v in model.optimizer.variables]
+        for value in values:
+            # gloo has no uint32 and needs one piece of memory.
+            copy = value.contiguous()
+            dist.broadcast(copy, src=0)
+            value.copy_(copy)
+        if self.process_id:
+            # Dropout without a seed draws from the generator of torch itself.
+            torch.manual_seed(
+                (torch.initial_seed() + keras_internals.seed_offset(self.process_id))
+                % 2**32
+            )
+        keras_internals.use_replica_seeds(model, lambda: self.process_id)
+        keras_internals.use_summed_metrics(model, self.all_reduce)
+
+    def all_reduce(self, tensors: list[Any]) -> list[Any]:
+        """Return the sums over the processes, of tensors in the same order on each."""
+        import torch
+        import torch.distributed as dist
+
+        sums: list[Any] = [None] * len(tensors)
+        for indices in _buckets(tensors):
+            flat = torch.cat([tensors[i].detach().reshape(-1) for i in indices])
+            dist.all_reduce(flat)
+            parts = flat.split([tensors[i].numel() for i in indices])
+            for i, part in zip(indices, parts, strict=True):
+                sums[i] = part.view(tensors[i].shape)
+        return sums
+
+    def exchange(self, text: str) -> list[str]:
+        import torch.distributed as dist
+
+        texts: list[Any] = [None] * self.num_processes
+        dist.all_gather_object(texts, text)
+        return texts
+
+    def barrier(self) -> None:
+        self.exchange("")
+
+    def _close(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        import torch.distributed as dist
+
+        if self._owns_group and dist.is_initialized():
+            self.barrier()
+            dist.destroy_process_group()
+
+
+def _buckets(tensors: list[Any]) -> list[list[int]]:
+    """Return the indices of tensors that go together: of one dtype, in order."""
+    buckets: list[list[int]] = []
+    bytes_left: dict[Any, int] = {}
+    last: dict[Any, list[int]] = {}
+    for i, tensor in enumerate(tensors):
+        size = tensor.numel() * tensor.element_size()
+        if tensor.dtype not in last or bytes_left[tensor.dtype] < size:
+            last[tensor.dtype] = []
+            bytes_left[tensor.dtype] = BUCKET_BYTES
+            buckets.append(last[tensor.dtype])
+        last[tensor.dtype].append(i)
+        bytes_left[tensor.dtype] -= size
+    return buckets

@@ -1,0 +1,265 @@
+"""Run in a process of its own: one rank of one engine, results in a JSON file.
+
+Usage: python child.py TASK RANK NUM_PROCESSES PORTS OUTPUT. The tests start it, because
+logical devices and process groups can be made only once in a process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import keras_vit
+from keras_vit import distribution as distribution_package
+from keras_vit import training
+
+BACKEND = keras.backend.backend()
+BATCH, BATCHES = 16, 4
+
+
+class Slices(keras.utils.PyDataset):
+    """The slice of one process of each global batch; the last one is padded."""
+
+    def __init__(self, rank: int, count: int, *, padded: int = 0) -> None:
+        super().__init__()
+        rng = np.random.default_rng(0)
+        shape = (BATCH * BATCHES, 16, 16, 3)
+        self.images = rng.normal(size=shape).astype("float32")
+        self.labels = rng.integers(0, 4, BATCH * BATCHES)
+        self.weights = np.ones(BATCH * BATCHES, "float32")
+        self.padded = padded
+        if padded:
+            self.images[-padded:] = 0
+            self.weights[-padded:] = 0
+        self.rank, self.share = rank, BATCH // count
+
+    def __len__(self) -> int:
+        return BATCHES
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        first = index * BATCH + self.rank * self.share
+        rows = slice(first, first + self.share)
+        batch = (self.images[rows], self.labels[rows])
+        return (*batch, self.weights[rows]) if self.padded else batch
+
+
+def make_model(dropout_rate: float = 0.0) -> keras_vit.ViT:
+    keras.utils.set_random_seed(0)
+    return keras_vit.ViT.from_variant(
+        "test",
+        **{"num_classes": 4, "num_layers": 1, "hidden_dim": 16, "mlp_dim": 32},
+        image_size=(16, 16),
+        dropout_rate=dropout_rate,
+    )
+
+
+def compiled(model: Any, name: str) -> training.TrainingModel:
+    if name == "sgd":
+        optimizer: Any = training.SGD(0.05, momentum=0.9)
+        trained = training.TrainingModel(model)
+    else:
+        optimizer = training.AdamW(
+            *(1e-3,), weight_decay=0.05, global_clipnorm=0.2, use_ema=True
+        )
+        trained = training.TrainingModel(model, accumulation_steps=2)
+    trained.compile(optimizer, training.CrossEntropy(), ["accuracy"])
+    return trained
+
+
+def fit(distribution: Any, name: str, epochs: int = 2) -> dict[str, Any]:
+    """Train on all batches and evaluate with padding."""
+    rank, count = distribution.process_id, distribution.num_processes
+    trained = compiled(make_model(), name)
+    distribution.start(trained)
+    batches = distribution.prepare(Slices(rank, count))
+    history = trained.fit(batches, epochs=epochs, shuffle=False, verbose=0).history
+    padded = distribution.prepare(Slices(rank, count, padded=5))
+    logs = trained.evaluate(padded, return_dict=True, verbose=0)
+    weights = [distribution.to_numpy(v) for v in trained.trainable_variables]
+    return {
+        "history": history,
+        "evaluated": logs,
+        "weights": np.concatenate([w.ravel() for w in weights]).tolist(),
+    }
+
+
+def masks(distribution: Any) -> list[list[float]]:
+    """Return what a dropout layer of the model lets through, by replica."""
+    trained = compiled(make_model(dropout_rate=0.5), "sgd")
+    distribution.start(trained)
+    dropout = trained.get_layer("block_0").mlp.expand_dropout
+    ones = np.ones((BATCH // distribution.num_processes, 8), "float32")
+    if BACKEND == "tensorflow" and distribution.kind != "single":
+        values = distribution.strategy.run(
+            lambda: dropout(keras.ops.ones((8, 8)), training=True)
+        )
+        results = distribution.strategy.experimental_local_results(values)
+        return [result.numpy().ravel().tolist() for result in results]
+    if BACKEND == "jax" and distribution.kind != "single":
+        import jax
+
+        layout = distribution.engine.get_data_layout(ones.shape).backend_layout
+        seen = jax.jit(
+            lambda seed, x: dropout.stateless_call([], [seed], x, training=True)[0]
+        )(
+            dropout.non_trainable_variables[0].value,
+            jax.make_array_from_process_local_data(layout, ones),
+        )
+        return [
+            np.asarray(part.data).ravel().tolist() for part in seen.addressable_shards
+        ]
+    seen = keras.ops.convert_to_numpy(dropout(ones, training=True))
+    return [part.ravel().tolist() for part in np.split(seen, max(1, len(seen) // 8))]
+
+
+def overflow(distribution: Any) -> dict[str, Any]:
+    """Train one step with an image on the last replica that overflows float16."""
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        trained = compiled(make_model(), "sgd")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    distribution.start(trained)
+    batches = Slices(distribution.process_id, distribution.num_processes)
+    batches.images[BATCH - 1] = 1e6
+    before = [distribution.to_numpy(v) for v in trained.trainable_variables]
+    steps = []
+    for _ in range(2):
+        trained.fit(
+            distribution.prepare(batches), steps_per_epoch=1, verbose=0, shuffle=False
+        )
+        after = [distribution.to_numpy(v) for v in trained.trainable_variables]
+        same = all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+        finite = all(np.isfinite(a).all() for a in after)
+        iterations = int(trained.optimizer.inner_optimizer.iterations.numpy())
+        steps.append([same, finite, iterations])
+        batches.images[BATCH - 1] = 0
+    return {"planted": steps[0], "without": steps[1]}
+
+
+def error_of(function: Any) -> str:
+    """Return type and message of what a function raises, and how long it took."""
+    started = time.perf_counter()
+    try:
+        function()
+    except Exception as error:
+        seconds = time.perf_counter() - started
+        return f"{type(error).__name__}: {error} [{seconds:.0f} s]"
+    return "no error"
+
+
+def refusals(distribution: Any, outside: Any) -> dict[str, str]:
+    """Return the errors of models that an engine refuses."""
+    found = {"outside": error_of(lambda: distribution.start(outside))}
+
+    def start(optimizer: Any, **options: Any) -> str:
+        model = make_model()
+        model.compile(optimizer, training.CrossEntropy(), **options)
+        return error_of(lambda: distribution.start(model))
+
+    if BACKEND == "tensorflow":
+        stock = keras.optimizers.SGD
+        found["jit"] = start(training.SGD(), jit_compile=True)
+        found["accumulation"] = start(stock(gradient_accumulation_steps=2))
+        found["overwrite"] = start(stock(use_ema=True, ema_overwrite_frequency=2))
+        found["clipping"] = start(stock(global_clipnorm=1.0))
+        found["scaling"] = start(keras.optimizers.LossScaleOptimizer(training.SGD()))
+    return found
+
+
+def several_devices(kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Everything of an engine with several devices in one process."""
+    distribution = keras_vit.distribute(kind, **options)
+    results: dict[str, Any] = {}
+    with keras_vit.distribute("single") as single:
+        outside = compiled(make_model(), "sgd")
+        for name in ("sgd", "adamw"):
+            results[f"single {name}"] = fit(single, name)
+        results["single masks"] = masks(single)
+    with distribution:
+        results["described"] = distribution.describe()
+        for name in ("sgd", "adamw"):
+            results[name] = fit(distribution, name)
+        results["masks"] = masks(distribution)
+        results["refusals"] = refusals(distribution, outside)
+        if BACKEND == "tensorflow":
+            results["overflow"] = overflow(distribution)
+    results["left"] = distribution_package.current().kind
+    return results
+
+
+def process(kind: str, rank: int, count: int, coordinator: str) -> dict[str, Any]:
+    """Everything of an engine with one device in each of several processes."""
+    distribution = keras_vit.distribute(
+        kind, coordinator=coordinator, num_processes=count, process_id=rank
+    )
+    results: dict[str, Any] = {}
+    with distribution:
+        for name in ("sgd", "adamw"):
+            results[name] = fit(distribution, name)
+        results["masks"] = masks(distribution)
+        results["same"] = error_of(lambda: distribution.check_same({"a": 1}, "x"))
+        configuration = {"model": "B/16", "seed": rank}
+        results["different"] = error_of(
+            lambda: distribution.check_same(configuration, "configuration")
+        )
+        with distribution.writing() as is_writer:
+            results["writer"] = is_writer
+        if BACKEND == "torch":
+            results["overflow"] = overflow(distribution)
+    return results
+
+
+def dying(kind: str, rank: int, count: int, coordinator: str, how: str) -> None:
+    """Train for ever; the last rank is killed, or fails, in its second epoch."""
+    distribution = keras_vit.distribute(
+        kind, coordinator=coordinator, num_processes=count, process_id=rank
+    )
+
+    class Dying(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                print(f"dying at {time.time()}", flush=True)
+            if epoch == 2 and rank == count - 1:
+                if how == "killed":
+                    os.kill(os.getpid(), 9)
+                raise ValueError("planted")
+
+    with distribution:
+        trained = compiled(make_model(), "sgd")
+        distribution.start(trained)
+        batches = distribution.prepare(Slices(rank, count))
+        trained.fit(batches, epochs=10**6, callbacks=[Dying()], verbose=0)
+
+
+def main() -> None:
+    task, rank, count, ports, output = sys.argv[1:]
+    coordinator = ",".join(f"127.0.0.1:{port}" for port in ports.split(","))
+    several = "multi_worker" if BACKEND == "tensorflow" else "data_parallel"
+    if task == "mirrored":
+        results = several_devices("mirrored", {"devices": 2})
+    elif task == "data_parallel":
+        results = several_devices("data_parallel", {})
+    elif task == "model_parallel":
+        results = several_devices("model_parallel", {"model_devices": 2})
+    elif task == "processes":
+        results = process(several, int(rank), int(count), coordinator)
+    elif task == "single":
+        with keras_vit.distribute("single") as single:
+            results = {name: fit(single, name) for name in ("sgd", "adamw")}
+            results["masks"] = masks(single)
+    else:
+        dying(several, int(rank), int(count), coordinator, task)
+        results = {}
+    Path(output).write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
