@@ -7,7 +7,9 @@ of its own, so that what it draws follows from the generator and from nothing el
 
 from __future__ import annotations
 
+import importlib
 import json
+import random
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +17,8 @@ from typing import Any
 import keras
 import numpy as np
 
-# KerasCV draws from TensorFlow's global generator, which threads share.
+# KerasCV draws from TensorFlow's global generator, and Keras's AugMix from Python's:
+# threads share both.
 _LOCK = threading.Lock()
 
 
@@ -43,11 +46,17 @@ def _to_config(step: Any, option: str) -> dict[str, Any]:
             f"keras.layers.RandomGrayscale(), received {type(step).__name__}."
         )
     try:
-        return json.loads(json.dumps(keras.saving.serialize_keras_object(step)))
-    except TypeError as error:
+        config = json.loads(json.dumps(keras.saving.serialize_keras_object(step)))
+        if hasattr(step, "seed"):
+            # Keras 3.15 leaves it out for RandomGrayscale.
+            config["config"].setdefault("seed", None)
+        keras.saving.deserialize_keras_object(config)
+        return config
+    except (TypeError, ValueError) as error:
         raise TypeError(
-            f"The layers in {option} must have a get_config() of plain values, "
-            f"received {type(step).__name__}: {error}."
+            f"The layers in {option} must be what their get_config() says, in plain "
+            f"values, received {type(step).__name__}: "
+            f"{str(error).splitlines()[-1]} Give its arguments in another form."
         ) from error
 
 
@@ -102,16 +111,19 @@ def apply_to_batch(
 
 def _call(config: Mapping[str, Any], inputs: Any, rng: np.random.Generator) -> Any:
     seed = int(rng.integers(2**31 - 1))
-    if not is_keras_cv(config):
-        layer = _layer(config, seed)
-        return _to_numpy(layer(inputs, training=True))
-    import_keras_cv()
-    import tensorflow as tf
-
     with _LOCK:
-        tf.random.set_seed(seed)
-        inputs = keras.tree.map_structure(tf.constant, inputs)
-        return _to_numpy(_layer(config, seed)(inputs, training=True))
+        state = random.getstate()
+        random.seed(seed)
+        try:
+            if is_keras_cv(config):
+                tf = import_keras_cv() and importlib.import_module("tensorflow")
+                tf.random.set_seed(seed)
+                inputs = keras.tree.map_structure(tf.constant, inputs)
+            layer = keras.saving.deserialize_keras_object(_seeded(dict(config), seed))
+            outputs = layer(inputs, training=True)
+        finally:
+            random.setstate(state)
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
 
 def is_keras_cv(config: Mapping[str, Any]) -> bool:
@@ -135,16 +147,8 @@ def import_keras_cv() -> Any:
     return keras_cv
 
 
-def _layer(config: Mapping[str, Any], seed: int) -> Any:
-    return keras.saving.deserialize_keras_object(_seeded(dict(config), seed))
-
-
 def _seeded(value: Any, seed: int) -> Any:
     """Return a configuration in which each "seed" is this one."""
     if isinstance(value, dict):
         return {k: seed if k == "seed" else _seeded(v, seed) for k, v in value.items()}
     return [_seeded(v, seed) for v in value] if isinstance(value, list) else value
-
-
-def _to_numpy(result: Any) -> Any:
-    return keras.tree.map_structure(keras.ops.convert_to_numpy, result)
