@@ -86,7 +86,9 @@ def to_grain(batches: ImageBatches, *, num_epochs: int = 1) -> Any:
 
     Each element is a batch, so that any of them can be had by number. For a position
     that can be saved, iterate yourself: `iterator.get_state()` and `set_state` of
-    `iter(dataset.to_iter_dataset())`, over as many epochs as `num_epochs`.
+    `iter(dataset.to_iter_dataset())`, over as many epochs as `num_epochs`. Keras 3.15
+    does not read its length: give `fit` all epochs as one data set and
+    `steps_per_epoch=batches.batches_per_epoch`, or it warns that the data ran out.
 
     Args:
         batches: from `Images.batches`.

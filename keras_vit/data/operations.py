@@ -85,9 +85,9 @@ def _solarize_add(image: Any, add: float, paint: Paint) -> Any:
 
 
 def _posterize(image: Any, bits: float, paint: Paint) -> Any:
-    from PIL import ImageOps
-
-    return image if bits >= 8 else ImageOps.posterize(image, int(bits))
+    # With 0 bits black, as in Pillow below 13, which refuses it.
+    mask = 256 - 2 ** (8 - int(bits))
+    return image.point([i & mask for i in range(256)] * len(image.getbands()))
 
 
 def _image_ops(name: str, has_strength: bool = False) -> Callable[..., Any]:
