@@ -7,6 +7,7 @@ from keras_vit.data.feeds import feed, to_grain, to_tf_data, to_torch
 from keras_vit.data.image_data import ImageData, load_data
 from keras_vit.data.images import Images
 from keras_vit.data.mixing import Mixing
+from keras_vit.data.preview import show_augmentation
 from keras_vit.data.rand_augment import RandAugment
 from keras_vit.data.sampling import Sampler
 from keras_vit.data.splits import stratified_split
@@ -22,6 +23,7 @@ __all__ = [
     "Sampler",
     "feed",
     "load_data",
+    "show_augmentation",
     "stratified_split",
     "to_grain",
     "to_tf_data",
