@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from keras_vit.cli.augment import run_augment
 from keras_vit.cli.commands import (
     run_evaluate,
     run_export,
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
+    _add_augment(commands)
     _add_evaluate(commands)
     _add_predict(commands)
     _add_export(commands)
@@ -166,6 +168,32 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         recipe.add_argument(f"--{name}", type=float, metavar="X")
     parser.add_argument("--resume", action="store_true", help="continue a stopped run")
     parser.add_argument("--overwrite", action="store_true", help="replace a former run")
+
+
+def _add_augment(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands,
+        "augment",
+        "draw images as a recipe changes them",
+        "augment --data photos/ --recipe photos --output grid.png",
+    )
+    parser.set_defaults(run=run_augment)
+    parser.add_argument("--data", default="digits", metavar="DATA", help=_DATA_HELP)
+    parser.add_argument("--data-dir", help="where prepared TensorFlow Datasets are")
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        default="photos",
+        help=f"one of {', '.join(RECIPES)}; default: photos",
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="a .png file")
+    parser.add_argument("--image-size", type=_size, metavar="N|HxW", help="pixels")
+    parser.add_argument("--rows", type=int, default=6, metavar="N", help="images")
+    parser.add_argument("--columns", type=int, default=8, metavar="N", help="draws")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws")
+    parser.add_argument(
+        "--skip-unreadable", action="store_true", help="leave damaged files out"
+    )
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:

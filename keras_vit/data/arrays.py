@@ -31,4 +31,4 @@ def images_from_arrays(
     if len(pixels) == 0:
         raise ValueError("There must be at least one image, received an empty array.")
     labels = check_labels(labels, len(pixels), num_classes)
-    return Images(lambda index: pixels[index], labels)
+    return Images(pixels.__getitem__, labels, num_classes=num_classes or 0)

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
+from keras_vit.data.aug_mix import AugMix
+from keras_vit.data.color_jitter import color_ranges, jitter_color
+from keras_vit.data.cropping import crop_array, crop_file
+from keras_vit.data.keras_steps import (
+    apply_to_image,
+    import_keras_cv,
+    is_keras_cv,
+    to_configs,
+)
+from keras_vit.data.operations import OPERATIONS, Paint
+from keras_vit.data.rand_augment import RandAugment
+from keras_vit.data.random_erasing import erase_rectangle
 from keras_vit.preprocessing import Preprocessing, map_planes
 
-if TYPE_CHECKING:
-    from PIL import Image
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# What Pillow can read between pixels when it moves them.
+_MOVING = ("nearest", "bilinear", "bicubic")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """Random crop, flip, rotation, shear, shift and zoom of one training image.
+    """Random changes of one training image, in the order of the arguments.
 
-    Runs in the input pipeline, on pixel values, before normalization; never in the
-    model. Which change an image gets depends only on the generator it is given.
+    Runs in the input pipeline, on pixel values, before normalization (random erasing
+    after it); never in the model. Which change an image gets depends only on the
+    generator it is given.
 
     Args:
         crop_area: (smallest, largest) share of the picture's area that a random crop
@@ -32,11 +47,36 @@ class Augmentation:
             Default 0.
         zoom: largest relative change of size, [0, 1); 0.1 draws from 0.9 to 1.1.
             Default 0.
+        three_augment: whether each image becomes grey, is solarized or blurred, one of
+            the three. Default False.
+        rand_augment: a `RandAugment`, True for its defaults, or None (default).
+        aug_mix: an `AugMix`, True for its defaults, or None (default).
+        color_jitter: largest relative change of brightness, contrast and saturation,
+            one number or three, or these and of hue (share of the circle, [0, 0.5]),
+            each at least 0. Default (): none.
+        extra: Keras or KerasCV (extra `cv`) layers that change one image, such as
+            `keras.layers.RandomGrayscale()` or `keras_cv.layers.GridMask()`. Kept as
+            their configurations; what they draw differs between Keras backends.
+            Default ().
+        random_erasing: share of images of which a rectangle becomes noise, [0, 1].
+            Default 0.
+
+    Colours (`three_augment`, `rand_augment`, `aug_mix`, `color_jitter`) need pixels in
+    [0, 255] and 1, 3 or 4 channels; alpha is moved, but not coloured.
 
     Raises:
+        TypeError: if a step of `extra` is not a layer.
         ValueError: if an option is out of its range.
 
-    Reference: arXiv:1409.4842, section 6 (crop), as in torchvision's RandomResizedCrop.
+    Example:
+        >>> augmentation = keras_vit.Augmentation(
+        ...     crop_area=(0.08, 1.0), horizontal_flip=True, rand_augment=True,
+        ...     random_erasing=0.25)
+        >>> augmentation.rand_augment.magnitude
+        9.0
+
+    Reference: arXiv:1409.4842, section 6 (crop), as in torchvision's RandomResizedCrop;
+        arXiv:2204.07118, section 3 (three-augment); the modules of the other parts.
     """
 
     crop_area: tuple[float, float] | None = None
@@ -45,8 +85,18 @@ class Augmentation:
     shear: float = 0.0
     translation: float = 0.0
     zoom: float = 0.0
+    three_augment: bool = False
+    rand_augment: RandAugment | None = None
+    aug_mix: AugMix | None = None
+    color_jitter: tuple[float, ...] = ()
+    extra: tuple[dict[str, Any], ...] = ()
+    random_erasing: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, kind in (("rand_augment", RandAugment), ("aug_mix", AugMix)):
+            object.__setattr__(self, name, _part(name, getattr(self, name), kind))
+        object.__setattr__(self, "color_jitter", color_ranges(self.color_jitter))
+        object.__setattr__(self, "extra", to_configs(self.extra, "extra"))
         if self.crop_area is not None:
             low, high = self.crop_area
             object.__setattr__(self, "crop_area", (float(low), float(high)))
@@ -70,18 +120,61 @@ class Augmentation:
                     f"{name} must be at least 0 and below 1, received "
                     f"{name}={getattr(self, name)}."
                 )
+        if not 0 <= self.random_erasing <= 1:
+            raise ValueError(
+                "random_erasing must be in [0, 1], received "
+                f"random_erasing={self.random_erasing!r}."
+            )
+
+    def check(self, preprocessing: Preprocessing) -> None:
+        """Raise an error if images for this model cannot be changed so.
+
+        Raises:
+            ImportError: if KerasCV is needed and not installed.
+            ValueError: if colours are to change in pixels that have none.
+        """
+        channels = preprocessing.channels
+        if self._colors and (
+            channels not in _MODES or preprocessing.value_range != (0.0, 255.0)
+        ):
+            raise ValueError(
+                "three_augment, rand_augment, aug_mix and color_jitter need pixels in "
+                "[0, 255] of 1, 3 or 4 channels, received "
+                f"value_range={preprocessing.value_range}, channels={channels}. Leave "
+                "them out, or scale the pixels to bytes."
+            )
+        if any(is_keras_cv(config) for config in self.extra):
+            import_keras_cv()
 
     def __call__(
         self, pixels: np.ndarray, preprocessing: Preprocessing, rng: np.random.Generator
     ) -> np.ndarray:
         """Return one image of `preprocessing.image_size`, changed at random.
 
+        Everything but `random_erasing`, which `erase` does after normalization.
+
         Args:
             pixels: the picture, (H, W, C), any size, before normalization.
-            preprocessing: says size and interpolation.
+            preprocessing: says size, interpolation and mean colour.
             rng: decides everything.
         """
-        return self.distort(self.crop(pixels, preprocessing, rng), rng)
+        cropped = self.crop(pixels, preprocessing, rng)
+        return self.distort(cropped, rng, preprocessing)
+
+    def of_file(
+        self, source: Any, preprocessing: Preprocessing, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return the same of a picture that is not read yet: a path or anything else.
+
+        Reads no more of a file than the crop needs.
+        """
+        if self.crop_area is not None:
+            state = rng.bit_generator.state
+            picture = crop_file(source, self.crop_area, preprocessing, rng)
+            if picture is not None:
+                return self._distort_picture(picture, rng, preprocessing)
+            rng.bit_generator.state = state
+        return self(preprocessing.to_array(source), preprocessing, rng)
 
     def crop(
         self, pixels: np.ndarray, preprocessing: Preprocessing, rng: np.random.Generator
@@ -92,14 +185,79 @@ class Augmentation:
         """
         if self.crop_area is None:
             return preprocessing.resize_image(pixels)
-        return _random_crop(pixels, self.crop_area, preprocessing, rng)
+        return crop_array(pixels, self.crop_area, preprocessing, rng)
 
-    def distort(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Flip, rotate, shear, shift and zoom an image that has its final size."""
+    def distort(
+        self,
+        pixels: np.ndarray,
+        rng: np.random.Generator,
+        preprocessing: Preprocessing | None = None,
+    ) -> np.ndarray:
+        """Change an image that has its final size.
+
+        Args:
+            pixels: (H, W, C).
+            rng: decides everything.
+            preprocessing: says interpolation and mean colour. Default: bicubic, grey.
+        """
         if self.horizontal_flip and rng.random() < 0.5:
             pixels = pixels[:, ::-1]
-        if self.rotation or self.shear or self.translation or self.zoom:
+        if self._moves:
             pixels = self._random_affine(pixels, rng)
+        if self._colors:
+            picture = self._recolor(_to_picture(pixels), rng, preprocessing)
+            pixels = _from_picture(picture)
+        return self._extra_steps(pixels, rng)
+
+    def erase(self, values: np.ndarray, rng: np.random.Generator) -> None:
+        """Erase a rectangle of a normalized image, float32 (H, W, C), in place."""
+        if self.random_erasing:
+            erase_rectangle(values, self.random_erasing, rng)
+
+    @property
+    def _moves(self) -> bool:
+        return bool(self.rotation or self.shear or self.translation or self.zoom)
+
+    @property
+    def _colors(self) -> bool:
+        parts = self.rand_augment, self.aug_mix
+        return self.three_augment or any(parts) or any(self.color_jitter)
+
+    def _distort_picture(
+        self, picture: Any, rng: np.random.Generator, preprocessing: Preprocessing
+    ) -> np.ndarray:
+        """Do what `distort` does to a Pillow picture, with fewer copies."""
+        from PIL import Image
+
+        if self.horizontal_flip and rng.random() < 0.5:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self._moves:
+            moved = self._random_affine(_from_picture(picture), rng)
+            picture = _to_picture(moved)
+        if self._colors:
+            picture = self._recolor(picture, rng, preprocessing)
+        return self._extra_steps(_from_picture(picture), rng)
+
+    def _recolor(
+        self,
+        picture: Any,
+        rng: np.random.Generator,
+        preprocessing: Preprocessing | None,
+    ) -> Any:
+        paint = _paint(preprocessing)
+        if self.three_augment:
+            picture = _three_augment(picture, paint, rng)
+        if self.rand_augment is not None:
+            picture = self.rand_augment(picture, paint, rng)
+        if self.aug_mix is not None:
+            picture = self.aug_mix(picture, paint, rng)
+        if any(self.color_jitter):
+            picture = jitter_color(picture, self.color_jitter, paint, rng)
+        return picture
+
+    def _extra_steps(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        for config in self.extra:
+            pixels = apply_to_image(config, pixels, rng)
         return pixels
 
     def _random_affine(
@@ -135,21 +293,56 @@ class Augmentation:
         return map_planes(pixels, transform)
 
 
-def _random_crop(
-    pixels: np.ndarray,
-    crop_area: tuple[float, float],
-    preprocessing: Preprocessing,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    height, width = pixels.shape[:2]
-    for _ in range(10):
-        area = height * width * rng.uniform(*crop_area)
-        ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
-        crop_width = round(math.sqrt(area * ratio))
-        crop_height = round(math.sqrt(area / ratio))
-        if 0 < crop_width <= width and 0 < crop_height <= height:
-            top = int(rng.integers(height - crop_height + 1))
-            left = int(rng.integers(width - crop_width + 1))
-            crop = pixels[top : top + crop_height, left : left + crop_width]
-            return preprocessing.resize_to(crop, preprocessing.image_size)
-    return preprocessing.resize_image(pixels)
+def _part(name: str, value: Any, kind: type) -> Any:
+    """Return an option that is an object: also from True, False or a dictionary."""
+    if isinstance(value, Mapping):
+        return kind(**value)
+    if value is True:
+        return kind()
+    if value is None or value is False:
+        return None
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name} must be a {kind.__name__}, True or None, received "
+            f"{name}={value!r}."
+        )
+    return value
+
+
+def _three_augment(picture: Any, paint: Paint, rng: np.random.Generator) -> Any:
+    choice = int(rng.integers(3))
+    name = ("grey", "solarize", "blur")[choice]
+    strength = (0.0, 128.0, rng.uniform(0.1, 2.0))[choice]
+    return OPERATIONS[name](picture, strength, paint)
+
+
+def _paint(preprocessing: Preprocessing | None) -> Paint:
+    from PIL import Image
+
+    if preprocessing is None:
+        return Paint(fill=(128,) * 4, resample=Image.Resampling.BICUBIC)
+    name = preprocessing.interpolation
+    resample = Image.Resampling[(name if name in _MOVING else "bicubic").upper()]
+    fill = tuple(min(255, round(255 * mean)) for mean in preprocessing.mean)
+    return Paint(fill=fill, resample=resample)
+
+
+def _to_picture(pixels: np.ndarray) -> Any:
+    from PIL import Image
+
+    if pixels.shape[-1] not in _MODES:
+        raise ValueError(
+            "Colours change in images of 1, 3 or 4 channels, received shape "
+            f"{pixels.shape}. Leave three_augment, rand_augment, aug_mix and "
+            "color_jitter out."
+        )
+    if pixels.dtype != np.uint8:
+        pixels = np.clip(np.rint(pixels), 0, 255).astype("uint8")
+    if pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _from_picture(picture: Any) -> np.ndarray:
+    pixels = np.asarray(picture)
+    return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -72,7 +72,8 @@ def images_from_folder(
             raise ValueError(
                 f"No images in {str(roots[part])!r}. Add some, or remove the folder."
             )
-    parts = {part: _images(found, folder) for part, found in files.items()}
+    count = len(class_names)
+    parts = {part: _images(found, folder, count) for part, found in files.items()}
     return parts, class_names
 
 
@@ -172,8 +173,8 @@ def _check_classes(
         )
 
 
-def _images(files: list[tuple[Path, int]], folder: Path) -> Images:
+def _images(files: list[tuple[Path, int]], folder: Path, num_classes: int) -> Images:
     paths = [path for path, _ in files]
     labels = np.array([label for _, label in files], dtype="int64")
     names = "\n".join(path.relative_to(folder).as_posix() for path in paths)
-    return Images(lambda index: paths[index], labels, identity=names)
+    return Images(paths.__getitem__, labels, identity=names, num_classes=num_classes)

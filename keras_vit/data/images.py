@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_vit.data.augmentation import Augmentation
+from keras_vit.data.batches import ImageBatches
+from keras_vit.data.feeds import Engine, check_engine, feed
+from keras_vit.data.mixing import Mixing
+from keras_vit.data.sampling import ClassBalance
 from keras_vit.preprocessing import Preprocessing
-
-CACHE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,22 @@ class Images:
         indices: which pictures belong to this set, int64. Default: all.
         identity: what tells these pictures from others with the same labels, such as
             the names of the files.
+        num_classes: length of labels that are probabilities. Default: the highest
+            label plus 1.
     """
 
     read: Callable[[int], Any]
     all_labels: np.ndarray
     indices: np.ndarray = field(default=None)  # pyright: ignore[reportAssignmentType]
     identity: str = ""
+    num_classes: int = 0
 
     def __post_init__(self) -> None:
         if self.indices is None:
             object.__setattr__(self, "indices", np.arange(len(self.all_labels)))
+        if not self.num_classes:
+            highest = int(self.all_labels.max(initial=-1))
+            object.__setattr__(self, "num_classes", highest + 1)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -75,118 +82,71 @@ class Images:
         *,
         training: bool = False,
         augmentation: Augmentation | None = None,
+        mixing: Mixing | None = None,
+        repeated_augmentation: int = 1,
+        class_balance: ClassBalance | None = None,
         seed: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        pad: bool = False,
+        cache: bool | str | Path | None = None,
         workers: int | None = None,
-    ) -> ImageBatches:
+        engine: Engine = "threads",
+    ) -> Any:
         """Return batches (images, labels) for `fit`, `evaluate` and `predict`.
 
         Args:
             preprocessing: what each picture goes through.
-            batch_size: images per batch, at least 1.
-            training: whether to shuffle, augment and drop an incomplete last batch.
-                A set smaller than one batch is one batch.
+            batch_size: images per batch, of all processes together, at least 1.
+            training: whether to shuffle, augment, mix and drop an incomplete last
+                batch. A set smaller than one batch is one batch.
             augmentation: random changes while training. Default None.
-            seed: of order and augmentation.
+            mixing: MixUp and CutMix while training; labels become probabilities,
+                float32 (B, `num_classes`). Default None.
+            repeated_augmentation: how often each image of an epoch is in it while
+                training, changed differently each time; the epoch stays as long.
+                Default 1.
+            class_balance: while training, "sampling" draws each class equally often,
+                "weights" weighs rare classes more in the loss. Default None.
+            seed: of order, augmentation and mixing.
+            shard: (index, count): this process is number `index` of `count` and gets
+                that part of each batch; the batch is the same for any count. Default
+                (0, 1).
+            pad: whether the last batch of an evaluation is filled up, so that all have
+                the same size. Always with several processes. Default False.
+            cache: False reads each picture anew; a folder keeps them decoded there;
+                True keeps them in memory, resized. Default None: in memory if they fit
+                into 256 MiB. With `crop_area`, training keeps pictures in a folder
+                only.
             workers: threads that prepare batches ahead. Default: one per core but one,
-                which the model has for itself; at least 1, at most 8.
+                at least 2, at most 8.
+            engine: "threads" (default): an `ImageBatches`; "tf.data", "grain" or
+                "torch": what these libraries call a data set. All give the same.
+
+        Returns:
+            Batches of (images, labels), with `pad` or "weights" (images, labels,
+            weights): the weight of an image in the loss, float32 (B,), 0 for padding.
+
+        Raises:
+            ImportError: if the library of `engine`, or KerasCV, is not installed.
+            ValueError: if an option is out of its range or does not fit another one.
         """
-        check_batch_size(batch_size)
-        return ImageBatches(
+        check_engine(engine)
+        batches = ImageBatches(
             self,
             preprocessing,
             batch_size,
             training=training,
             augmentation=augmentation or Augmentation(),
+            mixing=mixing,
+            repeated_augmentation=repeated_augmentation,
+            class_balance=class_balance,
             seed=seed,
-            workers=_spare_cores() if workers is None else workers,
+            shard=shard,
+            pad=pad,
+            cache=cache,
+            workers=workers,
         )
-
-
-class ImageBatches(keras.utils.PyDataset):
-    """Batches of preprocessed images, made by threads while the model computes.
-
-    Each batch is (images, labels): float32 (B, H, W, C) and int64 (B,). Order and
-    augmentation follow from `seed`, `epoch` and the image alone, so that the same epoch
-    is the same on each backend and after a restart. `epoch` counts the passes and may
-    be set.
-    """
-
-    def __init__(
-        self,
-        images: Images,
-        preprocessing: Preprocessing,
-        batch_size: int,
-        *,
-        training: bool,
-        augmentation: Augmentation,
-        seed: int,
-        workers: int,
-    ) -> None:
-        super().__init__(workers=workers, max_queue_size=2 * workers + 2)
-        self.images = images
-        self.preprocessing = preprocessing
-        self.batch_size = min(batch_size, len(images)) if training else batch_size
-        self.training = training
-        self.augmentation = augmentation
-        self.seed = seed
-        self.epoch = 0
-        self._resized: dict[int, np.ndarray] = {}
-        size = np.prod((len(images), *preprocessing.image_size, preprocessing.channels))
-        self._cached = size <= CACHE_BYTES
-
-    def __len__(self) -> int:
-        full, rest = divmod(len(self.images), self.batch_size)
-        return full + (1 if rest and not self.training else 0)
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        order = self._order(self.epoch)
-        numbers = order[index * self.batch_size : (index + 1) * self.batch_size]
-        pixels = [self._picture(int(number)) for number in numbers]
-        images = self.preprocessing.normalize(np.stack(pixels))
-        return images, self.images.all_labels[numbers]
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if not self.training:
-            return self.images.indices
-        return np.random.default_rng([self.seed, epoch]).permutation(
-            self.images.indices
-        )
-
-    def _picture(self, number: int) -> np.ndarray:
-        if not self.training:
-            return self._resized_picture(number)
-        rng = np.random.default_rng([self.seed, self.epoch, number])
-        if self.augmentation.crop_area is None:
-            pixels = self._resized_picture(number)
-        else:
-            pixels = self.augmentation.crop(self._read(number), self.preprocessing, rng)
-        return self.augmentation.distort(pixels, rng)
-
-    def _resized_picture(self, number: int) -> np.ndarray:
-        pixels = self._resized.get(number)
-        if pixels is None:
-            pixels = self.preprocessing.resize_image(self._read(number))
-            if self._cached:
-                self._resized[number] = pixels
-        return pixels
-
-    def _read(self, number: int) -> np.ndarray:
-        return self.preprocessing.to_array(self.images.read(number))
-
-
-def _spare_cores() -> int:
-    return max(1, min(8, (os.cpu_count() or 1) - 1))
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Raise a ValueError if a batch would have no image."""
-    if batch_size < 1:
-        raise ValueError(
-            f"batch_size must be at least 1, received batch_size={batch_size}."
-        )
+        return feed(batches, engine)
 
 
 def check_labels(labels: Any, num_images: int, num_classes: int | None) -> np.ndarray:

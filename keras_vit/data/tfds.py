@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_vit.data.augmentation import Augmentation
-from keras_vit.data.images import check_batch_size
+from keras_vit.data.sampling import check_sampling
 from keras_vit.preprocessing import Preprocessing
 
 SHUFFLE_BUFFER = 4096
@@ -90,7 +90,7 @@ class TfdsImages:
         """
         import tensorflow as tf
 
-        check_batch_size(batch_size)
+        check_sampling(batch_size, (0, 1), 1, None)
         augmentation = augmentation or Augmentation()
         shape = (*preprocessing.image_size, preprocessing.channels)
 

@@ -1,0 +1,180 @@
+"""The same batches through tf.data, grain or a torch DataLoader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from keras_vit.data.batches import Batch, ImageBatches
+
+Engine = Literal["threads", "tf.data", "grain", "torch"]
+
+
+def check_engine(engine: str) -> None:
+    """Raise a ValueError if there is no such engine."""
+    if engine not in get_args(Engine):
+        raise ValueError(
+            f"engine must be one of {list(get_args(Engine))}, received "
+            f"engine={engine!r}."
+        )
+
+
+def feed(batches: ImageBatches, engine: Engine = "threads") -> Any:
+    """Return what `model.fit` takes: the batches themselves, or another engine's set.
+
+    Args:
+        batches: from `Images.batches`. Its `epoch` and `start_batch` decide what a
+            pass gives, whatever the engine; a finished pass counts `epoch` up.
+        engine: "threads" (default), "tf.data", "grain" or "torch".
+
+    Raises:
+        ImportError: if the library of the engine is not installed.
+        ValueError: if there is no such engine.
+    """
+    check_engine(engine)
+    if engine == "tf.data":
+        return to_tf_data(batches)
+    if engine == "grain":
+        return to_grain(batches)
+    return to_torch(batches) if engine == "torch" else batches
+
+
+def to_tf_data(batches: ImageBatches) -> Any:
+    """Return a `tf.data.Dataset` that gives the batches, on every backend.
+
+    Threads of tf.data prepare `batches.workers` of them at a time. Each iteration is
+    one pass: it starts at `batches.epoch` and `batches.start_batch`, as they are then.
+    """
+    tf = _import("tensorflow", "tf.data", "tensorflow")
+
+    def passes() -> Iterator[tuple[int, int]]:
+        epoch = batches.epoch
+        for index in range(batches.start_batch, batches.batches_per_epoch):
+            yield epoch, index
+        if batches.epoch == epoch:
+            batches.on_epoch_end()
+
+    specs = _specs(batches)
+    dtypes = [dtype for _, dtype in specs]
+
+    def make(epoch: Any, index: Any) -> tuple[Any, ...]:
+        parts = tf.numpy_function(
+            lambda epoch, index: batches.batch(int(epoch), int(index)),
+            [epoch, index],
+            dtypes,
+            stateful=False,
+        )
+        return tuple(
+            tf.ensure_shape(part, shape)
+            for part, (shape, _) in zip(parts, specs, strict=True)
+        )
+
+    scalar = tf.TensorSpec((), "int64")
+    dataset = tf.data.Dataset.from_generator(
+        passes, output_signature=(scalar, scalar)
+    ).map(make, num_parallel_calls=max(1, batches.workers), deterministic=True)
+    if not batches.start_batch:
+        count = tf.data.experimental.assert_cardinality(batches.batches_per_epoch)
+        dataset = dataset.apply(count)
+    return dataset.prefetch(2)
+
+
+def to_grain(batches: ImageBatches, *, num_epochs: int = 1) -> Any:
+    """Return a `grain.MapDataset` that gives the batches, without TensorFlow.
+
+    Each element is a batch, so that any of them can be had by number. For a position
+    that can be saved, iterate yourself: `iterator.get_state()` and `set_state` of
+    `iter(dataset.to_iter_dataset())`, over as many epochs as `num_epochs`. Keras 3.15
+    does not read its length: give `fit` all epochs as one data set and
+    `steps_per_epoch=batches.batches_per_epoch`, or it warns that the data ran out.
+
+    Args:
+        batches: from `Images.batches`.
+        num_epochs: passes in one data set. Default 1: the pass that `batches.epoch`
+            names when a batch is read. Otherwise from that of now on.
+    """
+    grain = _import("grain", "grain", "grain")
+    return grain.MapDataset.source(_GrainSource(batches, num_epochs))
+
+
+class _GrainSource:
+    """Random access to batches: what grain takes as a source."""
+
+    def __init__(self, batches: ImageBatches, num_epochs: int) -> None:
+        self.batches = batches
+        self.num_epochs = num_epochs
+        self.first = batches.epoch
+
+    def __len__(self) -> int:
+        batches = self.batches
+        return self.num_epochs * batches.batches_per_epoch - batches.start_batch
+
+    def __getitem__(self, number: Any) -> Batch:
+        batches = self.batches
+        if self.num_epochs == 1:
+            return batches[int(number)]
+        number = int(number) + batches.start_batch
+        epoch, index = divmod(number, batches.batches_per_epoch)
+        return batches.batch(self.first + epoch, index)
+
+    def __repr__(self) -> str:
+        return f"batches of {len(self.batches.images)} images"
+
+
+def to_torch(batches: ImageBatches, *, workers: int = 0) -> Any:
+    """Return a `torch.utils.data.DataLoader` that gives the batches as tensors.
+
+    Args:
+        batches: from `Images.batches`.
+        workers: processes. Default 0: the caller's thread. Each gets the set as it is
+            when an iteration starts; they are forked, which JAX and TensorFlow do not
+            survive in every case, so that threads are the safe choice there.
+    """
+    data = _import("torch.utils.data", "torch", "torch")
+    return data.DataLoader(
+        _TorchDataset(batches), batch_size=None, shuffle=False, num_workers=workers
+    )
+
+
+class _TorchDataset:
+    """Random access to batches: what a DataLoader takes."""
+
+    def __init__(self, batches: ImageBatches) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.batches[index]
+
+
+def _specs(batches: ImageBatches) -> list[tuple[tuple[int | None, ...], Any]]:
+    """Return shape and type of each part of a batch."""
+    size = (*batches.preprocessing.image_size, batches.preprocessing.channels)
+    fixed = batches.training or batches.sampler.pad
+    count = batches.sampler.local_batch_size if fixed else None
+    specs: list[tuple[tuple[int | None, ...], Any]] = [((count, *size), np.float32)]
+    if batches.mixing is None:
+        specs.append(((count,), np.int64))
+    else:
+        specs.append(((count, batches.images.num_classes), np.float32))
+    if batches.sampler.has_weights:
+        specs.append(((count,), np.float32))
+    return specs
+
+
+def _import(module: str, engine: str, extra: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"engine={engine!r} needs {module.split('.')[0]}. Install it with "
+            f"pip install 'keras3-vit[{extra}]'."
+        ) from error

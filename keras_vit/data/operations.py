@@ -1,0 +1,205 @@
+"""Changes of a picture that RandAugment, AugMix and three-augment choose from.
+
+One row per operation: what it does with Pillow, and which strength a magnitude means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# A magnitude is a share of this.
+MAGNITUDES = 10.0
+
+# (magnitude as a share, 1 or -1, share of the side that a shift may reach) -> strength
+Strength = Callable[[float, int, float], float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paint:
+    """What an operation needs to know besides its strength.
+
+    Args:
+        fill: value of each channel, bytes, where a moved picture leaves a gap.
+        resample: how moved pixels are read between the old ones.
+    """
+
+    fill: tuple[int, ...]
+    resample: Image.Resampling
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """One change of a picture.
+
+    Args:
+        apply: from (picture, strength, paint) to a picture of the same size and mode.
+        strength: from a magnitude to a strength. Default: of no use.
+        increasing: the same, where a higher magnitude must change more. Default: as
+            `strength`.
+        moves: whether pixels move, so that transparency moves with them. Default False.
+    """
+
+    apply: Callable[[Image.Image, float, Paint], Image.Image]
+    strength: Strength = lambda share, sign, shift: 0.0
+    increasing: Strength | None = None
+    moves: bool = False
+
+    def __call__(self, image: Any, strength: float, paint: Paint) -> Any:
+        """Return the changed picture; transparency stays where its pixels are."""
+        if image.mode != "RGBA" or self.moves:
+            return self.apply(image, strength, paint)
+        changed = self.apply(image.convert("RGB"), strength, paint)
+        changed.putalpha(image.getchannel("A"))
+        return changed
+
+
+def _affine(image: Any, matrix: tuple[float, ...], paint: Paint) -> Any:
+    from PIL import Image
+
+    return image.transform(
+        image.size,
+        Image.Transform.AFFINE,
+        matrix,
+        resample=paint.resample,
+        fillcolor=_fill(image, paint),
+    )
+
+
+def _fill(image: Any, paint: Paint) -> int | tuple[int, ...]:
+    return paint.fill[0] if image.mode == "L" else paint.fill
+
+
+def _rotate(image: Any, degrees: float, paint: Paint) -> Any:
+    fill = _fill(image, paint)
+    return image.rotate(degrees, resample=paint.resample, fillcolor=fill)
+
+
+def _solarize_add(image: Any, add: float, paint: Paint) -> Any:
+    table = [min(255, i + int(add)) if i < 128 else i for i in range(256)]
+    return image.point(table * len(image.getbands()))
+
+
+def _posterize(image: Any, bits: float, paint: Paint) -> Any:
+    # With 0 bits black, as in Pillow below 13, which refuses it.
+    mask = 256 - 2 ** (8 - int(bits))
+    return image.point([i & mask for i in range(256)] * len(image.getbands()))
+
+
+def _image_ops(name: str, has_strength: bool = False) -> Callable[..., Any]:
+    def apply(image: Any, strength: float, paint: Paint) -> Any:
+        from PIL import ImageOps
+
+        function = getattr(ImageOps, name)
+        return function(image, strength) if has_strength else function(image)
+
+    return apply
+
+
+def _enhance(name: str) -> Callable[..., Any]:
+    def apply(image: Any, factor: float, paint: Paint) -> Any:
+        from PIL import ImageEnhance
+
+        return getattr(ImageEnhance, name)(image).enhance(factor)
+
+    return apply
+
+
+def _grey(image: Any, strength: float, paint: Paint) -> Any:
+    return image.convert("L").convert(image.mode)
+
+
+def _blur(image: Any, radius: float, paint: Paint) -> Any:
+    from PIL import ImageFilter
+
+    return image.filter(ImageFilter.GaussianBlur(radius))
+
+
+def _enhancement(name: str) -> Operation:
+    return Operation(
+        apply=_enhance(name),
+        strength=lambda share, sign, shift: share * 1.8 + 0.1,
+        increasing=lambda share, sign, shift: max(0.1, 1.0 + sign * share * 0.9),
+    )
+
+
+OPERATIONS: dict[str, Operation] = {
+    "auto_contrast": Operation(apply=_image_ops("autocontrast")),
+    "equalize": Operation(apply=_image_ops("equalize")),
+    "invert": Operation(apply=_image_ops("invert")),
+    "rotate": Operation(
+        apply=_rotate,
+        strength=lambda share, sign, shift: sign * share * 30.0,
+        moves=True,
+    ),
+    "posterize": Operation(
+        apply=_posterize,
+        strength=lambda share, sign, shift: int(share * 4),
+        increasing=lambda share, sign, shift: 4 - int(share * 4),
+    ),
+    "solarize": Operation(
+        apply=_image_ops("solarize", has_strength=True),
+        strength=lambda share, sign, shift: min(256, int(share * 256)),
+        increasing=lambda share, sign, shift: 256 - min(256, int(share * 256)),
+    ),
+    "solarize_add": Operation(
+        apply=_solarize_add,
+        strength=lambda share, sign, shift: min(128, int(share * 110)),
+    ),
+    "color": _enhancement("Color"),
+    "contrast": _enhancement("Contrast"),
+    "brightness": _enhancement("Brightness"),
+    "sharpness": _enhancement("Sharpness"),
+    "shear_x": Operation(
+        apply=lambda image, factor, paint: _affine(
+            image, (1, factor, 0, 0, 1, 0), paint
+        ),
+        strength=lambda share, sign, shift: sign * share * 0.3,
+        moves=True,
+    ),
+    "shear_y": Operation(
+        apply=lambda image, factor, paint: _affine(
+            image, (1, 0, 0, factor, 1, 0), paint
+        ),
+        strength=lambda share, sign, shift: sign * share * 0.3,
+        moves=True,
+    ),
+    "translate_x": Operation(
+        apply=lambda image, part, paint: _affine(
+            image, (1, 0, part * image.width, 0, 1, 0), paint
+        ),
+        strength=lambda share, sign, shift: sign * share * shift,
+        moves=True,
+    ),
+    "translate_y": Operation(
+        apply=lambda image, part, paint: _affine(
+            image, (1, 0, 0, 0, 1, part * image.height), paint
+        ),
+        strength=lambda share, sign, shift: sign * share * shift,
+        moves=True,
+    ),
+    "grey": Operation(apply=_grey),
+    "blur": Operation(apply=_blur),
+}
+
+
+def strength_of(
+    operation: Operation, magnitude: float, sign: int, *, shift: float, increasing: bool
+) -> float:
+    """Return the strength that a magnitude means.
+
+    Args:
+        operation: a row of `OPERATIONS`.
+        magnitude: 0 to 10, or more.
+        sign: 1 or -1: to which side, where there are two.
+        shift: share of the side that a shift reaches at magnitude 10.
+        increasing: whether a higher magnitude must change more.
+    """
+    strength = operation.strength
+    if increasing and operation.increasing is not None:
+        strength = operation.increasing
+    return strength(magnitude / MAGNITUDES, sign, shift)

@@ -1,0 +1,82 @@
+"""The operations of RandAugment, against timm's."""
+
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vit.data.aug_mix import AUG_MIX_OPERATIONS
+from keras_vit.data.operations import OPERATIONS, Paint, strength_of
+from keras_vit.data.rand_augment import RAND_AUGMENT_OPERATIONS
+from tests.peers import import_timm
+
+auto_augment = import_timm().data.auto_augment
+
+PAINT = Paint(fill=(124, 116, 104, 7), resample=Image.Resampling.BICUBIC)
+# timm's names, without and with "Increasing".
+NAMES = dict(zip(RAND_AUGMENT_OPERATIONS, auto_augment._RAND_TRANSFORMS, strict=True))
+INCREASING = dict(
+    zip(RAND_AUGMENT_OPERATIONS, auto_augment._RAND_INCREASING_TRANSFORMS, strict=True)
+)
+
+
+@pytest.fixture
+def picture(rng) -> Image.Image:
+    smooth = rng.integers(0, 256, (6, 5, 3), dtype="uint8")
+    return Image.fromarray(smooth).resize((30, 40), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("increasing", [True, False])
+@pytest.mark.parametrize("name", RAND_AUGMENT_OPERATIONS)
+def test_operations_are_those_of_timm(name, increasing, mode, picture, monkeypatch):
+    picture = picture.convert(mode)
+    fill = PAINT.fill[0] if mode == "L" else PAINT.fill[:3]
+    paint = Paint(fill=(PAINT.fill[:3]), resample=PAINT.resample)
+    for magnitude in (0.0, 3.3, 9.0, 10.0):
+        for sign in (1, -1):
+            peer = auto_augment.AugmentOp(
+                (INCREASING if increasing else NAMES)[name],
+                prob=1.0,
+                magnitude=magnitude,
+                hparams={"img_mean": fill, "interpolation": PAINT.resample},
+            )
+            monkeypatch.setattr(random, "random", lambda s=sign: 0.2 if s > 0 else 0.8)
+            strength = strength_of(
+                OPERATIONS[name], magnitude, sign, shift=0.45, increasing=increasing
+            )
+            result = OPERATIONS[name](picture, strength, paint)
+            # Pillow 13 refuses to keep 0 bits, which timm draws at magnitude 10.
+            no_bits = name == "posterize" and strength == 0
+            black = np.zeros_like(np.asarray(picture))
+            expected = black if no_bits else np.asarray(peer(picture))
+            np.testing.assert_array_equal(np.asarray(result), expected)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_keep_size_and_mode(name, picture):
+    for mode in ("L", "RGB", "RGBA"):
+        image = picture.convert(mode)
+        strength = strength_of(OPERATIONS[name], 9, 1, shift=0.3, increasing=True)
+        result = OPERATIONS[name](image, strength, PAINT)
+        assert result.size == image.size and result.mode == mode
+
+
+@pytest.mark.parametrize("name", ["invert", "solarize", "color", "equalize"])
+def test_transparency_has_no_colour(name, picture):
+    image = picture.convert("RGBA")
+    alpha = picture.convert("L")
+    image.putalpha(alpha)
+    result = OPERATIONS[name](image, 100.0, PAINT)
+    np.testing.assert_array_equal(np.asarray(result.getchannel("A")), np.asarray(alpha))
+    expected = OPERATIONS[name](picture, 100.0, PAINT)
+    np.testing.assert_array_equal(np.asarray(result)[..., :3], np.asarray(expected))
+
+
+def test_aug_mix_chooses_from_the_operations_of_timm():
+    peers = {
+        name.removesuffix("Increasing") for name in auto_augment._AUGMIX_TRANSFORMS
+    }
+    names = {**NAMES}
+    assert {names[name] for name in AUG_MIX_OPERATIONS} == peers
