@@ -33,7 +33,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "keras_file": {"files"},
     "keras_internals": set(),
     "checkpoints": {"checkpoints", "config", "files", "preprocessing"},
-    "keras_internals": set(),
     "loading": {
         "checkpoints",
         "config",

@@ -68,7 +68,7 @@ def save_checkpoint(
     }
     if not is_writer:
         return
-    arrays |= _global_random_state()
+    arrays |= global_random_state()
     header = {
         "position": asdict(position),
         "facts": facts,
@@ -133,7 +133,7 @@ def load_checkpoint(
         if variable.dtype == "bfloat16":
             array = array.astype("float32")
         variable.assign(array)
-    _set_global_random_state(arrays)
+    set_global_random_state(arrays)
     return Position(**header["position"])
 
 
@@ -167,7 +167,8 @@ def _as_array(variable: Any, to_numpy: Callable[[Any], np.ndarray]) -> np.ndarra
     return array.astype("float32") if variable.dtype == "bfloat16" else array
 
 
-def _global_random_state() -> dict[str, np.ndarray]:
+def global_random_state() -> dict[str, np.ndarray]:
+    """Return the state of random numbers outside the variables of a model."""
     # Dropout without a fixed seed draws from torch's own generators there (Keras 3.15);
     # the other backends keep all state in seed generators.
     if keras.backend.backend() != "torch":
@@ -180,7 +181,8 @@ def _global_random_state() -> dict[str, np.ndarray]:
     return states
 
 
-def _set_global_random_state(arrays: dict[str, np.ndarray]) -> None:
+def set_global_random_state(arrays: dict[str, np.ndarray]) -> None:
+    """Set what `global_random_state` returned."""
     if "torch_cpu" not in arrays:
         return
     import torch

@@ -43,6 +43,9 @@ class TrainingOptimizer(OptimizerHooks):
         self.layer_decay = layer_decay
         # False inside `LossScaleOptimizer`, which sums over the replicas itself.
         self.reduces_gradients = True
+        # Whether the end of `fit` leaves the averaged weights in the model, as Keras
+        # does.
+        self.averages_at_end = True
 
     def build(self, variables: list[Any]) -> None:
         """Create the state of the optimizer for these variables."""
@@ -57,6 +60,11 @@ class TrainingOptimizer(OptimizerHooks):
         if self.reduces_gradients:
             grads = replicas.reduce_gradients(grads)
         super().apply(grads, trainable_variables)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def finalize_variable_values(self, var_list: Any) -> None:
+        """Leave the averaged weights in the model, if there are any."""
+        if self.averages_at_end:
+            super().finalize_variable_values(var_list)  # pyright: ignore[reportAttributeAccessIssue]
 
     def multiplier(self, variable: Any) -> float:
         """Return what the learning rate of one variable is multiplied by."""

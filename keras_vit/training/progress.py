@@ -6,7 +6,6 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -61,21 +60,23 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         batch_size: images per step, of all devices.
-        batches: what the model is trained on, to see whether the model waits for it.
-        total_steps: of the run, or None.
+        total_steps: of the run.
         verbose: whether to print the estimate.
+
+    Attributes:
+        batches: `MeasuredBatches` that the model is trained on, to see whether it waits
+            for them.
     """
 
     def __init__(
         self,
         batch_size: int,
-        batches: Any = None,
-        total_steps: int | None = None,
+        total_steps: int,
         verbose: bool = False,
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
-        self.batches = batches
+        self.batches: MeasuredBatches | None = None
         self.total_steps = total_steps
         self.verbose = verbose
         self.steps = 0
@@ -111,7 +112,7 @@ class Progress(keras.callbacks.Callback):
 
     def _report(self) -> None:
         speed = self.images_per_second
-        if speed and self.verbose and self.total_steps is not None:
+        if speed and self.verbose:
             seconds = self.total_steps * self.batch_size / speed
             print(f"\nspeed  {speed:.0f} images per second; {duration(seconds)} in all")
         step = self.seconds / _MEASURED_STEPS
@@ -134,28 +135,24 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} h"
 
 
-def start_summary(
-    data: Mapping[str, Any], model: keras.Model, recipe: Any, devices: str
-) -> str:
+def start_summary(data: Any, model: keras.Model, recipe: Any, devices: str) -> str:
     """Return what is about to run: data, devices, batch, model and recipe.
 
     Args:
-        data: name, num_classes and parts (name: number of images).
+        data: `ImageData`.
         model: to be trained.
         recipe: how.
         devices: in words.
     """
-    parts = ", ".join(f"{count:,} {name}" for name, count in data["parts"].items())
+    parts = ", ".join(f"{len(part):,} {name}" for name, part in data.parts.items())
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     config = getattr(model, "config", None)
     macs = f", {config.macs:,} multiply-accumulates per image" if config else ""
     steps = recipe.accumulation_steps
     micro = f" in {steps} micro-batches" if steps > 1 else ""
-    return "\n".join(
-        (
-            f"data   {data['name']}: {parts}; {data['num_classes']} classes",
-            f"model  {model.count_params():,} parameters, {trainable:,} trainable{macs}",
-            f"run    {recipe.epochs} epochs, {recipe.batch_size} images per step{micro}, "
-            f"{recipe.optimizer_name}, on {devices}",
-        )
+    return (
+        f"data   {data.name}: {parts}; {data.num_classes} classes\n"
+        f"model  {model.count_params():,} parameters, {trainable:,} trainable{macs}\n"
+        f"run    {recipe.epochs} epochs, {recipe.batch_size} images per step{micro}, "
+        f"{recipe.optimizer_name}, on {devices}"
     )

@@ -1,63 +1,40 @@
-"""Train a classifier with `model.fit`.
-
-Keep the best model, and take up a stopped run.
-"""
+"""Train a classifier with `model.fit`: from data and recipe to files."""
 
 from __future__ import annotations
 
 import json
-import math
-import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import keras
 
 from keras_vit.data.image_data import ImageData
-from keras_vit.files import check_writable, replacing
+from keras_vit.data.images import Images
+from keras_vit.distribution import Distribution, current
 from keras_vit.keras_file import save_model
 from keras_vit.preprocessing import Preprocessing
-from keras_vit.training.checkpoint import load_checkpoint, read_header, save_checkpoint
-from keras_vit.training.history import (
-    History,
-    plot_history,
-    read_history,
-    write_history,
-)
+from keras_vit.training.checkpoint import Position, has_checkpoint
+from keras_vit.training.ema import AveragedWeights
+from keras_vit.training.interruption import Interruption
+from keras_vit.training.keeper import Keeper
+from keras_vit.training.lora import has_lora, merge_lora
+from keras_vit.training.progress import MeasuredBatches, Progress, start_summary
 from keras_vit.training.recipe import Recipe
+from keras_vit.training.run_folder import (
+    CHECKPOINT_FOLDER,
+    LOG_FOLDER,
+    MODEL_FILE,
+    TrainingResult,
+    finish,
+    open_output,
+    trained_split,
+)
+from keras_vit.training.step import TrainingModel
 
-MODEL_FILE = "model.keras"
-HISTORY_FILE = "history.csv"
-CURVES_FILE = "curves.png"
-RESULT_FILE = "training.json"
-CHECKPOINT_FOLDER = "checkpoint"
-# What other parts write beside the model by default: of no use once it is replaced.
-DERIVED_FILES = ("README.md", "model.tflite", "model_saved_model")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingResult:
-    """What came out of a training run.
-
-    Args:
-        history: one row per epoch: epoch from 1, loss, accuracy, val_loss,
-            val_accuracy.
-        best_epoch: the epoch whose weights the model has now, from 1.
-        seconds: that this call trained.
-        output: the folder with the files, or None.
-    """
-
-    history: History
-    best_epoch: int
-    seconds: float
-    output: Path | None
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The row of the best epoch."""
-        return next(row for row in self.history if row["epoch"] == self.best_epoch)
+__all__ = ["TrainingResult", "save_model", "train", "trained_split"]
 
 
 def train(
@@ -65,148 +42,123 @@ def train(
     data: ImageData,
     recipe: Recipe | None = None,
     *,
+    teacher: keras.Model | None = None,
     output: str | Path | None = None,
-    resume: bool = False,
+    resume: bool | None = None,
     overwrite: bool = False,
+    checkpoint_seconds: float = 600.0,
+    tensorboard: bool = False,
     verbose: str | int = "auto",
 ) -> TrainingResult:
     """Train a classifier by a recipe and leave the weights of its best epoch in it.
 
     The best epoch is the one with the highest accuracy on `data.validation`, the lower
-    loss deciding between equals; without a validation part it is the last one. A model
-    without `preprocessing` gets the default one, and the class names come from the
-    data.
+    loss deciding between equals; without a validation part it is the last one. With
+    `ema_decay`, the averaged weights are what is evaluated and kept. A model without
+    `preprocessing` gets the default one, and the class names come from the data.
 
     With `output`, the folder holds `model.keras` (the best model so far, without the
     optimizer), `history.csv`, `curves.png` (if matplotlib is there), `training.json`
     and, until the run is complete, `checkpoint/`. Each file appears only when it is
-    complete. A stopped run goes on at its last finished epoch with `resume=True`.
+    complete. A stopped run goes on at the step of its last checkpoint, bit for bit, if
+    the same is called again; SIGTERM writes one and ends with exit code 75.
+
+    On several devices call it, and make the model, inside `keras_vit.distribute`.
 
     Args:
-        model: classifier with one output per class of `data`.
+        model: functional classifier with one output per class of `data`.
         data: from `load_data`.
         recipe: how to train. Default `Recipe()`.
+        teacher: Keras classifier of the same images, exactly with
+            `recipe.distillation`. Default None.
         output: folder for the files. Default None: nothing is written.
         resume: whether to take up the run in `output` if there is one; a complete one
-            is left as it is. Default False.
+            is left as it is. Default None: a stopped run is taken up, a complete one is
+            an error.
         overwrite: whether files of an earlier run in `output` are replaced.
             Default False.
+        checkpoint_seconds: time after which a checkpoint is written within an epoch,
+            beside that at its end; one process only. Default 600.
+        tensorboard: whether to write logs for TensorBoard to `output/tensorboard`;
+            needs TensorFlow. Default False.
         verbose: as in `keras.Model.fit`. Default "auto": a progress bar.
 
     Raises:
-        FileExistsError: if `output` exists and neither `resume` nor `overwrite` is set.
+        FileExistsError: if `output` exists and is not to be taken up or overwritten.
         OSError: if the disk is full or `output` cannot be written.
-        ValueError: if model and data do not fit, the checkpoint is of another
-            configuration, or the loss is not a number.
+        TrainingInterrupted: a SystemExit, if SIGTERM comes; the state is saved.
+        ValueError: if model, data, recipe and devices do not fit, the checkpoint is of
+            another configuration, or the loss is not a number.
     """
     recipe = recipe or Recipe()
+    devices = current()
     _prepare_model(model, data)
-    facts = _facts(model, data, recipe)
+    _check(recipe, data, teacher, devices)
+    facts = _facts(model, data, recipe, teacher, devices)
+    devices.check_same(facts, "configuration")
     folder = None if output is None else Path(output).expanduser()
     if folder is not None:
-        finished = _open_output(folder, model, facts, resume, overwrite)
+        finished = open_output(folder, model, facts, resume, overwrite)
+        devices.barrier()
         if finished is not None:
             return finished
 
-    batches = _batches(model, data, recipe)
     keras.utils.set_random_seed(recipe.seed)
-    recipe.compile(model, len(batches["train"]))
-    _build(model)
-    keeper = _Keeper(folder, facts, batches["train"], recipe.epochs)
-    if folder is not None and (folder / CHECKPOINT_FOLDER).is_dir():
-        keeper.resume(model, folder)
-    started = time.perf_counter()
-    model.fit(
-        batches["train"],
-        validation_data=batches.get("validation"),
-        epochs=recipe.epochs,
-        initial_epoch=len(keeper.history),
-        callbacks=[keeper],
-        shuffle=False,  # The batches are, in an order that a restart repeats.
-        verbose=verbose,  # pyright: ignore[reportArgumentType]
-    )
+    trained = recipe.training_model(model, teacher)
+    steps = _train_batches(model, data, recipe, devices, None).batches_per_epoch
+    recipe.compile(trained, steps)
+    _build(trained)
+    _keep_weights_at_end(trained)
+    devices.start(trained)
+    is_shown = bool(verbose) and devices.is_main
+    if is_shown:
+        print(start_summary(data, model, recipe, devices.describe()))
+    with Interruption() as interruption:
+        keeper = Keeper(
+            folder,
+            facts,
+            recipe.epochs,
+            interruption=interruption,
+            devices=devices,
+            is_averaged=recipe.ema_decay is not None,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+        if folder is not None and has_checkpoint(folder / CHECKPOINT_FOLDER):
+            keeper.resume(trained, folder)
+        progress = Progress(recipe.batch_size, recipe.epochs * steps, is_shown)
+        # Speed is shown and logged, but no part of the history, which repeats exactly.
+        callbacks = [keeper, progress]
+        if recipe.ema_decay is not None:
+            callbacks.insert(0, AveragedWeights())
+        if tensorboard and devices.is_main:
+            callbacks.append(_tensorboard(folder))
+        started = time.perf_counter()
+        for phase in _phases(model, data, recipe, devices, keeper.position):
+            keeper.batches, progress.batches = (
+                phase["batches"].batches,
+                phase["batches"],
+            )
+            trained.fit(
+                devices.prepare(phase["batches"]),
+                validation_data=_validation(model, data, recipe, devices),
+                initial_epoch=phase["first"],
+                epochs=phase["last"],
+                callbacks=callbacks,
+                shuffle=False,  # The batches are, in an order that a restart repeats.
+                verbose=verbose if devices.is_main else 0,  # pyright: ignore[reportArgumentType]
+            )
     result = TrainingResult(
         history=keeper.history,
         best_epoch=keeper.best_epoch,
         seconds=time.perf_counter() - started,
         output=folder,
     )
-    keeper.restore_best(model)
+    _restore_best(trained, keeper, recipe)
     if folder is not None:
-        _finish(folder, result, facts)
+        with devices.writing() as is_writer:
+            if is_writer:
+                finish(folder, result, facts)
     return result
-
-
-class _Keeper(keras.callbacks.Callback):
-    """Keep the best weights, the history and, with a folder, the files."""
-
-    def __init__(
-        self, folder: Path | None, facts: dict[str, Any], batches: Any, epochs: int
-    ) -> None:
-        super().__init__()
-        self.folder = folder
-        self.facts = facts
-        self.batches = batches
-        self.epochs = epochs
-        self.history: History = []
-        self.best_epoch = 0
-        self.best_weights: list[Any] | None = None
-
-    def resume(self, model: keras.Model, folder: Path) -> None:
-        checkpoint = folder / CHECKPOINT_FOLDER
-        epoch = load_checkpoint(checkpoint, model, facts=self.facts)
-        rows = read_history(folder / HISTORY_FILE)
-        self.history = rows[:epoch]
-        self.best_epoch = int(max(self.history, key=_rank)["epoch"])
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        # Order and augmentation follow from the epoch, also after a restart.
-        self.batches.epoch = epoch
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
-        if not math.isfinite(row["loss"]):
-            raise ValueError(
-                f"The loss is {row['loss']} in epoch {epoch + 1}. The last good epoch "
-                "is kept. Use a lower learning_rate, a longer warm-up or a smaller "
-                "gradient_clip_norm."
-            )
-        self.history.append(row)
-        is_best = max(self.history, key=_rank) is row
-        if is_best:
-            self.best_epoch = epoch + 1
-        model = cast(keras.Model, self.model)
-        if self.folder is None:
-            if is_best:
-                self.best_weights = model.get_weights()
-            return
-        # Best model and history first: a checkpoint must never be ahead of them.
-        if is_best:
-            save_model(model, self.folder / MODEL_FILE)
-        write_history(self.folder / HISTORY_FILE, self.history)
-        if epoch + 1 < self.epochs:
-            save_checkpoint(
-                self.folder / CHECKPOINT_FOLDER,
-                model,
-                epoch=epoch + 1,
-                facts=self.facts,
-            )
-
-    def restore_best(self, model: keras.Model) -> None:
-        if self.best_epoch == len(self.history):
-            return
-        if self.folder is None:
-            model.set_weights(self.best_weights)
-        else:
-            best: Any = keras.models.load_model(self.folder / MODEL_FILE, compile=False)
-            model.set_weights(best.get_weights())
-
-
-def _rank(row: dict[str, float]) -> tuple[float, ...]:
-    if "val_accuracy" not in row:
-        return (row["epoch"],)
-    # The later epoch wins a tie in both.
-    return (row["val_accuracy"], -row["val_loss"], row["epoch"])
 
 
 def _prepare_model(model: keras.Model, data: ImageData) -> None:
@@ -219,6 +171,12 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
         )
     if getattr(model, "preprocessing", None) is None:
         height, width, channels = model.input_shape[1:]
+        if height is None:
+            raise ValueError(
+                "A model for images of any size needs preprocessing that says the size "
+                "to train with, received none. Set model.preprocessing = keras_vit."
+                "Preprocessing(image_size=(224, 224))."
+            )
         preprocessing = Preprocessing(image_size=(height, width), channels=channels)
         model.preprocessing = preprocessing
     own = getattr(model, "class_names", None)
@@ -250,7 +208,45 @@ def _build(model: keras.Model) -> None:
     model.optimizer.build(model.trainable_variables)
 
 
-def _facts(model: keras.Model, data: ImageData, recipe: Recipe) -> dict[str, Any]:
+def _keep_weights_at_end(trained: keras.Model) -> None:
+    # Keras puts the averaged weights into the model at the end of each `fit`, and a run
+    # may be several.
+    optimizer: Any = trained.optimizer
+    getattr(optimizer, "inner_optimizer", optimizer).averages_at_end = False
+
+
+def _check(
+    recipe: Recipe, data: ImageData, teacher: Any, devices: Distribution
+) -> None:
+    """Refuse what cannot work, before any work."""
+    if (teacher is None) != (recipe.distillation is None):
+        raise ValueError(
+            "A teacher and the distillation of the recipe go together, received "
+            f"teacher={'None' if teacher is None else teacher.name!r}, distillation="
+            f"{recipe.distillation!r}. Pass both or none."
+        )
+    batch_size = min(recipe.batch_size, len(data.train))
+    devices.check_batch_size(batch_size, recipe.accumulation_steps)
+    unknown = [
+        name
+        for name in ("mixing", "class_balance")
+        if getattr(recipe, name) is not None and not isinstance(data.train, Images)
+    ]
+    if unknown:
+        raise ValueError(
+            f"{unknown} of the recipe need images that can be read in any order, "
+            f"received {data.name!r}, which is streamed. Use a folder or arrays, or "
+            "leave them out."
+        )
+
+
+def _facts(
+    model: keras.Model,
+    data: ImageData,
+    recipe: Recipe,
+    teacher: keras.Model | None,
+    devices: Distribution,
+) -> dict[str, Any]:
     """Return what has to be the same when a run is taken up, as JSON values."""
     config = model.get_config()
     config = {k: v for k, v in config.items() if k not in ("name", "class_names")}
@@ -260,6 +256,8 @@ def _facts(model: keras.Model, data: ImageData, recipe: Recipe) -> dict[str, Any
         "classes": list(data.class_names),
         "model": config,
         "recipe": asdict(recipe),
+        "replicas": devices.num_replicas,
+        "teacher": None if teacher is None else teacher.count_params(),
     }
     flat = {
         f"{group}.{key}": value
@@ -269,124 +267,94 @@ def _facts(model: keras.Model, data: ImageData, recipe: Recipe) -> dict[str, Any
     return json.loads(json.dumps({**facts, **flat}))
 
 
-def _batches(model: keras.Model, data: ImageData, recipe: Recipe) -> dict[str, Any]:
-    preprocessing = model.preprocessing
-    batches = {
-        "train": data.train.batches(
-            preprocessing,
-            recipe.batch_size,
-            training=True,
-            augmentation=recipe.augmentation,
-            seed=recipe.seed,
-        )
-    }
-    if data.validation is not None:
-        batches["validation"] = data.validation.batches(
-            preprocessing, recipe.batch_size
-        )
-    return batches
-
-
-def _open_output(
-    folder: Path,
+def _phases(
     model: keras.Model,
-    facts: dict[str, Any],
-    resume: bool,
-    overwrite: bool,
-) -> TrainingResult | None:
-    """Check the output folder before any work; return the result of a complete run."""
-    in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if in_use and not (resume or overwrite):
-        raise FileExistsError(
-            f"{str(folder)!r} exists. Choose another output, continue the run in it "
-            "with resume=True (--resume), or replace it with overwrite=True "
-            "(--overwrite)."
-        )
-    if in_use and resume:
-        if (folder / RESULT_FILE).is_file():
-            return _read_result(folder, model, facts)
-        if not _is_run(folder):
-            raise FileNotFoundError(
-                f"There is no run to continue in {str(folder)!r}. Start without "
-                "resume, or choose the folder of a stopped run."
-            )
-        # Fails here, before the data is read, if the run was another one.
-        if (folder / CHECKPOINT_FOLDER).is_dir():
-            read_header(folder / CHECKPOINT_FOLDER)
-    if in_use and overwrite and not resume and not _is_run(folder):
-        raise FileExistsError(
-            f"{str(folder)!r} holds something else than a training run, and is never "
-            "overwritten. Choose another output."
-        )
-    # Weights, two optimizer slots and the best model, twice while they are replaced.
-    check_writable(folder, required_bytes=2 * 4 * 4 * model.count_params())
-    if in_use and overwrite and not resume:
-        for name in (
-            *(CHECKPOINT_FOLDER, RESULT_FILE, HISTORY_FILE, CURVES_FILE),
-            *DERIVED_FILES,
-        ):
-            path = folder / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            path.unlink(missing_ok=True)
-    return None
+    data: ImageData,
+    recipe: Recipe,
+    devices: Distribution,
+    position: Position,
+) -> Iterator[dict[str, Any]]:
+    """Yield what each `fit` of a run is given: batches, first and last epoch.
 
-
-def _is_run(folder: Path) -> bool:
-    names = (MODEL_FILE, HISTORY_FILE, RESULT_FILE, CHECKPOINT_FOLDER)
-    return any((folder / name).exists() for name in names)
-
-
-def trained_split(folder: str | Path, source: str) -> dict[str, Any]:
-    """Return the arguments of `load_data` that divided the data of a finished run.
-
-    Empty if `folder` holds no finished run on this source of data.
+    There is one, or one per image size; and one for the rest of an epoch in which an
+    earlier run stopped.
     """
-    file = Path(folder) / RESULT_FILE
-    if not file.is_file():
-        return {}
-    facts = json.loads(file.read_text(encoding="utf-8"))["facts"]
-    same = Path(facts["data.name"]).resolve() == Path(source).resolve()
-    return facts.get("data.split", {}) if same else {}
+    starts = [*recipe.image_sizes] or [(0, None)]
+    if starts[0][0] > 0:
+        starts.insert(0, (0, None))
+    ends = [first for first, _ in starts[1:]] + [recipe.epochs]
+    for (begin, size), end in zip(starts, ends, strict=True):
+        first, last = max(begin, position.epoch), min(end, recipe.epochs)
+        if first >= last:
+            continue
+        batches = _train_batches(model, data, recipe, devices, size)
+        if position.batch and first == position.epoch:
+            rest = MeasuredBatches(batches, start=position.batch)
+            yield {"batches": rest, "first": first, "last": first + 1}
+            first += 1
+        if first < last:
+            whole = MeasuredBatches(batches)
+            yield {"batches": whole, "first": first, "last": last}
 
 
-def _finish(folder: Path, result: TrainingResult, facts: dict[str, Any]) -> None:
-    try:
-        plot_history(folder / CURVES_FILE, result.history)
-    except ImportError:
-        pass  # The picture is an extra; the numbers are in history.csv.
-    report = {
-        "best_epoch": result.best_epoch,
-        "best": result.best,
-        "seconds": round(result.seconds, 1),
-        "keras": keras.__version__,
-        "facts": facts,
+def _train_batches(
+    model: Any,
+    data: ImageData,
+    recipe: Recipe,
+    devices: Distribution,
+    size: int | None,
+) -> Any:
+    preprocessing = model.preprocessing
+    if size is not None:
+        preprocessing = replace(preprocessing, image_size=(size, size))
+    options: dict[str, Any] = {
+        "training": True,
+        "augmentation": recipe.augmentation,
+        "seed": recipe.seed,
     }
-    with replacing(folder / RESULT_FILE) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
+    if isinstance(data.train, Images):
+        options |= {
+            "mixing": recipe.mixing,
+            "repeated_augmentation": recipe.repeated_augmentation,
+            "class_balance": recipe.class_balance,
+        }
+    shard = (devices.process_id, devices.num_processes)
+    return data.train.batches(preprocessing, recipe.batch_size, shard=shard, **options)
 
 
-def _read_result(
-    folder: Path, model: keras.Model, facts: dict[str, Any]
-) -> TrainingResult:
-    report = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-    if report["facts"] != facts:
-        different = [
-            key
-            for key in sorted({*facts, *report["facts"]})
-            if facts.get(key) != report["facts"].get(key)
-        ]
-        raise ValueError(
-            f"The run in {str(folder)!r} is complete and of another configuration "
-            f"(different: {', '.join(different)}). Use another output, or replace it "
-            "with overwrite=True (--overwrite)."
-        )
-    best: Any = keras.models.load_model(folder / MODEL_FILE, compile=False)
-    model.set_weights(best.get_weights())
-    return TrainingResult(
-        history=read_history(folder / HISTORY_FILE),
-        best_epoch=report["best_epoch"],
-        seconds=0.0,
-        output=folder,
+def _validation(
+    model: Any, data: ImageData, recipe: Recipe, devices: Distribution
+) -> Any:
+    if data.validation is None:
+        return None
+    batches = data.validation.batches(
+        model.preprocessing,
+        recipe.batch_size,
+        shard=(devices.process_id, devices.num_processes),
+        # Devices share whole batches; what fills the last one up counts nothing.
+        pad=devices.num_replicas > 1,
     )
+    return devices.prepare(batches)
+
+
+def _tensorboard(folder: Path | None) -> keras.callbacks.Callback:
+    if folder is None:
+        raise ValueError(
+            "TensorBoard's logs go to the output folder, received output=None. Pass "
+            "output, or tensorboard=False."
+        )
+    return keras.callbacks.TensorBoard(folder / LOG_FOLDER)
+
+
+def _restore_best(trained: TrainingModel, keeper: Keeper, recipe: Recipe) -> None:
+    """Leave the weights of the best epoch in the model, without LoRA's factors."""
+    model = trained.model
+    if keeper.folder is None:
+        model.set_weights(keeper.best_weights)
+    if has_lora(model):
+        merge_lora(model)
+    is_last = keeper.best_epoch == len(keeper.history)
+    is_changed = recipe.ema_decay is not None or recipe.train_only == "lora"
+    if keeper.folder is not None and (is_changed or not is_last):
+        best: Any = keras.models.load_model(keeper.folder / MODEL_FILE, compile=False)
+        model.set_weights(best.get_weights())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import json
 
 import keras
@@ -14,11 +13,15 @@ from sklearn.linear_model import LogisticRegression
 import keras_vit
 from keras_vit import Augmentation, Recipe
 from keras_vit.data.digits import load_digits
-from keras_vit.training.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from keras_vit.training import keeper
+from keras_vit.training.checkpoint import (
+    FILE_NAME,
+    Position,
+    load_checkpoint,
+    save_checkpoint,
+)
 from keras_vit.training.history import read_history
 
-# The module; keras_vit.training.train is the function of the same name.
-TRAIN = importlib.import_module("keras_vit.training.train")
 RECIPE = Recipe(
     epochs=4,
     warmup_epochs=1,
@@ -42,14 +45,14 @@ def make_model(**options):
 
 def stop_after(monkeypatch, epoch: int) -> None:
     """Make training fail right after the files of an epoch are written."""
-    original = TRAIN._Keeper.on_epoch_end
+    original = keeper.Keeper.on_epoch_end
 
     def on_epoch_end(self, number, logs=None):
         original(self, number, logs)
         if number + 1 == epoch:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(TRAIN._Keeper, "on_epoch_end", on_epoch_end)
+    monkeypatch.setattr(keeper.Keeper, "on_epoch_end", on_epoch_end)
 
 
 def test_training_lowers_the_loss(data):
@@ -93,7 +96,7 @@ def test_the_output_folder_holds_the_best_model_and_the_course(data, tmp_path):
 
 def test_the_model_ends_with_its_best_epoch(data, monkeypatch):
     # The second epoch counts as the best, whatever the model does.
-    monkeypatch.setattr(TRAIN, "_rank", lambda row: -abs(row["epoch"] - 2))
+    monkeypatch.setattr(keeper, "rank", lambda row: -abs(row["epoch"] - 2))
     model = make_model()
     result = keras_vit.train(model, data, RECIPE, verbose=0)
     assert result.best_epoch == 2
@@ -226,7 +229,7 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(data, tmp_path, monkeypa
     model = make_model()
     RECIPE.compile(model, 4)
     model.optimizer.build(model.trainable_variables)
-    save_checkpoint(tmp_path, model, epoch=1, facts={})
+    save_checkpoint(tmp_path, model, position=Position(1), facts={})
 
     def full(file, **arrays):
         file.write_bytes(b"half a checkpoint")
@@ -235,16 +238,16 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(data, tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr("keras_vit.training.checkpoint.np.savez", full)
         with pytest.raises(OSError, match="The disk is full"):
-            save_checkpoint(tmp_path, model, epoch=2, facts={})
+            save_checkpoint(tmp_path, model, position=Position(2), facts={})
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
-    assert load_checkpoint(tmp_path, model, facts={}) == 1
+    assert load_checkpoint(tmp_path, model, facts={}) == Position(1)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
     model = make_model()
     RECIPE.compile(model, 4)
     model.optimizer.build(model.trainable_variables)
-    save_checkpoint(tmp_path, model, epoch=1, facts={})
+    save_checkpoint(tmp_path, model, position=Position(1), facts={})
     path = tmp_path / FILE_NAME
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ValueError, match="is damaged"):
