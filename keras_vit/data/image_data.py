@@ -222,7 +222,8 @@ def _images(part: str, source: Any, num_classes: int | None) -> Images:
             "Data from arrays must be (images, labels), received "
             f"{part}={type(source).__name__} of another form."
         )
-    return images_from_arrays(*source, num_classes)
+    pixels, labels = source
+    return images_from_arrays(pixels, labels, num_classes)
 
 
 def _divide(

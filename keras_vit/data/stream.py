@@ -70,7 +70,7 @@ class Plan:
             if getattr(results[0], "epoch", 0) == epoch:
                 results[0].epoch = epoch + 1
 
-        dataset = tf.data.Dataset.from_generator(
+        dataset: Any = tf.data.Dataset.from_generator(
             one_pass, output_signature=self._signature()
         )
         count = tf.data.experimental.assert_cardinality(self.num_batches)
