@@ -156,7 +156,7 @@ class ImageBatches(keras.utils.PyDataset):
             self._fill(images[i], epoch, int(numbers[i]), int(slots.repeats[i]))
         labels = np.where(slots.weights > 0, self.images.all_labels[numbers], 0)
         if self.mixing is not None:
-            images, labels = self._mix(images, labels, epoch, index)
+            images, labels = self._mix(self.mixing, images, labels, epoch, index)
         if self.sampler.has_weights:
             return images, labels, slots.weights
         return images, labels
@@ -193,9 +193,13 @@ class ImageBatches(keras.utils.PyDataset):
         return self.preprocessing.to_array(self.images.read(number))
 
     def _mix(
-        self, images: np.ndarray, labels: np.ndarray, epoch: int, index: int
+        self,
+        mixing: Mixing,
+        images: np.ndarray,
+        labels: np.ndarray,
+        epoch: int,
+        index: int,
     ) -> Batch:
-        mixing = self.mixing
         rng = self.sampler.batch_generator(epoch, index)
         size = self.preprocessing.image_size
         draw = mixing.draw(self.batch_size, size, rng)

@@ -42,7 +42,8 @@ def crop_array(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Return a random part of an array (H, W, C), resized to `image_size`."""
-    box = draw_box(*pixels.shape[:2], crop_area, rng)
+    height, width = pixels.shape[:2]
+    box = draw_box(height, width, crop_area, rng)
     if box is None:
         return preprocessing.resize_image(pixels)
     left, top, right, bottom = box

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from keras_vit.data.arrays import images_from_arrays
+from keras_vit.data.datasets import images_from_dataset, is_dataset
 from keras_vit.data.digits import CLASS_NAMES, load_digits
 from keras_vit.data.folder import images_from_folder
 from keras_vit.data.images import Images, class_names_of
@@ -93,7 +92,7 @@ class ImageData:
 
 
 def load_data(
-    source: str | Path | tuple[Any, Any] | Mapping[str, tuple[Any, Any]] = "digits",
+    source: str | Path | tuple[Any, Any] | Mapping[str, Any] | Any = "digits",
     *,
     validation_fraction: float | None = None,
     test_fraction: float | None = None,
@@ -111,12 +110,17 @@ def load_data(
             a folder with `CLASS/*.jpg`, or `train/CLASS/*.jpg` and `val/CLASS/*.jpg`;
             "tfds:NAME", a TensorFlow Datasets classification set;
             `(images, labels)`, arrays (N, H, W[, C]) or lists, with labels from 0;
-            a dictionary of such pairs with the keys "train", "validation", "test".
+            a data set of (image, label) that can be read by number: a torch `Dataset`
+            or `DataLoader` of one, a `grain.MapDataset` or data source, a Hugging Face
+            `Dataset`;
+            a dictionary of such pairs or sets with the keys "train", "validation",
+            "test".
         validation_fraction: share of all images, [0, 1), held out for choosing the best
             epoch, where the source has no such part. Default 0.2 of an undivided or
             training part; for digits 0.
         test_fraction: the same for the test part. Default 0; for digits 1/3.
-        class_names: names of the classes, in the order of the labels; for arrays only.
+        class_names: names of the classes, in the order of the labels; for arrays and
+            data sets of other libraries only.
         seed: of the split, which is stratified. The same seed gives the same split.
         data_dir: where prepared TensorFlow Datasets are.
         verify: whether each file of a folder is decoded once now. Default True.
@@ -133,23 +137,25 @@ def load_data(
         >>> len(data.train), len(data.test), data.class_names[:3]
         (1198, 599, ('0', '1', '2'))
     """
-    if not isinstance(source, (str, Path, tuple, Mapping)):
+    own = is_dataset(source)
+    if not own and not isinstance(source, (str, Path, tuple, Mapping)):
         raise TypeError(
-            "Data is 'digits', a folder, 'tfds:NAME', a tuple (images, labels) or a "
-            f"dictionary of such pairs, received {type(source).__name__}."
+            "Data is 'digits', a folder, 'tfds:NAME', a tuple (images, labels), a data "
+            "set of another library or a dictionary of these, received "
+            f"{type(source).__name__}."
         )
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(
             f"seed must be a whole number of at least 0, received seed={seed!r}."
         )
-    if class_names is not None and not isinstance(source, (tuple, Mapping)):
+    if class_names is not None and not (own or isinstance(source, (tuple, Mapping))):
         raise ValueError(
             "class_names is for arrays only: a folder, digits and tfds:NAME have their "
             f"own, received class_names with {str(source)!r}."
         )
     fractions = dict(DEFAULT_FRACTIONS)
-    if isinstance(source, (tuple, Mapping)):
-        name = "arrays"
+    if own or isinstance(source, (tuple, Mapping)):
+        name = type(source).__name__ if own else "arrays"
         parts, names = _array_parts(source, class_names)
     elif str(source) == "digits":
         name = "digits"
@@ -187,10 +193,10 @@ def load_data(
 
 
 def _array_parts(
-    source: tuple[Any, Any] | Mapping[str, tuple[Any, Any]],
+    source: tuple[Any, Any] | Mapping[str, Any] | Any,
     class_names: Sequence[str] | None,
 ) -> tuple[dict[str, Part], tuple[str, ...]]:
-    pairs = {"train": source} if isinstance(source, tuple) else dict(source)
+    pairs = dict(source) if isinstance(source, Mapping) else {"train": source}
     valid = ("train", "validation", "test")
     if "train" not in pairs or not set(pairs) <= set(valid):
         raise ValueError(
@@ -201,17 +207,23 @@ def _array_parts(
     parts: dict[str, Part] = {}
     names: tuple[str, ...] = ()
     for part in (part for part in valid if part in pairs):  # "train" sets the classes.
-        if not isinstance(pairs[part], (tuple, list)) or len(pairs[part]) != 2:
-            raise ValueError(
-                f"Data from arrays must be (images, labels), received {part}="
-                f"{type(pairs[part]).__name__} of another form."
-            )
-        images, labels = pairs[part]
-        parts[part] = images_from_arrays(images, labels, count)
+        parts[part] = images = _images(part, pairs[part], count)
         if part == "train":
-            names = class_names_of(class_names, np.asarray(labels))
+            names = class_names_of(class_names, images.labels)
             count = len(names)
     return parts, names
+
+
+def _images(part: str, source: Any, num_classes: int | None) -> Images:
+    if is_dataset(source):
+        return images_from_dataset(source, num_classes)
+    if not isinstance(source, (tuple, list)) or len(source) != 2:
+        raise ValueError(
+            "Data from arrays must be (images, labels), received "
+            f"{part}={type(source).__name__} of another form."
+        )
+    pixels, labels = source
+    return images_from_arrays(pixels, labels, num_classes)
 
 
 def _divide(

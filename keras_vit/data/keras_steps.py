@@ -7,6 +7,7 @@ of its own, so that what it draws follows from the generator and from nothing el
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import random
@@ -50,7 +51,8 @@ def _to_config(step: Any, option: str) -> dict[str, Any]:
         if hasattr(step, "seed"):
             # Keras 3.15 leaves it out for RandomGrayscale.
             config["config"].setdefault("seed", None)
-        keras.saving.deserialize_keras_object(config)
+        # KerasCV puts live layers into the configuration that it reads.
+        keras.saving.deserialize_keras_object(copy.deepcopy(config))
         return config
     except (TypeError, ValueError) as error:
         raise TypeError(

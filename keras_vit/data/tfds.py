@@ -12,10 +12,11 @@ import keras
 import numpy as np
 
 from keras_vit.data.augmentation import Augmentation
-from keras_vit.data.sampling import check_sampling
+from keras_vit.data.feeds import Engine, check_engine
+from keras_vit.data.mixing import Mixing
+from keras_vit.data.sampling import ClassBalance, check_sampling
+from keras_vit.data.stream import Plan
 from keras_vit.preprocessing import Preprocessing
-
-SHUFFLE_BUFFER = 4096
 
 
 class TfdsImages:
@@ -81,50 +82,83 @@ class TfdsImages:
         *,
         training: bool = False,
         augmentation: Augmentation | None = None,
+        mixing: Mixing | None = None,
+        repeated_augmentation: int = 1,
+        class_balance: ClassBalance | None = None,
         seed: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        pad: bool = False,
         workers: int | None = None,
+        engine: Engine = "tf.data",
+        cache: Any = None,
     ) -> Any:
-        """Return a `tf.data.Dataset` of (images, labels); see `Images.batches`.
+        """Return a `tf.data.Dataset` of batches; see `Images.batches`.
 
-        Training shuffles with a buffer of `SHUFFLE_BUFFER` images.
+        A stream: training shuffles with a buffer of 4,096 images, in an
+        order that follows from `seed` and epoch; several processes read a part each
+        (`tfds.even_splits`) and shuffle it for themselves. `epoch` of the result says
+        which pass comes next, and may be set.
+
+        Raises:
+            ValueError: if an option is out of its range, or is for sets that can be
+                read by number: balanced sampling, a cache, another engine.
         """
-        import tensorflow as tf
-
-        check_sampling(batch_size, (0, 1), 1, None)
+        _check_stream(class_balance, engine, cache)
+        check_sampling(batch_size, shard, repeated_augmentation, class_balance)
         augmentation = augmentation or Augmentation()
-        shape = (*preprocessing.image_size, preprocessing.channels)
-
-        def prepare(pixels: np.ndarray, draw: np.ndarray) -> np.ndarray:
-            pixels = preprocessing.to_array(pixels)
-            if training:
-                rng = np.random.default_rng([seed, *(int(d) for d in draw)])
-                pixels = augmentation(pixels, preprocessing, rng)
-            else:
-                pixels = preprocessing.resize_image(pixels)
-            return preprocessing.normalize(pixels)
-
-        def map_record(record: Any, draw: Any) -> tuple[Any, Any]:
-            pixels = tf.numpy_function(
-                prepare, [record[self._image_key], draw], tf.float32, stateful=False
-            )
-            return tf.ensure_shape(pixels, shape), record[self._label_key]
-
-        dataset = self._dataset()
         if training:
-            dataset = dataset.shuffle(min(len(self), SHUFFLE_BUFFER), seed=seed)
-            batch_size = min(batch_size, len(self))
-        # Two non-negative numbers for each image, new in each epoch.
-        draws = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
-        dataset = tf.data.Dataset.zip((dataset, draws))
-        dataset = dataset.map(
-            map_record, num_parallel_calls=workers or tf.data.AUTOTUNE
+            augmentation.check(preprocessing)
+        mine = self._shard(*shard)
+        largest = max(len(self._shard(i, shard[1])) for i in range(shard[1]))
+        smallest = min(len(self._shard(i, shard[1])) for i in range(shard[1]))
+        local = batch_size // shard[1]
+        if training:
+            local = min(local, smallest)
+        count = smallest // local if training else -(-largest // local)
+        plan = Plan(
+            preprocessing=preprocessing,
+            augmentation=augmentation if training else None,
+            mixing=mixing if training else None,
+            repeats=repeated_augmentation if training else 1,
+            weights=self._weights(class_balance) if training else None,
+            seed=seed,
+            shard=shard[0],
+            batch_size=local,
+            num_batches=count,
+            pad=(pad or shard[1] > 1) and not training,
+            num_classes=self.num_classes,
+            image_key=self._image_key,
+            label_key=self._label_key,
+            workers=workers,
         )
-        dataset = dataset.batch(batch_size, drop_remainder=training)
-        count = len(self) // batch_size if training else -(-len(self) // batch_size)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        return plan.dataset(mine._dataset(enumerated=True), len(mine))
 
-    def _dataset(self, decoders: dict[str, Any] | None = None) -> Any:
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self._builder.info.features[self._label_key].num_classes
+
+    def _weights(self, class_balance: ClassBalance | None) -> np.ndarray | None:
+        if class_balance is None:
+            return None
+        counts = np.bincount(self.labels, minlength=self.num_classes)
+        present = max(1, np.count_nonzero(counts))
+        return (len(self) / (present * np.maximum(counts, 1))).astype("float32")
+
+    def _shard(self, index: int, count: int) -> TfdsImages:
+        """Return the part that process `index` of `count` reads."""
+        import tensorflow_datasets as tfds
+
+        if count == 1:
+            return self
+        if self._numbers is not None:
+            numbers = np.array_split(self._numbers, count)[index]
+            return TfdsImages(self._builder, self._split, numbers)
+        return TfdsImages(self._builder, tfds.even_splits(self._split, n=count)[index])
+
+    def _dataset(
+        self, decoders: dict[str, Any] | None = None, *, enumerated: bool = False
+    ) -> Any:
         import tensorflow as tf
         import tensorflow_datasets as tfds
 
@@ -138,13 +172,33 @@ class TfdsImages:
             ),
         )
         if self._numbers is None:
-            return dataset
+            return dataset.enumerate() if enumerated else dataset
         total = self._builder.info.splits[self._split].num_examples
         member = np.zeros(total, dtype=bool)
         member[self._numbers] = True
         member = tf.constant(member)
         dataset = dataset.enumerate().filter(lambda number, _: member[number])
+        if enumerated:
+            return dataset
         return dataset.map(lambda _, record: record)
+
+
+def _check_stream(class_balance: str | None, engine: str, cache: Any) -> None:
+    """Raise a ValueError for what needs images by number."""
+    check_engine(engine)
+    wanted = {
+        "class_balance": class_balance if class_balance == "sampling" else None,
+        "engine": engine if engine in ("grain", "torch") else None,
+        "cache": cache or None,
+    }
+    refused = {name: value for name, value in wanted.items() if value is not None}
+    if refused:
+        name, value = next(iter(refused.items()))
+        raise ValueError(
+            f"tfds:NAME is a stream through tf.data, received {name}={value!r}, which "
+            "needs images by number. Use class_balance='weights', leave it out, or "
+            "read the set from a folder or arrays."
+        )
 
 
 def images_from_tfds(

@@ -10,7 +10,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 import keras_vit
-from keras_vit import Preprocessing
+from keras_vit import Augmentation, Preprocessing
+from keras_vit.data import Mixing
 from keras_vit.data.digits import load_digits
 
 PREPROCESSING = Preprocessing(image_size=16, channels=1)
@@ -106,6 +107,65 @@ def test_training_batches_are_shuffled_anew_in_each_epoch(data):
     first, second = ([np.asarray(b[1]) for b in batches] for _ in range(2))
     assert len(first) == len(batches) == len(data.train) // 32
     assert not all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_the_epoch_decides_order_and_augmentation(data):
+    options = {
+        "training": True,
+        "augmentation": Augmentation(rotation=20, random_erasing=0.5),
+        "mixing": Mixing(mode="elem"),
+        "repeated_augmentation": 2,
+    }
+    batches = data.train.batches(PREPROCESSING, 32, **options)
+    epochs = [[np.asarray(batch[0]) for batch in batches] for _ in range(2)]
+    assert batches.epoch == 2 and len(epochs[0]) == len(batches)
+    again = data.train.batches(PREPROCESSING, 32, **options)
+    again.epoch = 1
+    for batch, expected in zip(again, epochs[1], strict=True):
+        np.testing.assert_array_equal(batch[0], expected)
+        assert batch[1].shape == (32, 10)
+    assert not np.array_equal(epochs[0][0], epochs[1][0])
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+@pytest.mark.parametrize("count", [1, 4])
+def test_processes_evaluate_each_image_once(data, part, count):
+    images = data.part(part)
+    seen = []
+    for index in range(count):
+        batches = images.batches(PREPROCESSING, 16, shard=(index, count), pad=True)
+        for pixels, labels, weights in batches:
+            assert len(labels) == 16 // count
+            seen += list(np.asarray(pixels)[np.asarray(weights) > 0])
+    expected = np.stack([PREPROCESSING(picture) for picture in images.pictures()])
+    assert len(seen) == len(expected)
+    assert {x.tobytes() for x in seen} == {x.tobytes() for x in expected}
+
+
+def test_processes_train_on_as_many_batches(data):
+    parts = [
+        data.train.batches(PREPROCESSING, 32, training=True, shard=(index, 4))
+        for index in range(4)
+    ]
+    assert {len(list(part)) for part in parts} == {len(data.train) // 32}
+
+
+def test_class_weights_are_given_with_each_image(data):
+    batches = data.train.batches(
+        PREPROCESSING, 32, training=True, class_balance="weights"
+    )
+    _, labels, weights = next(iter(batches))
+    counts = np.bincount(data.train.labels, minlength=10)
+    expected = len(data.train) / (10 * counts[np.asarray(labels)])
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{"class_balance": "sampling"}, {"engine": "grain"}, {"cache": "x"}]
+)
+def test_a_stream_refuses_what_needs_numbers(data, options):
+    with pytest.raises(ValueError, match="needs images by number"):
+        data.train.batches(PREPROCESSING, 32, training=True, **options)
 
 
 def test_a_set_trains_and_evaluates(data):

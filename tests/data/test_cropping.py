@@ -1,0 +1,78 @@
+"""Crops from arrays and from files."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vit import Augmentation, Preprocessing
+from keras_vit.data.cropping import crop_array, crop_file
+
+AREA = (0.2, 1.0)
+
+
+@pytest.fixture
+def picture(rng) -> Image.Image:
+    smooth = rng.integers(0, 256, (6, 5, 3), dtype="uint8")
+    return Image.fromarray(smooth).resize((130, 170), Image.Resampling.BICUBIC)
+
+
+def both(path, preprocessing, seed):
+    picture = crop_file(path, AREA, preprocessing, np.random.default_rng(seed))
+    pixels = preprocessing.to_array(path)
+    array = crop_array(pixels, AREA, preprocessing, np.random.default_rng(seed))
+    return picture, array
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "grey.png"])
+def test_a_crop_of_a_file_is_a_crop_of_its_pixels(name, picture, tmp_path):
+    channels = 1 if "grey" in name else 3
+    path = tmp_path / name
+    picture.convert("L" if channels == 1 else "RGB").save(path)
+    preprocessing = Preprocessing(image_size=96, channels=channels)
+    for seed in range(8):
+        crop, expected = both(path, preprocessing, seed)
+        pixels = np.asarray(crop).reshape(expected.shape)
+        np.testing.assert_array_equal(pixels, expected)
+
+
+def test_large_photos_are_decoded_smaller_and_look_the_same(picture, tmp_path):
+    path = tmp_path / "large.jpg"
+    picture.resize((1300, 1700), Image.Resampling.BICUBIC).save(path, quality=95)
+    preprocessing = Preprocessing(image_size=64)
+    for seed in range(8):
+        crop, expected = both(path, preprocessing, seed)
+        difference = np.asarray(crop).astype(float) - expected
+        assert np.abs(difference).mean() < 2 and np.abs(difference).max() < 30
+
+
+def test_rotated_and_transparent_files_take_the_long_way(picture, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    picture.convert("RGBA").save(tmp_path / "clear.png")
+    preprocessing = Preprocessing(image_size=32)
+    augmentation = Augmentation(crop_area=AREA, horizontal_flip=True)
+    for name in ("turned.jpg", "clear.png"):
+        path = tmp_path / name
+        rngs = [np.random.default_rng(1) for _ in range(3)]
+        assert crop_file(path, AREA, preprocessing, rngs[0]) is None
+        expected = augmentation(preprocessing.to_array(path), preprocessing, rngs[1])
+        given = augmentation.of_file(path, preprocessing, rngs[2])
+        np.testing.assert_array_equal(given, expected)
+
+
+def test_files_are_distorted_as_arrays(picture, tmp_path):
+    picture.save(tmp_path / "x.png")
+    preprocessing = Preprocessing(image_size=48)
+    augmentation = Augmentation(
+        crop_area=AREA, horizontal_flip=True, rotation=20, rand_augment=True
+    )
+    for seed in range(6):
+        expected, given = (
+            function(source, preprocessing, np.random.default_rng(seed))
+            for function, source in (
+                (augmentation, np.asarray(picture)),
+                (augmentation.of_file, tmp_path / "x.png"),
+            )
+        )
+        np.testing.assert_array_equal(given, expected)
