@@ -15,6 +15,7 @@ import keras
 from keras_vit.checkpoints.hub import find_source
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data.image_data import ImageData, load_data
+from keras_vit.distribution import Distribution, distribute
 from keras_vit.export.audit import list_ops
 from keras_vit.export.export import export
 from keras_vit.files import check_writable
@@ -28,7 +29,8 @@ from keras_vit.preprocessing import Preprocessing
 from keras_vit.registry import list_models
 from keras_vit.training.card import write_card
 from keras_vit.training.recipes import get_recipe
-from keras_vit.training.train import train, trained_split
+from keras_vit.training.run_folder import is_stopped, trained_split
+from keras_vit.training.train import train
 
 _MODEL_OPTIONS = (
     *("image_size", "patch_size", "hidden_dim", "num_layers", "num_heads", "mlp_dim"),
@@ -43,6 +45,11 @@ _RECIPE_OPTIONS = (
 
 def run_train(options: argparse.Namespace) -> None:
     """Train, evaluate on the held-out part and write the card."""
+    with distribute(options.distribute) as devices:
+        _train(options, devices)
+
+
+def _train(options: argparse.Namespace, devices: Distribution) -> None:
     is_digits = options.data == "digits"
     variant = options.variant or ("digits" if is_digits else "Ti/16")
     recipe_name = options.recipe or ("small_data" if is_digits else "photos")
@@ -52,6 +59,7 @@ def run_train(options: argparse.Namespace) -> None:
         full = get_recipe(recipe_name)
         share = full.warmup_epochs / full.epochs
         recipe_changes["warmup_epochs"] = share * recipe_changes["epochs"]
+    recipe_changes |= dict(options.set or ())
     recipe = get_recipe(recipe_name, **recipe_changes)
     changes = _given(options, _MODEL_OPTIONS)
     if options.weights and options.variant:
@@ -85,17 +93,22 @@ def run_train(options: argparse.Namespace) -> None:
         model.preprocessing = Preprocessing(
             image_size=model.config.image_size, channels=model.config.channels
         )
-    if not options.json:
-        _print_start(model, data)
+    teacher = None
+    if options.teacher:
+        teacher = load(options.teacher)
     result = train(
         model,
         data,
         recipe,
+        teacher=teacher,
         output=options.output,
-        resume=options.resume,
+        resume=options.resume or None,
         overwrite=options.overwrite,
+        tensorboard=options.tensorboard,
         verbose=0 if options.json else "auto",
     )
+    if not devices.is_main:
+        return
     evaluation = evaluate(model, data)
     flags = [a for a in options.arguments if a not in ("--resume", "--overwrite")]
     write_card(
@@ -318,21 +331,13 @@ def _check_output(options: argparse.Namespace) -> None:
     options.output = str(Path(options.output).expanduser())
     folder = Path(options.output)
     used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if used and not (options.resume or options.overwrite):
+    goes_on = options.resume or options.overwrite or is_stopped(folder)
+    if used and not goes_on:
         raise FileExistsError(
             f"{options.output!r} exists. Choose another --output, continue the run in "
             "it with --resume, or replace it with --overwrite."
         )
     check_writable(folder)
-
-
-def _print_start(model: ViT, data: ImageData) -> None:
-    parts = ", ".join(f"{len(part)} {name}" for name, part in data.parts.items())
-    print(f"data   {data.name}: {parts}; {data.num_classes} classes")
-    print(
-        f"model  {model.count_params():,} parameters, {model.config.macs:,} "
-        f"multiply-accumulates per image, on {keras.backend.backend()}"
-    )
 
 
 def _print_evaluation(result: dict[str, Any]) -> None:

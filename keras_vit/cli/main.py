@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from keras_vit.cli.augment import run_augment
 from keras_vit.cli.commands import (
@@ -18,11 +19,13 @@ from keras_vit.cli.commands import (
     run_train,
 )
 from keras_vit.config import VARIANTS
+from keras_vit.training.interruption import EXIT_CODE, TrainingInterrupted
 from keras_vit.training.recipes import RECIPES
 
 EXIT_OK = 0
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+EXIT_STOPPED = EXIT_CODE  # by SIGTERM, with the state saved
 
 _DATA_HELP = "digits, a folder of images, or tfds:NAME"
 _MODEL_HELP = ".keras or .tflite file, SavedModel folder, or output folder of train"
@@ -38,8 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options.run(options)
+    except TrainingInterrupted as error:
+        print(f"keras-vit: {error}", file=sys.stderr)
+        return EXIT_STOPPED
     except KeyboardInterrupt:
-        message = "interrupted; a training run goes on with --resume"
+        message = "interrupted; the same command goes on with a training run"
         print(f"keras-vit: {message}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -165,6 +171,22 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         recipe.add_argument(f"--{name}", type=int, metavar="N")
     for name in ("learning-rate", "warmup-epochs", "weight-decay", "label-smoothing"):
         recipe.add_argument(f"--{name}", type=float, metavar="X")
+    recipe.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        metavar="FIELD=VALUE",
+        help="any other field of keras_vit.Recipe, such as layer_decay=0.75",
+    )
+    recipe.add_argument("--teacher", metavar="SOURCE", help="to distil from")
+    parser.add_argument(
+        "--distribute",
+        default="single",
+        metavar="KIND",
+        help="auto, mirrored, multi_worker, tpu, data_parallel or model_parallel; see "
+        "docs/distribution.md",
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="write its logs")
     parser.add_argument("--resume", action="store_true", help="continue a stopped run")
     parser.add_argument("--overwrite", action="store_true", help="replace a former run")
 
@@ -281,6 +303,16 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "info", "describe a model", "info saved_models/digits")
     parser.set_defaults(run=run_info)
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be FIELD=VALUE, received {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import keras
 
 from keras_vit.data.augmentation import Augmentation
+from keras_vit.data.mixing import Mixing
 from keras_vit.outputs import output_activation
 from keras_vit.training.distillation import DistillationKind
 from keras_vit.training.freezing import freeze, freeze_all_but_head
@@ -134,7 +133,7 @@ class Recipe:
     dtype: str | None = None
     rematerialization: Literal["full", "activations"] | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
-    mixing: Any = None
+    mixing: Mixing | None = None
     repeated_augmentation: int = 1
     class_balance: Literal["weights", "sampling"] | None = None
     seed: int = 0
@@ -143,7 +142,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if isinstance(self.augmentation, dict):
             object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
-        object.__setattr__(self, "mixing", _mixing(self.mixing))
+        if isinstance(self.mixing, dict):
+            object.__setattr__(self, "mixing", Mixing(**self.mixing))
         # JSON has lists where Python has tuples.
         object.__setattr__(self, "lora_layers", tuple(self.lora_layers))
         sizes = tuple((int(first), int(size)) for first, size in self.image_sizes)
@@ -270,14 +270,3 @@ class Recipe:
             loss=self.loss(from_logits=output_activation(model) is None),
             **{name: metrics},
         )
-
-
-def _mixing(value: Any) -> Any:
-    """Return a `Mixing` from what JSON makes of one."""
-    if not isinstance(value, Mapping):
-        return value
-    try:
-        module = importlib.import_module("keras_vit.data.mixing")
-    except ImportError:
-        return dict(value)
-    return module.Mixing(**value)

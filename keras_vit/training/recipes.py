@@ -7,31 +7,25 @@ from dataclasses import fields, replace
 from typing import Any
 
 from keras_vit.data.augmentation import Augmentation
+from keras_vit.data.mixing import Mixing
+from keras_vit.data.rand_augment import RandAugment
 from keras_vit.training.recipe import Recipe
-
-
-def _augmentation(**options: Any) -> Augmentation:
-    known = {field.name for field in fields(Augmentation)}
-    return Augmentation(**{k: v for k, v in options.items() if k in known})
-
 
 RECIPES: Mapping[str, Recipe] = {
     "small_data": Recipe(
         source="keras_vit: from random weights on a few thousand images; "
         "benchmarks/digits.py measures it",
-        epochs=150,
+        epochs=200,
         learning_rate=2e-3,
         weight_decay=0.1,
         label_smoothing=0.05,
-        augmentation=_augmentation(
-            rotation=15.0, shear=10.0, translation=0.1, zoom=0.1
-        ),
+        augmentation=Augmentation(rotation=15.0, shear=10.0, translation=0.1, zoom=0.1),
     ),
     "photos": Recipe(
         source="the crop and flip of arXiv:2106.10270, section 3.3, with AdamW",
         epochs=90,
         batch_size=128,
-        augmentation=_augmentation(crop_area=(0.25, 1.0), horizontal_flip=True),
+        augmentation=Augmentation(crop_area=(0.25, 1.0), horizontal_flip=True),
     ),
     "fine_tune": Recipe(
         source="arXiv:2010.11929, appendix B.1.1 and table 4 (ImageNet: 20000 steps of "
@@ -46,7 +40,7 @@ RECIPES: Mapping[str, Recipe] = {
         weight_decay=0.0,
         label_smoothing=0.0,
         gradient_clip_norm=1.0,
-        augmentation=_augmentation(crop_area=(0.05, 1.0), horizontal_flip=True),
+        augmentation=Augmentation(crop_area=(0.05, 1.0), horizontal_flip=True),
     ),
     "augreg": Recipe(
         source="arXiv:2106.10270, sections 3.2 and 3.3, the setting light2 with "
@@ -60,12 +54,14 @@ RECIPES: Mapping[str, Recipe] = {
         gradient_clip_norm=1.0,
         dropout_rate=0.1,
         stochastic_depth_rate=0.1,
-        augmentation=_augmentation(
+        augmentation=Augmentation(
             crop_area=(0.05, 1.0),
             horizontal_flip=True,
-            rand_augment={"magnitude": 10.0, "magnitude_std": 0.0, "probability": 1.0},
+            rand_augment=RandAugment(
+                magnitude=10.0, magnitude_std=0.0, probability=1.0
+            ),
         ),
-        mixing={"mixup_alpha": 0.2, "cutmix_alpha": 0.0},
+        mixing=Mixing(mixup_alpha=0.2, cutmix_alpha=0.0),
     ),
     "big_vision_s16": Recipe(
         source="arXiv:2205.01580, section 2 and appendix A (S/16, 90 epochs, 10000 "
@@ -79,12 +75,14 @@ RECIPES: Mapping[str, Recipe] = {
         weight_decay=0.1,
         label_smoothing=0.0,
         gradient_clip_norm=1.0,
-        augmentation=_augmentation(
+        augmentation=Augmentation(
             crop_area=(0.05, 1.0),
             horizontal_flip=True,
-            rand_augment={"magnitude": 10.0, "magnitude_std": 0.0, "probability": 1.0},
+            rand_augment=RandAugment(
+                magnitude=10.0, magnitude_std=0.0, probability=1.0
+            ),
         ),
-        mixing={"mixup_alpha": 0.2, "cutmix_alpha": 0.0},
+        mixing=Mixing(mixup_alpha=0.2, cutmix_alpha=0.0),
     ),
     "deit": Recipe(
         source="arXiv:2012.12877, table 9 (column DeiT-B); the learning rate is 5e-4 "
@@ -98,17 +96,13 @@ RECIPES: Mapping[str, Recipe] = {
         label_smoothing=0.1,
         gradient_clip_norm=None,
         stochastic_depth_rate=0.1,
-        augmentation=_augmentation(
+        augmentation=Augmentation(
             crop_area=(0.08, 1.0),
             horizontal_flip=True,
-            rand_augment={"magnitude": 9.0, "magnitude_std": 0.5},
+            rand_augment=RandAugment(magnitude=9.0, magnitude_std=0.5),
             random_erasing=0.25,
         ),
-        mixing={
-            "mixup_alpha": 0.8,
-            "cutmix_alpha": 1.0,
-            "switch_probability": 0.5,
-        },
+        mixing=Mixing(mixup_alpha=0.8, cutmix_alpha=1.0, switch_probability=0.5),
         repeated_augmentation=3,
     ),
     "deit3": Recipe(
@@ -124,17 +118,13 @@ RECIPES: Mapping[str, Recipe] = {
         gradient_clip_norm=1.0,
         loss_name="binary_cross_entropy",
         stochastic_depth_rate=0.2,
-        augmentation=_augmentation(
+        augmentation=Augmentation(
             crop_area=(0.08, 1.0),
             horizontal_flip=True,
             three_augment=True,
             color_jitter=(0.3, 0.3, 0.3),
         ),
-        mixing={
-            "mixup_alpha": 0.8,
-            "cutmix_alpha": 1.0,
-            "switch_probability": 0.5,
-        },
+        mixing=Mixing(mixup_alpha=0.8, cutmix_alpha=1.0, switch_probability=0.5),
         repeated_augmentation=3,
     ),
     "full_fine_tune": Recipe(
@@ -148,7 +138,7 @@ RECIPES: Mapping[str, Recipe] = {
         layer_decay=0.75,
         label_smoothing=0.1,
         stochastic_depth_rate=0.1,
-        augmentation=_augmentation(crop_area=(0.25, 1.0), horizontal_flip=True),
+        augmentation=Augmentation(crop_area=(0.25, 1.0), horizontal_flip=True),
     ),
     "linear_probe": Recipe(
         source="arXiv:2104.14294, section 4.1, and its eval_linear.py (SGD, no weight "
@@ -164,7 +154,7 @@ RECIPES: Mapping[str, Recipe] = {
         label_smoothing=0.0,
         gradient_clip_norm=None,
         train_only="head",
-        augmentation=_augmentation(crop_area=(0.08, 1.0), horizontal_flip=True),
+        augmentation=Augmentation(crop_area=(0.08, 1.0), horizontal_flip=True),
     ),
     "lora": Recipe(
         source="arXiv:2106.09685, sections 4 and 5 (both matrices of the attention, "
@@ -177,7 +167,7 @@ RECIPES: Mapping[str, Recipe] = {
         label_smoothing=0.1,
         train_only="lora",
         lora_rank=8,
-        augmentation=_augmentation(crop_area=(0.25, 1.0), horizontal_flip=True),
+        augmentation=Augmentation(crop_area=(0.25, 1.0), horizontal_flip=True),
     ),
 }
 
