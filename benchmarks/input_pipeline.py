@@ -6,7 +6,8 @@ rand-m9-mstd0.5-inc1, random erasing 0.25, MixUp 0.8 and CutMix 1.0. timm reads 
 `create_loader` and `Mixup`, with and without its prefetcher on the CPU (then
 `FastCollateMixup`), with one and two worker processes, of which the fastest counts. All
 take turns, an epoch each, workers warm; the ratio is ours over timm's fastest, median
-over rounds with quartiles. Pin it to two cores:
+over rounds with quartiles. Two rows of processor time, in one process, hardly depend on
+what else the machine does. Pin it to two cores:
 
     taskset -c 0,1 python benchmarks/input_pipeline.py         2 to 4 minutes
 """
@@ -138,6 +139,27 @@ def seconds(epoch: Callable[[], Iterable[Any]]) -> float:
     return time.perf_counter() - start
 
 
+def processor_times(
+    folder: Path, rounds: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return processor seconds of an epoch in this process, and ratios to timm's."""
+    arms = {
+        "timm": theirs(folder, 0, False),
+        "timm, prefetcher": theirs(folder, 0, True),
+        "ours": ours(folder, "threads"),
+    }
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for i in range(rounds + 1):
+        for name, arm in arms.items():
+            start = time.process_time()
+            seconds(arm)
+            if i:  # The first warms up.
+                times[name].append(time.process_time() - start)
+    found = {name: np.array(values) for name, values in times.items()}
+    best = min(np.median(found["timm"]), np.median(found["timm, prefetcher"]))
+    return found, {name: best / values for name, values in found.items()}
+
+
 def main() -> None:
     args = parse_arguments()
     with tempfile.TemporaryDirectory() as temporary:
@@ -164,7 +186,9 @@ def main() -> None:
         for i in range(args.rounds):
             for j in np.roll(np.arange(len(names)), i):
                 times[i, j] = seconds(arms[names[j]])
-    rates = args.images // BATCH * BATCH / times
+        spent, shares = processor_times(folder, args.rounds)
+    count = args.images // BATCH * BATCH
+    rates = count / times
     best = min(np.median(times[:, :4], axis=0))
     peer = times[:, :4][:, np.median(times[:, :4], axis=0) == best][:, 0]
     cores = len(os.sched_getaffinity(0))
@@ -175,6 +199,11 @@ def main() -> None:
         low, middle, high = np.percentile(peer / times[:, j], (25, 50, 75))
         rate = np.median(rates[:, j])
         print(f"| {name} | {rate:.0f} | {middle:.2f} | {low:.2f} to {high:.2f} |")
+    print("\n| processor time | ms per image | ratio | quartiles |\n|---|---|---|---|")
+    for name, values in spent.items():
+        low, middle, high = np.percentile(shares[name], (25, 50, 75))
+        cost = np.median(values) / count * 1e3
+        print(f"| {name} | {cost:.2f} | {middle:.2f} | {low:.2f} to {high:.2f} |")
 
 
 if __name__ == "__main__":
