@@ -49,9 +49,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "with MixUp and CutMix": {"mixing": keras_vit.Mixing(probability=0.5)},
     "with RandAugment": {
-        "augmentation": replace(
-            FULL.augmentation, rand_augment=keras_vit.RandAugment()
-        )
+        "augmentation": replace(FULL.augmentation, rand_augment=keras_vit.RandAugment())
     },
 }
 
@@ -87,7 +85,11 @@ def draw(kind: str, rng: np.random.Generator) -> np.ndarray:
             far = ring(4, (1.0,))
             pen.line([far[i], far[i + 2]], fill, max(3, int(radius / 3)))
     else:
-        corners = {"square": (4, (1.0,)), "triangle": (3, (1.0,)), "star": (10, (1, 0.45))}
+        corners = {
+            "square": (4, (1.0,)),
+            "triangle": (3, (1.0,)),
+            "star": (10, (1, 0.45)),
+        }
         pen.polygon(ring(*corners[kind]), fill)
     noise = rng.normal(0, 12, (SIZE, SIZE, 3))
     return np.clip(np.asarray(image) + noise, 0, 255).astype("uint8")

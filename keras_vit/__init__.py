@@ -2,7 +2,15 @@
 
 from keras_vit import layers
 from keras_vit.config import VARIANTS, ViTConfig
-from keras_vit.data import Augmentation, ImageData, load_data
+from keras_vit.data import (
+    Augmentation,
+    AugMix,
+    ImageData,
+    Mixing,
+    RandAugment,
+    load_data,
+    show_augmentation,
+)
 from keras_vit.distribution import distribute
 from keras_vit.export import ExportReport, export
 from keras_vit.features import features, pre_logits
@@ -33,15 +41,18 @@ __version__ = "0.1.0"
 __all__ = [
     "RECIPES",
     "VARIANTS",
+    "AugMix",
     "Augmentation",
     "ExportReport",
     "ImageData",
     "MLPHead",
+    "Mixing",
     "ModelInfo",
     "PatchEncoder",
     "Patches",
     "Prediction",
     "Preprocessing",
+    "RandAugment",
     "Recipe",
     "TrainingModel",
     "TrainingResult",
@@ -68,6 +79,7 @@ __all__ = [
     "save",
     "save_model",
     "set_rates",
+    "show_augmentation",
     "train",
     "unfreeze",
 ]
