@@ -64,7 +64,7 @@ class Progress(keras.callbacks.Callback):
         verbose: whether to print the estimate.
 
     Attributes:
-        batches: `MeasuredBatches` that the model is trained on, to see whether it waits
+        batches: that the model is trained on; `MeasuredBatches` show whether it waits
             for them.
     """
 
@@ -76,7 +76,7 @@ class Progress(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
-        self.batches: MeasuredBatches | None = None
+        self.batches: Any = None
         self.total_steps = total_steps
         self.verbose = verbose
         self.steps = 0
@@ -116,11 +116,11 @@ class Progress(keras.callbacks.Callback):
             seconds = self.total_steps * self.batch_size / speed
             print(f"\nspeed  {speed:.0f} images per second; {duration(seconds)} in all")
         step = self.seconds / _MEASURED_STEPS
-        if self.batches is not None and self.batches.seconds_per_batch > _BUSY * step:
+        wait = getattr(self.batches, "seconds_per_batch", 0.0)
+        if wait > _BUSY * step:
             warnings.warn(
-                "Training waits for data: a step takes "
-                f"{1000 * step:.0f} ms and the next batch is ready after "
-                f"{1000 * self.batches.seconds_per_batch:.0f} ms. Use more workers, "
+                f"Training waits for data: a step takes {1000 * step:.0f} ms, and the "
+                f"next batch is ready after {1000 * wait:.0f} ms. Use more workers, "
                 "smaller pictures on disk, or less augmentation.",
                 stacklevel=2,
             )

@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_vit.data.image_data import ImageData
-from keras_vit.data.images import Images
 from keras_vit.distribution import Distribution, current
 from keras_vit.keras_file import save_model
 from keras_vit.preprocessing import Preprocessing
@@ -105,7 +104,7 @@ def train(
 
     keras.utils.set_random_seed(recipe.seed)
     trained = recipe.training_model(model, teacher)
-    steps = _train_batches(model, data, recipe, devices, None).batches_per_epoch
+    steps = len(_train_batches(model, data, recipe, devices, None))
     recipe.compile(trained, steps)
     _build(trained)
     _keep_weights_at_end(trained)
@@ -134,15 +133,12 @@ def train(
             callbacks.append(_tensorboard(folder))
         started = time.perf_counter()
         for phase in _phases(model, data, recipe, devices, keeper.position):
-            keeper.batches, progress.batches = (
-                phase["batches"].batches,
-                phase["batches"],
-            )
+            keeper.batches, progress.batches = phase.source, phase.batches
             trained.fit(
-                devices.prepare(phase["batches"]),
+                devices.prepare(phase.batches),
                 validation_data=_validation(model, data, recipe, devices),
-                initial_epoch=phase["first"],
-                epochs=phase["last"],
+                initial_epoch=phase.first,
+                epochs=phase.last,
                 callbacks=callbacks,
                 shuffle=False,  # The batches are, in an order that a restart repeats.
                 verbose=verbose if devices.is_main else 0,  # pyright: ignore[reportArgumentType]
@@ -227,17 +223,6 @@ def _check(
         )
     batch_size = min(recipe.batch_size, len(data.train))
     devices.check_batch_size(batch_size, recipe.accumulation_steps)
-    unknown = [
-        name
-        for name in ("mixing", "class_balance")
-        if getattr(recipe, name) is not None and not isinstance(data.train, Images)
-    ]
-    if unknown:
-        raise ValueError(
-            f"{unknown} of the recipe need images that can be read in any order, "
-            f"received {data.name!r}, which is streamed. Use a folder or arrays, or "
-            "leave them out."
-        )
 
 
 def _facts(
@@ -267,14 +252,23 @@ def _facts(
     return json.loads(json.dumps({**facts, **flat}))
 
 
+class _Phase(NamedTuple):
+    """What one `fit` is given: where `epoch` is set, batches, first and last epoch."""
+
+    source: Any
+    batches: Any
+    first: int
+    last: int
+
+
 def _phases(
     model: keras.Model,
     data: ImageData,
     recipe: Recipe,
     devices: Distribution,
     position: Position,
-) -> Iterator[dict[str, Any]]:
-    """Yield what each `fit` of a run is given: batches, first and last epoch.
+) -> Iterator[_Phase]:
+    """Yield what each `fit` of a run is given.
 
     There is one, or one per image size; and one for the rest of an epoch in which an
     earlier run stopped.
@@ -289,12 +283,17 @@ def _phases(
             continue
         batches = _train_batches(model, data, recipe, devices, size)
         if position.batch and first == position.epoch:
-            rest = MeasuredBatches(batches, start=position.batch)
-            yield {"batches": rest, "first": first, "last": first + 1}
+            yield _Phase(batches, _from(batches, position.batch), first, first + 1)
             first += 1
         if first < last:
-            whole = MeasuredBatches(batches)
-            yield {"batches": whole, "first": first, "last": last}
+            yield _Phase(batches, _from(batches, 0), first, last)
+
+
+def _from(batches: Any, start: int) -> Any:
+    """Return batches without the first ones of the epoch, measured if they can be."""
+    if isinstance(batches, keras.utils.PyDataset):
+        return MeasuredBatches(batches, start)
+    return batches.skip(start) if start else batches
 
 
 def _train_batches(
@@ -307,19 +306,17 @@ def _train_batches(
     preprocessing = model.preprocessing
     if size is not None:
         preprocessing = replace(preprocessing, image_size=(size, size))
-    options: dict[str, Any] = {
-        "training": True,
-        "augmentation": recipe.augmentation,
-        "seed": recipe.seed,
-    }
-    if isinstance(data.train, Images):
-        options |= {
-            "mixing": recipe.mixing,
-            "repeated_augmentation": recipe.repeated_augmentation,
-            "class_balance": recipe.class_balance,
-        }
-    shard = (devices.process_id, devices.num_processes)
-    return data.train.batches(preprocessing, recipe.batch_size, shard=shard, **options)
+    return data.train.batches(
+        preprocessing,
+        recipe.batch_size,
+        training=True,
+        augmentation=recipe.augmentation,
+        mixing=recipe.mixing,
+        repeated_augmentation=recipe.repeated_augmentation,
+        class_balance=recipe.class_balance,
+        seed=recipe.seed,
+        shard=(devices.process_id, devices.num_processes),
+    )
 
 
 def _validation(
