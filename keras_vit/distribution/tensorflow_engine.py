@@ -206,7 +206,8 @@ class TensorFlowDistribution(Distribution):
             return self.strategy.gather(rows, axis=0).numpy()[:: self._num_local]
 
         lengths = gather(np.array([own.size], np.int32))[:, 0]
-        padded = np.zeros(int(lengths.max()), np.int32)
+        # TensorFlow 2.21 crashes where it gathers nothing.
+        padded = np.zeros(max(1, int(lengths.max())), np.int32)
         padded[: own.size] = own
         rows = gather(padded)
         return [
