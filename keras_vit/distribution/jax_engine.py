@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_vit.distribution.base import Distribution
 from keras_vit.distribution.layout import ViTParallel, check_rules, vit_layout_map
-from keras_vit.distribution.processes import Processes
+from keras_vit.distribution.processes import Processes, must_end_within
 
 # Seconds after which a process that no longer answers counts as dead.
 HEARTBEAT = 30
@@ -176,25 +176,21 @@ def _join(processes: Processes, timeout: float) -> None:
         return
     processes.check_port()
     try:
-        jax.distributed.initialize(
-            coordinator_address=processes.addresses[0],
-            num_processes=processes.num_processes,
-            process_id=processes.process_id,
-            initialization_timeout=int(timeout),
-            heartbeat_timeout_seconds=HEARTBEAT,
-            shutdown_timeout_seconds=HEARTBEAT,
-        )
+        with must_end_within(timeout, processes.describe_absence(timeout)):
+            jax.distributed.initialize(
+                coordinator_address=processes.addresses[0],
+                num_processes=processes.num_processes,
+                process_id=processes.process_id,
+                initialization_timeout=int(timeout) + HEARTBEAT,
+                heartbeat_timeout_seconds=HEARTBEAT,
+                shutdown_timeout_seconds=HEARTBEAT,
+            )
     except RuntimeError as error:
-        if "before" in str(error):
-            raise RuntimeError(
-                "Several processes can be joined only before JAX computes anything, "
-                "received a call after that. Call keras_vit.distribute first."
-            ) from error
+        if "before" not in str(error):
+            raise
         raise RuntimeError(
-            f"All {processes.num_processes} processes must start within timeout="
-            f"{timeout:g} seconds, process {processes.process_id} waited at "
-            f"{processes.addresses[0]} ({str(error).splitlines()[0]}). Start the "
-            "others with the same address, or pass a larger timeout."
+            "Several processes can be joined only before JAX computes anything, "
+            "received a call after that. Call keras_vit.distribute first."
         ) from error
 
 

@@ -300,17 +300,7 @@ def _multi_worker(processes: Processes, timeout: float) -> Any:
         task = {"type": "worker", "index": processes.process_id}
         cluster = {"worker": list(processes.addresses)}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
-    others = ", ".join(
-        address
-        for i, address in enumerate(processes.addresses)
-        if i != processes.process_id
-    )
-    message = (
-        f"All {number} processes must start within timeout={timeout:g} seconds, "
-        f"process {processes.process_id} waited for {others}. Start the others with "
-        "the same TF_CONFIG but their own index, or pass a larger timeout."
-    )
-    with must_end_within(timeout, message):
+    with must_end_within(timeout, processes.describe_absence(timeout)):
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
