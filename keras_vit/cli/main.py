@@ -141,8 +141,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help=f"one of {', '.join(RECIPES)}; default: small_data for digits, else "
-        "photos",
+        help=f"{', '.join(RECIPES)}; default: photos, for digits small_data",
     )
     model = parser.add_argument_group("changes to the variant")
     model.add_argument("--image-size", type=_size, metavar="N|HxW", help="pixels")
