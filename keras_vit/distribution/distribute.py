@@ -145,7 +145,9 @@ def _from_object(kind: Any, backend: str, processes: Processes | None) -> Distri
                     f"backend={backend!r}. Use {INSTEAD[backend]}."
                 )
             return _engine(backend).from_strategy(kind)
-    if isinstance(kind, (keras.distribution.DataParallel, keras.distribution.ModelParallel)):
+    if isinstance(
+        kind, (keras.distribution.DataParallel, keras.distribution.ModelParallel)
+    ):
         if backend != "jax":
             raise ValueError(
                 f"keras.distribution needs the backend jax, received backend="

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit import keras_internals
 from keras_vit.distribution.base import Distribution
 from keras_vit.distribution.layout import ViTParallel, check_rules, vit_layout_map
 from keras_vit.distribution.processes import Processes, must_end_within
@@ -58,7 +59,9 @@ def make(
         )
     mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], names)
     engine = ViTParallel(
-        layout_map=vit_layout_map(mesh), batch_dim_name="batch", auto_shard_dataset=False
+        layout_map=vit_layout_map(mesh),
+        batch_dim_name="batch",
+        auto_shard_dataset=False,
     )
     return JaxDistribution(engine, kind)
 
@@ -110,10 +113,7 @@ class JaxDistribution(Distribution):
                 "inside it."
             )
         if self.kind == "model_parallel":
-            # Keras has no public name for the map of an engine of its own.
-            layouts = getattr(self.engine, "layout_map", None)
-            layouts = layouts or self.engine._layout_map
-            check_rules(layouts, model)
+            check_rules(keras_internals.layout_map_of(self.engine), model)
 
     def to_numpy(self, variable: Any) -> np.ndarray:
         from jax.experimental import multihost_utils
@@ -215,7 +215,5 @@ def _devices(
         return names[:devices]
     unknown = [name for name in devices if name not in names]
     if unknown or not devices:
-        raise ValueError(
-            f"devices must be among {names}, received {list(devices)}."
-        )
+        raise ValueError(f"devices must be among {names}, received {list(devices)}.")
     return list(devices)

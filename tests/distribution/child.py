@@ -17,11 +17,11 @@ import keras
 import numpy as np
 
 import keras_vit
-from keras_vit import distribution as distribution_package
 from keras_vit import training
 
 BACKEND = keras.backend.backend()
 BATCH, BATCHES = 16, 4
+EPOCHS = int(os.environ.get("EPOCHS", "2"))
 
 
 class Slices(keras.utils.PyDataset):
@@ -73,13 +73,13 @@ def compiled(model: Any, name: str) -> training.TrainingModel:
     return trained
 
 
-def fit(distribution: Any, name: str, epochs: int = 2) -> dict[str, Any]:
+def fit(distribution: Any, name: str) -> dict[str, Any]:
     """Train on all batches and evaluate with padding."""
     rank, count = distribution.process_id, distribution.num_processes
     trained = compiled(make_model(), name)
     distribution.start(trained)
     batches = distribution.prepare(Slices(rank, count))
-    history = trained.fit(batches, epochs=epochs, shuffle=False, verbose=0).history
+    history = trained.fit(batches, epochs=EPOCHS, shuffle=False, verbose=0).history
     padded = distribution.prepare(Slices(rank, count, padded=5))
     logs = trained.evaluate(padded, return_dict=True, verbose=0)
     weights = [distribution.to_numpy(v) for v in trained.trainable_variables]
@@ -112,7 +112,9 @@ def masks(distribution: Any) -> list[list[float]]:
             dropout.non_trainable_variables[0].value,
             jax.make_array_from_process_local_data(layout, ones),
         )
-        return [np.asarray(part.data).ravel().tolist() for part in seen.addressable_shards]
+        return [
+            np.asarray(part.data).ravel().tolist() for part in seen.addressable_shards
+        ]
     seen = keras.ops.convert_to_numpy(dropout(ones, training=True))
     return [part.ravel().tolist() for part in np.split(seen, max(1, len(seen) // 8))]
 
@@ -134,9 +136,7 @@ def overflow(distribution: Any) -> dict[str, Any]:
             distribution.prepare(batches), steps_per_epoch=1, verbose=0, shuffle=False
         )
         after = [distribution.to_numpy(v) for v in trained.trainable_variables]
-        same = all(
-            np.array_equal(a, b) for a, b in zip(before, after, strict=True)
-        )
+        same = all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
         finite = all(np.isfinite(a).all() for a in after)
         iterations = int(trained.optimizer.inner_optimizer.iterations.numpy())
         steps.append([same, finite, iterations])
@@ -178,11 +178,9 @@ def several_devices(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     """Everything of an engine with several devices in one process."""
     distribution = keras_vit.distribute(kind, **options)
     results: dict[str, Any] = {}
-    with keras_vit.distribute("single") as single:
-        outside = compiled(make_model(), "sgd")
-        for name in ("sgd", "adamw"):
-            results[f"single {name}"] = fit(single, name)
-        results["single masks"] = masks(single)
+    outside = compiled(make_model(), "sgd")
+    if kind != "model_parallel":
+        results["single"] = one_device()
     with distribution:
         results["described"] = distribution.describe()
         for name in ("sgd", "adamw"):
@@ -191,8 +189,14 @@ def several_devices(kind: str, options: dict[str, Any]) -> dict[str, Any]:
         results["refusals"] = refusals(distribution, outside)
         if BACKEND == "tensorflow":
             results["overflow"] = overflow(distribution)
-    results["left"] = distribution_package.current().kind
     return results
+
+
+def one_device() -> dict[str, Any]:
+    """What the engines are compared with."""
+    with keras_vit.distribute("single") as single:
+        results = {name: fit(single, name) for name in ("sgd", "adamw")}
+        return {**results, "masks": masks(single)}
 
 
 def process(
@@ -248,7 +252,9 @@ def dying(kind: str, rank: int, count: int, coordinator: str, how: str) -> None:
         trained = compiled(make_model(), "sgd")
         distribution.start(trained)
         batches = distribution.prepare(Slices(rank, count))
-        trained.fit(batches, epochs=10**6, callbacks=[Dying()], verbose=0, shuffle=False)
+        trained.fit(
+            batches, epochs=10**6, callbacks=[Dying()], verbose=0, shuffle=False
+        )
 
 
 def main() -> None:
@@ -265,9 +271,7 @@ def main() -> None:
         file = Path(output).parent / f"{BACKEND}.keras"
         results = process(several, int(rank), int(count), coordinator, file)
     elif task == "single":
-        with keras_vit.distribute("single") as single:
-            results = {name: fit(single, name) for name in ("sgd", "adamw")}
-            results["masks"] = masks(single)
+        results = {"single": one_device()}
     else:
         dying(several, int(rank), int(count), coordinator, task)
         results = {}

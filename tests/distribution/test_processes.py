@@ -53,7 +53,10 @@ def test_torchrun():
     }
     found = find_processes(environment=environment)
     assert found == Processes(("a:1234",), 2, 1, holds_port=True)
-    assert find_processes(environment={**environment, "WORLD_SIZE": "1", "RANK": "0"}) is None
+    assert (
+        find_processes(environment={**environment, "WORLD_SIZE": "1", "RANK": "0"})
+        is None
+    )
 
 
 def test_variables_of_keras():
