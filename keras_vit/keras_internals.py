@@ -194,6 +194,11 @@ def strategy_of(model: Any) -> Any:
     return model._distribute_strategy
 
 
+def layout_map_of(engine: Any) -> Any:
+    """Return the rules of a `keras.distribution.ModelParallel`."""
+    return engine._layout_map
+
+
 def reduces_first(optimizer: Any) -> bool:
     """Return whether an optimizer sums over the replicas before anything else."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)

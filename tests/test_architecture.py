@@ -46,10 +46,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "features": {"layers"},
     "surgery": {"checkpoints", "config", "model", "preprocessing"},
     "data": {"config", "data", "preprocessing"},
+    "distribution": {"distribution", "keras_internals"},
     "training": {
         *(
             "config",
             "data",
+            "distribution",
             "files",
             "keras_file",
             "keras_internals",

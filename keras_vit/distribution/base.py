@@ -79,13 +79,14 @@ class Distribution:
             accumulation_steps: micro-batches into which each replica cuts its share.
         """
         share = self.num_replicas * accumulation_steps
-        if batch_size % share:
+        if batch_size % share or batch_size < 1:
             steps = f" in {accumulation_steps} steps" if accumulation_steps > 1 else ""
+            above = batch_size // share * share + share
+            near = f"{above - share} or {above}" if batch_size > share else f"{above}"
             raise ValueError(
                 f"batch_size must be a multiple of {share}, because "
                 f"{self.num_replicas} replicas share a batch{steps}; received "
-                f"batch_size={batch_size}. Use {batch_size - batch_size % share or share}"
-                f" or {batch_size - batch_size % share + share}."
+                f"batch_size={batch_size}. Use {near}."
             )
 
     def check_model(self, model: keras.Model) -> None:

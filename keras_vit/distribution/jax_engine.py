@@ -11,9 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit import keras_internals
 from keras_vit.distribution.base import Distribution
 from keras_vit.distribution.layout import ViTParallel, check_rules, vit_layout_map
-from keras_vit.distribution.processes import Processes
+from keras_vit.distribution.processes import Processes, must_end_within
 
 # Seconds after which a process that no longer answers counts as dead.
 HEARTBEAT = 30
@@ -112,10 +113,7 @@ class JaxDistribution(Distribution):
                 "inside it."
             )
         if self.kind == "model_parallel":
-            # Keras has no public name for the map of an engine of its own.
-            layouts = getattr(self.engine, "layout_map", None)
-            layouts = layouts or self.engine._layout_map
-            check_rules(layouts, model)
+            check_rules(keras_internals.layout_map_of(self.engine), model)
 
     def to_numpy(self, variable: Any) -> np.ndarray:
         from jax.experimental import multihost_utils
@@ -178,25 +176,21 @@ def _join(processes: Processes, timeout: float) -> None:
         return
     processes.check_port()
     try:
-        jax.distributed.initialize(
-            coordinator_address=processes.addresses[0],
-            num_processes=processes.num_processes,
-            process_id=processes.process_id,
-            initialization_timeout=int(timeout),
-            heartbeat_timeout_seconds=HEARTBEAT,
-            shutdown_timeout_seconds=HEARTBEAT,
-        )
+        with must_end_within(timeout, processes.describe_absence(timeout)):
+            jax.distributed.initialize(
+                coordinator_address=processes.addresses[0],
+                num_processes=processes.num_processes,
+                process_id=processes.process_id,
+                initialization_timeout=int(timeout) + HEARTBEAT,
+                heartbeat_timeout_seconds=HEARTBEAT,
+                shutdown_timeout_seconds=HEARTBEAT,
+            )
     except RuntimeError as error:
-        if "before" in str(error):
-            raise RuntimeError(
-                "Several processes can be joined only before JAX computes anything, "
-                "received a call after that. Call keras_vit.distribute first."
-            ) from error
+        if "before" not in str(error):
+            raise
         raise RuntimeError(
-            f"All {processes.num_processes} processes must start within timeout="
-            f"{timeout:g} seconds, process {processes.process_id} waited at "
-            f"{processes.addresses[0]} ({str(error).splitlines()[0]}). Start the "
-            "others with the same address, or pass a larger timeout."
+            "Several processes can be joined only before JAX computes anything, "
+            "received a call after that. Call keras_vit.distribute first."
         ) from error
 
 

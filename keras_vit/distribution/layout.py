@@ -44,16 +44,7 @@ def vit_layout_map(device_mesh: Any) -> keras.distribution.LayoutMap:
 
 
 class ViTParallel(keras.distribution.ModelParallel):
-    """`keras.distribution.ModelParallel` that says what cannot be cut.
-
-    Args:
-        layout_map: rules from paths to axes.
-        **kwargs: those of the parent.
-    """
-
-    def __init__(self, *, layout_map: Any, **kwargs: Any) -> None:
-        super().__init__(layout_map=layout_map, **kwargs)
-        self.layout_map = layout_map
+    """`keras.distribution.ModelParallel` that says what cannot be cut."""
 
     def get_variable_layout(self, variable: Any) -> Any:
         layout = super().get_variable_layout(variable)

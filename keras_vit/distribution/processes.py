@@ -7,8 +7,8 @@ import json
 import os
 import re
 import socket
+import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +50,15 @@ class Processes:
                     f"An address must be host:port, received {address!r}. Write for "
                     "example '10.0.0.1:1234'."
                 )
+
+    def describe_absence(self, timeout: float) -> str:
+        """Return the error for processes that do not start in time."""
+        return (
+            f"All {self.num_processes} processes must start within timeout="
+            f"{timeout:g} seconds, process {self.process_id} waited for the others "
+            f"at {', '.join(self.addresses)}. Start each with the same addresses and "
+            "its own number, or pass a larger timeout."
+        )
 
     def check_port(self, process_id: int = 0) -> None:
         """Raise an OSError if the port that this process shall listen at is in use."""
@@ -205,21 +214,27 @@ def _task_counts(text: str) -> list[int]:
     return counts
 
 
+# Waits for the end of its input, which is that of the process that started it, or kills
+# that process. A thread could not: TensorFlow waits for its peers with Python's lock.
+_WATCHDOG = """
+import os, select, sys
+seconds, process, message = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+if not select.select([sys.stdin], [], [], seconds)[0]:
+    print(message, file=sys.stderr, flush=True)
+    os.kill(process, 9)
+"""
+
+
 @contextmanager
 def must_end_within(seconds: float, message: str) -> Iterator[None]:
     """End this process with a message if what is inside takes longer.
 
-    For calls of a backend that wait for other processes without a limit of their own.
+    For calls of a backend that wait for other processes without a limit of their own,
+    or that end the process with a stack trace of C++.
     """
-
-    def end() -> None:
-        print(message, file=sys.stderr, flush=True)
-        os._exit(1)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
+    command = [sys.executable, "-c", _WATCHDOG, str(seconds), str(os.getpid()), message]
+    watchdog = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         yield
     finally:
-        timer.cancel()
+        watchdog.communicate()

@@ -206,7 +206,8 @@ class TensorFlowDistribution(Distribution):
             return self.strategy.gather(rows, axis=0).numpy()[:: self._num_local]
 
         lengths = gather(np.array([own.size], np.int32))[:, 0]
-        padded = np.zeros(int(lengths.max()), np.int32)
+        # TensorFlow 2.21 crashes where it gathers nothing.
+        padded = np.zeros(max(1, int(lengths.max())), np.int32)
         padded[: own.size] = own
         rows = gather(padded)
         return [
@@ -299,17 +300,7 @@ def _multi_worker(processes: Processes, timeout: float) -> Any:
         task = {"type": "worker", "index": processes.process_id}
         cluster = {"worker": list(processes.addresses)}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
-    others = ", ".join(
-        address
-        for i, address in enumerate(processes.addresses)
-        if i != processes.process_id
-    )
-    message = (
-        f"All {number} processes must start within timeout={timeout:g} seconds, "
-        f"process {processes.process_id} waited for {others}. Start the others with "
-        "the same TF_CONFIG but their own index, or pass a larger timeout."
-    )
-    with must_end_within(timeout, message):
+    with must_end_within(timeout, processes.describe_absence(timeout)):
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:

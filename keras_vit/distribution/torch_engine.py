@@ -92,10 +92,8 @@ class TorchDistribution(Distribution):
                 )
             except (RuntimeError, ValueError) as error:
                 raise RuntimeError(
-                    f"All {self.num_processes} processes must start within timeout="
-                    f"{timeout:g} seconds, process {self.process_id} waited at "
-                    f"{processes.addresses[0]} ({str(error).splitlines()[0]}). Start "
-                    "the others with the same address, or pass a larger timeout."
+                    f"{processes.describe_absence(timeout)} torch says: "
+                    f"{str(error).splitlines()[0]}"
                 ) from error
         self.backend = dist.get_backend()
 

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import keras
+import pytest
+
+import keras_vit
+from keras_vit.distribution import Distribution, current, vit_layout_map
+from keras_vit.distribution.distribute import KINDS
+from keras_vit.distribution.layout import check_rules
+
+BACKEND = keras.backend.backend()
+
+
+def test_the_default_is_a_single_device():
+    assert (current().kind, current().num_replicas, current().is_main) == (
+        "single",
+        1,
+        True,
+    )
+
+
+def test_a_scope_is_current_until_it_ends():
+    with keras_vit.distribute("single") as distribution:
+        assert current() is distribution
+    assert current() is not distribution
+
+
+def test_a_scope_ends_with_an_error():
+    with pytest.raises(KeyError), keras_vit.distribute("single") as distribution:
+        raise KeyError
+    assert current() is not distribution
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if BACKEND not in KINDS[k]])
+def test_a_kind_of_another_backend_names_the_one_of_this(kind):
+    instead = "mirrored" if BACKEND == "tensorflow" else "data_parallel"
+    with pytest.raises(ValueError, match=f"needs the backend.*Use.*{instead}"):
+        keras_vit.distribute(kind)
+
+
+def test_an_unknown_kind_lists_those_there_are():
+    with pytest.raises(ValueError, match="must be one of.*mirrored"):
+        keras_vit.distribute("miror")
+
+
+def test_something_else_than_a_kind_is_a_type_error():
+    with pytest.raises(TypeError, match="received float"):
+        keras_vit.distribute(2.0)
+
+
+def test_an_object_of_keras_is_refused_where_keras_ignores_it():
+    class Fake(keras.distribution.DataParallel):
+        def __init__(self):
+            pass
+
+    if BACKEND == "jax":
+        kind = keras.distribution.DataParallel()
+        assert keras_vit.distribute(kind).kind == "data_parallel"
+        return
+    with pytest.raises(ValueError, match="needs the backend jax.*ignores it"):
+        keras_vit.distribute(Fake())
+
+
+@pytest.mark.parametrize("options", [{"devices": 2}, {"model_devices": 2}])
+def test_options_of_another_kind_are_refused(options):
+    with pytest.raises(ValueError, match="belongs to"):
+        keras_vit.distribute("single", **options)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if BACKEND in KINDS[k]])
+def test_devices_that_are_not_there_are_refused(kind):
+    if kind in ("auto", "single", "multi_worker", "tpu"):
+        kind = {"tensorflow": "mirrored"}.get(BACKEND, "data_parallel")
+    with pytest.raises(ValueError, match="received"):
+        keras_vit.distribute(kind, devices=["no:7"])
+
+
+def test_several_processes_need_addresses():
+    if BACKEND == "jax":
+        return
+    kind = "multi_worker" if BACKEND == "tensorflow" else "data_parallel"
+    with pytest.raises(ValueError, match="Set TF_CONFIG|torchrun"):
+        keras_vit.distribute(kind)
+
+
+class Four(Distribution):
+    num_replicas = 4
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "near"), [(10, 1, "8 or 12"), (12, 2, "8 or 16"), (2, 1, "4")]
+)
+def test_a_batch_that_replicas_cannot_share_is_refused(size, steps, near):
+    with pytest.raises(ValueError, match=f"received batch_size={size}. Use {near}"):
+        Four().check_batch_size(size, steps)
+
+
+def test_a_batch_that_replicas_share_is_accepted():
+    Four().check_batch_size(16, 2)
+
+
+class Disagreeing(Distribution):
+    def exchange(self, text):
+        return [text, text.replace("16", "32")]
+
+
+def test_processes_that_disagree_are_told_where():
+    with pytest.raises(ValueError, match=r"size: 16 \(process 0\), 32 \(process 1\)"):
+        Disagreeing().check_same({"size": 16, "seed": 1}, "configuration")
+    Disagreeing().check_same({"seed": 1}, "configuration")
+
+
+def mesh(*names: str):
+    devices = keras.distribution.list_devices()[:1]
+    return keras.distribution.DeviceMesh((1,) * len(names), list(names), devices)
+
+
+if BACKEND == "jax":
+
+    @pytest.mark.parametrize("options", [{}, {"block": "parallel"}, {"mlp": "gated"}])
+    def test_each_rule_of_the_layout_matches(options):
+        model = keras_vit.ViT.from_variant("test", num_classes=2, **options)
+        check_rules(vit_layout_map(mesh("batch", "model")), model)
+
+    def test_a_rule_that_matches_nothing_is_refused():
+        layouts = vit_layout_map(mesh("batch", "model"))
+        layouts["mlp/kernel"] = (None, "model")
+        model = keras_vit.ViT.from_variant("test", num_classes=2)
+        with pytest.raises(ValueError, match=r"must match.*\['mlp/kernel'\]"):
+            check_rules(layouts, model)
+
+    def test_a_mesh_without_model_axis_is_refused():
+        with pytest.raises(ValueError, match='must have an axis "model"'):
+            vit_layout_map(mesh("batch"))
