@@ -23,6 +23,7 @@ from keras_vit.training.checkpoint import (
 from keras_vit.training.ema import averaged_weights
 from keras_vit.training.history import History, read_history, write_history
 from keras_vit.training.interruption import Interruption, TrainingInterrupted
+from keras_vit.training.lora import has_lora, merged_copy
 from keras_vit.training.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, MODEL_FILE
 from keras_vit.training.step import TrainingModel
 
@@ -135,7 +136,8 @@ class Keeper(keras.callbacks.Callback):
         with self.devices.writing() as is_writer:
             if is_best and is_writer:
                 with self._best_of_this_epoch() as model:
-                    save_model(model, self.folder / MODEL_FILE)
+                    plain = merged_copy(model) if has_lora(model) else model
+                    save_model(plain, self.folder / MODEL_FILE)
             if is_writer:
                 write_history(self.folder / HISTORY_FILE, self.history)
         if epoch + 1 < self.epochs:
