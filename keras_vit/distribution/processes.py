@@ -187,11 +187,7 @@ def _from_slurm(variables: Mapping[str, str]) -> Processes | None:
 
 
 def expand_hosts(nodes: str) -> list[str]:
-    """Return the names in a list of Slurm.
-
-    >>> expand_hosts("gpu[01-03,7],login")
-    ['gpu01', 'gpu02', 'gpu03', 'gpu7', 'login']
-    """
+    """Return the names in a list of Slurm: "gpu[1-3,7],login" is five hosts."""
     hosts: list[str] = []
     for part in re.findall(r"[^,\[]+(?:\[[^\]]*\])?[^,\[]*", nodes):
         found = re.fullmatch(r"(.*)\[(.*)\](.*)", part)
