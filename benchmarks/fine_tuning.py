@@ -2,8 +2,8 @@
 
 A small ViT is trained on the digits 0 to 4. Then it learns 5 to 9 from a tenth of their
 training images, in each of the ways that the recipes offer, and from random weights for
-comparison. Accuracy on the held-out third of the digits 5 to 9, mean of the seeds, which
-decide split, weights and order.
+comparison. Accuracy on the held-out third of the digits 5 to 9, mean of the seeds,
+which decide split, weights and order.
 
     KERAS_BACKEND=jax python benchmarks/fine_tuning.py [--seeds 3]    about 6 minutes
 """
@@ -33,7 +33,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def half(classes: range, seed: int, share: int = 1) -> keras_vit.ImageData:
-    """Return the digits of some classes, numbered from 0, and a share of the training."""
+    """Return digits of some classes, numbered from 0; one of `share` to train on."""
     images, labels = load_digits()
     chosen = np.isin(labels, list(classes))
     images, labels = images[chosen], labels[chosen] - classes.start

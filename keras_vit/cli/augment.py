@@ -10,7 +10,7 @@ import keras
 from keras_vit.data.image_data import load_data
 from keras_vit.data.preview import show_augmentation
 from keras_vit.preprocessing import Preprocessing
-from keras_vit.training.recipe import get_recipe
+from keras_vit.training.recipes import get_recipe
 
 
 def run_augment(options: argparse.Namespace) -> None:
@@ -29,7 +29,7 @@ def run_augment(options: argparse.Namespace) -> None:
         recipe.augmentation,
         options.output,
         preprocessing=Preprocessing(image_size=size, channels=1 if is_digits else 3),
-        mixing=getattr(recipe, "mixing", None),
+        mixing=recipe.mixing,
         rows=options.rows,
         columns=options.columns,
         seed=options.seed,

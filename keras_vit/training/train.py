@@ -273,7 +273,7 @@ def _phases(
     There is one, or one per image size; and one for the rest of an epoch in which an
     earlier run stopped.
     """
-    starts = [*recipe.image_sizes] or [(0, None)]
+    starts: list[tuple[int, int | None]] = [*recipe.image_sizes] or [(0, None)]
     if starts[0][0] > 0:
         starts.insert(0, (0, None))
     ends = [first for first, _ in starts[1:]] + [recipe.epochs]
