@@ -103,6 +103,15 @@ def _count(name: str, value: Any) -> int:
     return int(value)
 
 
+def _classes(name: str, value: Any) -> int:
+    if not isinstance(value, bool) and value == 0:
+        raise ValueError(
+            f"{name} must be at least 1, received {name}=0. Pass {name}=None for a "
+            "backbone without a classifier."
+        )
+    return _count(name, value)
+
+
 def _count_or_zero(name: str, value: Any) -> int:
     is_zero = not isinstance(value, bool) and value == 0
     return 0 if is_zero else _count(name, value)
@@ -144,7 +153,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "num_layers": _count,
     "num_heads": _count,
     "mlp_dim": _count,
-    "num_classes": _count,
+    "num_classes": _classes,
     "representation_size": _count,
     "dropout_rate": _rate,
     "attention_dropout_rate": _rate,
