@@ -37,7 +37,10 @@ def save_model(model: keras.Model, path: str | Path) -> None:
     Raises:
         OSError: if the file cannot be written.
     """
-    twin = type(model).from_config(model.get_config())
-    twin.set_weights(model.get_weights())
+    if model.compiled:
+        twin = type(model).from_config(model.get_config())
+        twin.set_weights(model.get_weights())
+        model = twin
+    # Several processes cannot make a twin, which one of them alone would wait for.
     with replacing(path) as temporary:
-        twin.save(temporary)
+        model.save(temporary)

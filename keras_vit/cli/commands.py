@@ -15,7 +15,7 @@ import keras
 from keras_vit.checkpoints.hub import find_source
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data.image_data import ImageData, load_data
-from keras_vit.distribution import Distribution, distribute
+from keras_vit.distribution import distribute
 from keras_vit.export.audit import list_ops
 from keras_vit.export.export import export
 from keras_vit.files import check_writable
@@ -28,8 +28,14 @@ from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.registry import list_models
 from keras_vit.training.card import write_card
+from keras_vit.training.recipe import Recipe
 from keras_vit.training.recipes import get_recipe
-from keras_vit.training.run_folder import is_stopped, trained_split
+from keras_vit.training.run_folder import (
+    MODEL_FILE,
+    TrainingResult,
+    is_stopped,
+    trained_split,
+)
 from keras_vit.training.train import train
 
 _MODEL_OPTIONS = (
@@ -46,10 +52,44 @@ _RECIPE_OPTIONS = (
 def run_train(options: argparse.Namespace) -> None:
     """Train, evaluate on the held-out part and write the card."""
     with distribute(options.distribute) as devices:
-        _train(options, devices)
+        model, data, recipe, result = _train(options)
+    if not devices.is_main:
+        return None
+    if devices.num_replicas > 1:  # The weights in memory lie on all of them.
+        model = load_keras(Path(options.output) / MODEL_FILE)
+    evaluation = evaluate(model, data)
+    flags = [a for a in options.arguments if a not in ("--resume", "--overwrite")]
+    write_card(
+        options.output,
+        model=model,
+        data=data,
+        recipe=recipe,
+        result=result,
+        evaluation=evaluation,
+        command=f"KERAS_BACKEND={keras.backend.backend()} keras-vit "
+        + shlex.join(a for a in flags if a != "--json"),
+    )
+    report = {
+        "output": str(options.output),
+        "parameters": model.count_params(),
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "seconds": round(result.seconds, 1),
+        **evaluation,
+    }
+    if options.json:
+        return _print_json(report)
+    _print_evaluation(evaluation)
+    print(
+        f"best epoch {result.best_epoch} of {len(result.history)}, in {options.output}"
+    )
+    return None
 
 
-def _train(options: argparse.Namespace, devices: Distribution) -> None:
+def _train(
+    options: argparse.Namespace,
+) -> tuple[keras.Model, ImageData, Recipe, TrainingResult]:
+    """Read what the options name, train, and return what the card tells of."""
     is_digits = options.data == "digits"
     variant = options.variant or ("digits" if is_digits else "Ti/16")
     recipe_name = options.recipe or ("small_data" if is_digits else "photos")
@@ -107,34 +147,7 @@ def _train(options: argparse.Namespace, devices: Distribution) -> None:
         tensorboard=options.tensorboard,
         verbose=0 if options.json else "auto",
     )
-    if not devices.is_main:
-        return
-    evaluation = evaluate(model, data)
-    flags = [a for a in options.arguments if a not in ("--resume", "--overwrite")]
-    write_card(
-        options.output,
-        model=model,
-        data=data,
-        recipe=recipe,
-        result=result,
-        evaluation=evaluation,
-        command=f"KERAS_BACKEND={keras.backend.backend()} keras-vit "
-        + shlex.join(a for a in flags if a != "--json"),
-    )
-    report = {
-        "output": str(options.output),
-        "parameters": model.count_params(),
-        "epochs": len(result.history),
-        "best_epoch": result.best_epoch,
-        "seconds": round(result.seconds, 1),
-        **evaluation,
-    }
-    if options.json:
-        return _print_json(report)
-    _print_evaluation(evaluation)
-    print(
-        f"best epoch {result.best_epoch} of {len(result.history)}, in {options.output}"
-    )
+    return model, data, recipe, result
 
 
 def run_evaluate(options: argparse.Namespace) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.distribution import Distribution, current
 from keras_vit.files import replacing
 
 FILE_NAME = "checkpoint.npz"
@@ -41,8 +41,7 @@ def save_checkpoint(
     *,
     position: Position,
     facts: dict[str, Any],
-    to_numpy: Callable[[Any], np.ndarray] = keras.ops.convert_to_numpy,
-    is_writer: bool = True,
+    devices: Distribution | None = None,
 ) -> None:
     """Write weights, seed generators, metrics and optimizer of a model to one file.
 
@@ -55,20 +54,21 @@ def save_checkpoint(
         model: compiled and built.
         position: how far the run has come.
         facts: what the run is made of, JSON values; `load_checkpoint` compares them.
-        to_numpy: reads a variable; of several processes each has to take part.
-        is_writer: whether this process writes; of several exactly one does.
+        devices: that share the training; each process has to call this. Default: the
+            current ones.
 
     Raises:
         OSError: if the file cannot be written; the former ones stay.
     """
+    devices = devices or current()
     synchronize(model)
     arrays: Arrays = {
-        f"{number:05d}": _as_array(variable, to_numpy)
+        f"{number:05d}": _as_array(variable, devices)
         for number, variable in enumerate(_state(model))
     }
-    if not is_writer:
+    arrays |= _random_states(devices)
+    if not devices.is_main:
         return
-    arrays |= global_random_state()
     header = {
         "position": asdict(position),
         "facts": facts,
@@ -99,7 +99,11 @@ def read_header(folder: str | Path) -> dict[str, Any]:
 
 
 def load_checkpoint(
-    folder: str | Path, model: keras.Model, *, facts: dict[str, Any]
+    folder: str | Path,
+    model: keras.Model,
+    *,
+    facts: dict[str, Any],
+    devices: Distribution | None = None,
 ) -> Position:
     """Put a saved state into a compiled model and return how far it had come.
 
@@ -133,7 +137,9 @@ def load_checkpoint(
         if variable.dtype == "bfloat16":
             array = array.astype("float32")
         variable.assign(array)
-    set_global_random_state(arrays)
+    own = f"{(devices or current()).process_id}:"
+    states = {k: v for k, v in arrays.items() if k.startswith(own)}
+    set_global_random_state({k.removeprefix(own): v for k, v in states.items()})
     return Position(**header["position"])
 
 
@@ -161,10 +167,21 @@ def _names(model: keras.Model) -> list[str]:
     ]
 
 
-def _as_array(variable: Any, to_numpy: Callable[[Any], np.ndarray]) -> np.ndarray:
-    array: Any = to_numpy(variable)
+def _as_array(variable: Any, devices: Distribution) -> np.ndarray:
+    array: Any = devices.to_numpy(variable)
     # NumPy files know no bfloat16; float32 holds each of its values.
     return array.astype("float32") if variable.dtype == "bfloat16" else array
+
+
+def _random_states(devices: Distribution) -> Arrays:
+    """Return the random states of all processes, "PROCESS:NAME"."""
+    own = {k: v.tobytes().hex() for k, v in global_random_state().items()}
+    states = [json.loads(text) for text in devices.exchange(json.dumps(own))]
+    return {
+        f"{process}:{name}": np.frombuffer(bytes.fromhex(value), "uint8").copy()
+        for process, found in enumerate(states)
+        for name, value in found.items()
+    }
 
 
 def global_random_state() -> dict[str, np.ndarray]:

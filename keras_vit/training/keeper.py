@@ -23,7 +23,6 @@ from keras_vit.training.checkpoint import (
 from keras_vit.training.ema import averaged_weights
 from keras_vit.training.history import History, read_history, write_history
 from keras_vit.training.interruption import Interruption, TrainingInterrupted
-from keras_vit.training.lora import has_lora, merged_copy
 from keras_vit.training.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, MODEL_FILE
 from keras_vit.training.step import TrainingModel
 
@@ -72,7 +71,9 @@ class Keeper(keras.callbacks.Callback):
     def resume(self, model: TrainingModel, folder: Path) -> None:
         """Go back to the state that a stopped run has left in `folder`."""
         checkpoint = folder / CHECKPOINT_FOLDER
-        self.position = load_checkpoint(checkpoint, model, facts=self.facts)
+        self.position = load_checkpoint(
+            checkpoint, model, facts=self.facts, devices=self.devices
+        )
         self.history = read_history(folder / HISTORY_FILE)[: self.position.epoch]
         if self.history:
             self.best_epoch = int(max(self.history, key=rank)["epoch"])
@@ -133,12 +134,12 @@ class Keeper(keras.callbacks.Callback):
                     self.best_weights = model.get_weights()
             return
         # Best model and history first: a checkpoint must never be ahead of them.
-        with self.devices.writing() as is_writer:
-            if is_best and is_writer:
-                with self._best_of_this_epoch() as model:
-                    plain = merged_copy(model) if has_lora(model) else model
-                    save_model(plain, self.folder / MODEL_FILE)
-            if is_writer:
+        if is_best:
+            with self._best_of_this_epoch() as model, self.devices.writing() as writes:
+                if writes:  # A LoRA layer of Keras saves the sum.
+                    save_model(model, self.folder / MODEL_FILE)
+        with self.devices.writing() as writes:
+            if writes:
                 write_history(self.folder / HISTORY_FILE, self.history)
         if epoch + 1 < self.epochs:
             self._checkpoint()
@@ -155,14 +156,13 @@ class Keeper(keras.callbacks.Callback):
 
     def _checkpoint(self) -> None:
         folder = cast(Path, self.folder) / CHECKPOINT_FOLDER
-        with self.devices.writing() as is_writer:
+        with self.devices.writing():
             save_checkpoint(
                 folder,
                 cast(keras.Model, self.model),
                 position=self.position,
                 facts=self.facts,
-                to_numpy=self.devices.to_numpy,
-                is_writer=is_writer,
+                devices=self.devices,
             )
         self._written = time.monotonic()
 

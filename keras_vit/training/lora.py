@@ -96,19 +96,6 @@ def merge_lora(model: keras.Model) -> None:
     forget_compiled_steps(model)
 
 
-def merged_copy(model: keras.Model) -> keras.Model:
-    """Return a model without factors that computes the same; the first one stays."""
-    copy: Any = type(model).from_config(model.get_config())
-    weights: Any = model.weights
-    values = {weight.path: weight.value for weight in weights}
-    for path, layer in dense_layers(model).items():
-        if layer.lora_enabled:
-            values[f"{path}/kernel"] = keras.ops.convert_to_tensor(layer.kernel)
-    for weight in copy.weights:
-        weight.assign(keras.ops.copy(values[weight.path]))
-    return copy
-
-
 def has_lora(model: keras.Model) -> bool:
     """Return whether a Dense layer of a model has low-rank factors."""
     return any(layer.lora_enabled for layer in dense_layers(model).values())

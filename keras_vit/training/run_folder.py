@@ -53,6 +53,7 @@ def open_output(
     facts: dict[str, Any],
     resume: bool | None,
     overwrite: bool,
+    is_writer: bool = True,
 ) -> TrainingResult | None:
     """Check the output folder before any work; return the result of a complete run.
 
@@ -63,6 +64,7 @@ def open_output(
         resume: True goes on with what is there; None does so with a run that was
             stopped, and False never.
         overwrite: whether an earlier run is replaced.
+        is_writer: whether this process removes what is replaced.
     """
     in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if resume is None:
@@ -91,7 +93,7 @@ def open_output(
         )
     # Weights, two optimizer slots and the best model, thrice while they are replaced.
     check_writable(folder, required_bytes=3 * 4 * 4 * model.count_params())
-    if in_use and overwrite and not resume:
+    if in_use and overwrite and not resume and is_writer:
         for name in (
             *(CHECKPOINT_FOLDER, RESULT_FILE, HISTORY_FILE, CURVES_FILE, LOG_FOLDER),
             *DERIVED_FILES,

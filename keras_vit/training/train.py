@@ -62,7 +62,8 @@ def train(
     complete. A stopped run goes on at the step of its last checkpoint, bit for bit, if
     the same is called again; SIGTERM writes one and ends with exit code 75.
 
-    On several devices call it, and make the model, inside `keras_vit.distribute`.
+    On several devices call it, and make the model, inside `keras_vit.distribute`; the
+    output folder is then on a disk that all processes share.
 
     Args:
         model: functional classifier with one output per class of `data`.
@@ -97,7 +98,8 @@ def train(
     devices.check_same(facts, "configuration")
     folder = None if output is None else Path(output).expanduser()
     if folder is not None:
-        finished = open_output(folder, model, facts, resume, overwrite)
+        devices.barrier()  # All look at the folder as it was.
+        finished = open_output(folder, model, facts, resume, overwrite, devices.is_main)
         devices.barrier()
         if finished is not None:
             return finished
