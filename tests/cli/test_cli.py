@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,55 @@ def test_train_reports_and_leaves_a_model_with_its_card(trained):
     card = (folder / "README.md").read_text()
     assert f"**{report['accuracy']:.4f}**" in card
     assert "keras-vit train --data digits" in card and "## Limits" in card
+
+
+def test_train_takes_fields_of_the_recipe_and_a_teacher(trained, tmp_path, capsys):
+    folder, _ = trained
+    code, out, err = call(
+        capsys,
+        *("train", "--data", "digits", "--epochs", 1, *SMALL, "--json"),
+        *("--set", "distillation=soft", "--set", "layer_decay=0.75"),
+        *("--set", "image_sizes=[]", "--teacher", folder / "model.keras"),
+        *("--output", tmp_path / "new", "--distribute", "auto"),
+    )
+    assert code == 0, err
+    facts = json.loads((tmp_path / "new" / "training.json").read_text())["facts"]
+    assert facts["recipe.layer_decay"] == 0.75
+    assert facts["recipe.distillation"] == "soft" and facts["teacher"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "layer_decay"], "must be FIELD=VALUE"),
+        (["--set", "layers=1"], r"Unknown recipe option\(s\) \['layers'\]"),
+        (["--set", "layer_decay=2"], "layer_decay must be"),
+        (["--set", "distillation=hard"], "Pass both or none"),
+        (["--distribute", "cluster"], "kind must be one of"),
+        (["--batch-size", 10, "--set", "accumulation_steps=3"], "accumulation_steps"),
+    ],
+)
+def test_wrong_fields_of_a_recipe_are_named(arguments, message, tmp_path, capsys):
+    train = ["train", "--data", "digits", "--output", tmp_path / "new", *SMALL]
+    try:
+        code, _, err = call(capsys, *train, *arguments)
+    except SystemExit as error:  # argparse's own mistakes
+        code, err = error.code, capsys.readouterr().err
+    assert code == 2 and re.search(message, err), err
+    assert not (tmp_path / "new").exists()
+
+
+def test_sigterm_ends_with_a_code_of_its_own(monkeypatch, tmp_path, capsys):
+    from keras_vit.training.interruption import TrainingInterrupted
+
+    def stop(*args, **kwargs):
+        raise TrainingInterrupted("Stopped by SIGTERM after epoch 1, batch 2")
+
+    monkeypatch.setattr("keras_vit.cli.commands.train", stop)
+    code, _, err = call(
+        capsys, "train", "--data", "digits", "--output", tmp_path / "new", *SMALL
+    )
+    assert code == 75 and "Stopped by SIGTERM" in err
 
 
 def test_evaluate_holds_out_what_training_held_out(tmp_path, capsys):
