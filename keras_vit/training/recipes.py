@@ -15,7 +15,7 @@ RECIPES: Mapping[str, Recipe] = {
     "small_data": Recipe(
         source="keras_vit: from random weights on a few thousand images; "
         "benchmarks/digits.py measures it",
-        epochs=200,
+        epochs=150,
         learning_rate=2e-3,
         weight_decay=0.1,
         label_smoothing=0.05,
