@@ -108,6 +108,8 @@ def _own_model(path: Path, changes: dict[str, Any]) -> ViT:
         )
     if not changes:
         return model
+    changes.setdefault("name", model.name)
+    changes.setdefault("dtype", model.get_config()["dtype"])
     values = {w.path: keras.ops.convert_to_numpy(w.value) for w in model.weights}
     checkpoint = Checkpoint(
         source=str(file),
@@ -125,17 +127,23 @@ def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
     options = {k: changes.pop(k) for k in _MODEL_OPTIONS if k in changes}
     if checkpoint.image_size is not None:
         changes.setdefault("image_size", checkpoint.image_size)
+    if "pooling" in changes:  # Its default would follow the pooling.
+        changes.setdefault("use_class_token", checkpoint.config.has_class_token)
     config = _changed_config(checkpoint.config, changes)
     changed = [
         n for n in changes if getattr(config, n) != getattr(checkpoint.config, n)
     ]
+    if config.has_class_token == checkpoint.config.has_class_token:
+        changed = [n for n in changed if n != "use_class_token"]
     options.setdefault("preprocessing", _preprocessing(checkpoint, config))
-    if "num_classes" not in changed:
+    entries = checkpoint.entries(checkpoint.config)
+    if changes.get("num_classes") and _lacks_head(checkpoint, entries):
+        changed.append("num_classes")
+    parts = tuple(p for name in changed for p in _CHANGED_PARTS.get(name, ()))
+    if not any(part.startswith("head/logits") for part in parts):
         options.setdefault("class_names", checkpoint.class_names)
     with unallocated():
         model = ViT(**asdict(config), **options)
-    parts = tuple(p for name in changed for p in _CHANGED_PARTS.get(name, ()))
-    entries = checkpoint.entries(checkpoint.config)
     dropped = {n for e in entries if e.weight.startswith(parts) for n in e.names}
 
     def is_new(path: str) -> bool:
@@ -152,6 +160,12 @@ def build(checkpoint: Checkpoint, **changes: Any) -> ViT:
     )
     initialize(model, values)
     return model
+
+
+def _lacks_head(checkpoint: Checkpoint, entries: list[Entry]) -> bool:
+    """Tell whether a checkpoint holds a backbone, whatever its configuration says."""
+    names = {n for e in entries if e.weight.startswith("head/logits") for n in e.names}
+    return bool(names) and not any(name in checkpoint.arrays for name in names)
 
 
 def _changed_config(config: ViTConfig, changes: dict[str, Any]) -> ViTConfig:

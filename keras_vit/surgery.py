@@ -150,9 +150,12 @@ def _copy(
         "preprocessing": preprocessing,
         "class_names": class_names,
     }
+    if new_parts:
+        options["trainable"] = True  # A new head is there to be trained.
     copy = ViT.from_config(options)
     _copy_weights(model, copy, converters, new_parts)
     frozen = {layer.name for layer in model.layers if not layer.trainable}
+    frozen -= {part.partition("/")[0] for part in new_parts}
     for layer in copy.layers:
         if layer.name in frozen:
             layer.trainable = False

@@ -249,3 +249,35 @@ def test_bfloat16_weights_are_resampled():
     larger = resize(model, image_size=48, patch_size=4)
     assert {str(w.dtype) for w in larger.weights} == {"bfloat16"}
     assert np.isfinite(to_numpy(larger(example((1, 48, 48, 3))))).all()
+
+
+def test_a_new_head_of_a_frozen_model_trains():
+    model = keras_vit.ViT.from_variant("test", num_classes=5)
+    model.trainable = False
+    copy = keras_vit.replace_head(model, 3)
+    assert {w.path for w in copy.trainable_weights} == {
+        "head/logits/kernel",
+        "head/logits/bias",
+    }
+
+
+def test_changes_keep_precision_and_name_of_an_own_model(tmp_path):
+    model = keras_vit.ViT.from_variant(
+        "test",
+        num_classes=2,
+        class_names=["a", "b"],
+        dtype="mixed_bfloat16",
+        name="abc",
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras_vit.load(tmp_path / "model.keras", dropout_rate=0.1)
+    assert loaded.dtype_policy.name == "mixed_bfloat16" and loaded.name == "abc"
+    assert loaded.class_names == ("a", "b")
+    # Another pooling begins a new head, which knows no names.
+    pooled = keras_vit.load(tmp_path / "model.keras", pooling="mean")
+    assert pooled.class_names is None
+    token = "patch_encoder/class_token/token"
+    first, second = (
+        next(w for w in m.weights if w.path == token) for m in (model, pooled)
+    )
+    np.testing.assert_array_equal(to_numpy(first.value), to_numpy(second.value))

@@ -67,6 +67,7 @@ def _hub_id(name: str, source: str) -> str:
             )
         return hub
     is_path = name.startswith((".", "/", "~")) or name.count("/") != 1
+    is_path = is_path or Path(name).suffix in _SUFFIXES
     if is_path and ("/" in name or "\\" in name or Path(name).suffix in _SUFFIXES):
         raise FileNotFoundError(
             f"No checkpoint {source!r}: there is no such file or folder. Check the "

@@ -32,6 +32,7 @@ def open_timm(folder: Path, config: dict[str, Any], arrays: Arrays) -> Checkpoin
     Raises:
         ValueError: if the architecture is none that keras_vit builds.
     """
+    is_wrapped = config.get("model_type") == "timm_wrapper"
     arrays = without_prefix(arrays, "timm_model.")  # that of the wrapper
     # Old repositories are one flat dictionary.
     pretrained = config.get("pretrained_cfg") or config
@@ -47,7 +48,10 @@ def open_timm(folder: Path, config: dict[str, Any], arrays: Arrays) -> Checkpoin
         model_args["img_size"] = tuple(size[1:])
         model_args.setdefault("in_chans", size[0])
     vit = config_from_timm(architecture, **model_args)
-    if vit.num_classes is not None and "head.weight" not in arrays:
+    # The wrapper writes the number of classes for a backbone, too. Elsewhere a number
+    # that is stated has to be true.
+    is_stated = num_classes is not None and not is_wrapped
+    if vit.num_classes is not None and "head.weight" not in arrays and not is_stated:
         vit = replace(vit, num_classes=None)
     # FlexiViT, RADIO and Google's files were trained with another resampling.
     is_bilinear = "flexi" in architecture or "radio" in architecture

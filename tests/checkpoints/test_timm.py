@@ -280,3 +280,16 @@ def _images(model: keras.Model) -> np.ndarray:
 def _assert_close(actual, expected):
     scale = abs(expected).max()
     np.testing.assert_allclose(to_numpy(actual) / scale, expected / scale, atol=1e-4)
+
+
+def test_a_head_that_the_config_promises_must_be_there(folder, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    arrays = load_file(copy / "model.safetensors")
+    headless = {k: v for k, v in arrays.items() if not k.startswith("head.")}
+    save_file(headless, copy / "model.safetensors")
+    with pytest.raises(ValueError, match="arrays are missing: head.bias, head.weight"):
+        keras_vit.load(copy)
+    assert keras_vit.load(copy, num_classes=None).output_shape == (None, 96)
+    assert keras_vit.load(copy, num_classes=7).output_shape == (None, 7)
