@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         photos = load_sample_images().images
-        report = keras_vit.export(model, path, format="tflite", images=photos)
+        report = keras_vit.export(model, path, format="litert", images=photos)
         pieces = partitions(path)
     custom = [name for name in report.ops if name.startswith("CUSTOM")]
     print("| backend | variant | MB | ops | Flex or custom | partitions | error |")

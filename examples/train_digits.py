@@ -37,4 +37,4 @@ model.fit(train, epochs=RECIPE.epochs, shuffle=False, verbose=2)
 
 print(keras_vit.evaluate(model, data))
 if OUTPUT is not None:
-    print(keras_vit.export(model, OUTPUT, format="tflite"))
+    print(keras_vit.export(model, OUTPUT, format="litert"))

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 FILE_NAME = "keras_vit.json"
 LABELS_NAME = "labels.txt"
 FORMAT_VERSION = 1
+
+
+def write_metadata(path: Path, format: str, metadata: dict[str, Any]) -> None:
+    """Put the metadata into an exported file or folder."""
+    WRITERS[format](path, metadata)
 
 
 def write_saved_model_metadata(folder: Path, metadata: dict[str, Any]) -> None:
@@ -28,7 +34,7 @@ def write_saved_model_metadata(folder: Path, metadata: dict[str, Any]) -> None:
         )
 
 
-def append_tflite_metadata(path: Path, metadata: dict[str, Any]) -> None:
+def append_litert_metadata(path: Path, metadata: dict[str, Any]) -> None:
     """Append the metadata to a `.tflite` file, as a zip archive behind the model.
 
     A flatbuffer is read from its front and a zip archive from its end, so runtimes see
@@ -39,6 +45,12 @@ def append_tflite_metadata(path: Path, metadata: dict[str, Any]) -> None:
         archive.writestr(FILE_NAME, json.dumps(metadata, indent=1) + "\n")
         if metadata["class_names"]:
             archive.writestr(LABELS_NAME, _lines(metadata["class_names"]))
+
+
+WRITERS: dict[str, Callable[[Path, dict[str, Any]], None]] = {
+    "litert": append_litert_metadata,
+    "saved_model": write_saved_model_metadata,
+}
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -82,7 +82,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "outputs",
         "preprocessing",
     },
-    "export.convert": {"keras_vit"},  # a process of its own, which has to load models
+    # Processes of their own, which have to load models.
+    "export.converters": {"export.converters", "keras_vit"},
 }
 EVERYTHING = {"__init__", "__main__", "cli"}
 

@@ -339,7 +339,7 @@ def test_a_litert_file_is_one_xnnpack_partition_of_built_in_ops(name, tmp_path):
     path = tmp_path / "model.tflite"
     pictures = list(np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), "uint8"))
     model = make(name, **EXPORTED[name])
-    report = keras_vit.export(model, path, format="tflite", images=pictures)
+    report = keras_vit.export(model, path, format="litert", images=pictures)
     assert not [op for op in report.ops if op.startswith("CUSTOM")]
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     interpreter.allocate_tensors()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data.image_data import ImageData, load_data
 from keras_vit.distribution import distribute
 from keras_vit.export.audit import list_ops
-from keras_vit.export.export import export
 from keras_vit.files import check_writable
 from keras_vit.inference.evaluate import evaluate
 from keras_vit.inference.predict import predict
@@ -192,40 +190,6 @@ def run_predict(options: argparse.Namespace) -> None:
             print(f"  {prediction.probability:7.2%}  {prediction.class_name}")
 
 
-def run_export(options: argparse.Namespace) -> None:
-    """Export a `.keras` model and print what verification found."""
-    source = find_model(options.model)
-    if source.suffix != ".keras":
-        raise ValueError(
-            f"Only a .keras model can be exported, received {str(source)!r}."
-        )
-    ending = ".tflite" if options.format == "tflite" else "_saved_model"
-    output = options.output or str(source.with_suffix("")) + ending
-    report = export(
-        load_keras(source),
-        output,
-        format=options.format,
-        batch=options.batch,
-        include_preprocessing=options.preprocessing,
-        input_size=options.input_size,
-        images=options.images,
-        overwrite=options.overwrite,
-    )
-    for warning in report.warnings:
-        print(f"keras-vit: warning: {warning}", file=sys.stderr)
-    if options.json:
-        return _print_json({**asdict(report), "path": str(report.path)})
-    print(f"{report.path}: {report.num_bytes:,} bytes")
-    print(f"  input   {report.inputs['name']} {_shape(report.inputs)}")
-    print(f"  output  {report.output}")
-    print(
-        f"  checked on {report.num_images} images: largest difference "
-        f"{report.max_difference:.1e}, top-1 agreement {report.top1_agreement:.2%}"
-    )
-    if report.ops:
-        print(f"  ops     {sum(report.ops.values())} built-in LiteRT ops")
-
-
 def run_list(options: argparse.Namespace) -> None:
     """Print the table of variants, or the models that fit a pattern."""
     if options.pattern or options.family or options.license or options.untrained:
@@ -365,8 +329,3 @@ def _print_evaluation(result: dict[str, Any]) -> None:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=1))
-
-
-def _shape(inputs: dict[str, Any]) -> str:
-    sizes = ", ".join("any" if size is None else str(size) for size in inputs["shape"])
-    return f"({sizes}) {inputs['dtype']}, {inputs['values']}"

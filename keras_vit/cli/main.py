@@ -12,12 +12,13 @@ from typing import Any, NoReturn
 from keras_vit.cli.augment import run_augment
 from keras_vit.cli.commands import (
     run_evaluate,
-    run_export,
     run_info,
     run_list,
     run_predict,
     run_train,
 )
+from keras_vit.cli.export import add_export
+from keras_vit.cli.values import size
 from keras_vit.config import VARIANTS
 from keras_vit.training.interruption import EXIT_CODE, TrainingInterrupted
 from keras_vit.training.recipes import RECIPES
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_augment(commands)
     _add_evaluate(commands)
     _add_predict(commands)
-    _add_export(commands)
+    add_export(commands, _add)
     _add_list(commands)
     _add_info(commands)
     return parser
@@ -158,8 +159,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         help=f"{', '.join(RECIPES)}; default: photos, for digits small_data",
     )
     model = parser.add_argument_group("changes to the variant")
-    model.add_argument("--image-size", type=_size, metavar="N|HxW", help="pixels")
-    model.add_argument("--patch-size", type=_size, metavar="N|HxW", help="pixels")
+    model.add_argument("--image-size", type=size, metavar="N|HxW", help="pixels")
+    model.add_argument("--patch-size", type=size, metavar="N|HxW", help="pixels")
     for name in ("hidden-dim", "num-layers", "num-heads", "mlp-dim"):
         model.add_argument(f"--{name}", type=int, metavar="N")
     for name in ("dropout-rate", "attention-dropout-rate", "stochastic-depth-rate"):
@@ -208,7 +209,7 @@ def _add_augment(commands: argparse._SubParsersAction) -> None:
         help=f"one of {', '.join(RECIPES)}; default: photos",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="a .png file")
-    parser.add_argument("--image-size", type=_size, metavar="N|HxW", help="pixels")
+    parser.add_argument("--image-size", type=size, metavar="N|HxW", help="pixels")
     parser.add_argument("--rows", type=int, default=6, metavar="N", help="images")
     parser.add_argument("--columns", type=int, default=8, metavar="N", help="draws")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws")
@@ -244,36 +245,6 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image file")
     parser.add_argument("--top", type=int, default=5, metavar="K", help="default 5")
-
-
-def _add_export(commands: argparse._SubParsersAction) -> None:
-    parser = _add(
-        commands,
-        "export",
-        "write a SavedModel or a LiteRT (.tflite) file and verify it",
-        "export saved_models/photos --format tflite --images photos/cat/1.jpg",
-    )
-    parser.set_defaults(run=run_export)
-    parser.add_argument("model", metavar="MODEL", help=".keras file or folder of train")
-    parser.add_argument("--format", required=True, help="saved_model or tflite")
-    parser.add_argument("--output", metavar="PATH", help="default: beside the model")
-    parser.add_argument(
-        "--batch", type=_batch, default=1, metavar="N|dynamic", help="default 1"
-    )
-    parser.add_argument(
-        "--preprocessing",
-        action="store_true",
-        help="the file takes pixels and resizes and normalizes them itself",
-    )
-    parser.add_argument(
-        "--input-size", type=_input_size, metavar="N|HxW|any", help="of these pixels"
-    )
-    parser.add_argument(
-        "--images", nargs="+", metavar="IMAGE", help="to verify on; default: digits"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a former file"
-    )
 
 
 def _add_list(commands: argparse._SubParsersAction) -> None:
@@ -313,28 +284,3 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    try:
-        return int(height), int(width or height)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be pixels as N or HxW, received {text!r}"
-        ) from None
-
-
-def _input_size(text: str) -> tuple[int, int] | str:
-    return text if text == "any" else _size(text)
-
-
-def _batch(text: str) -> int | None:
-    if text == "dynamic":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number or dynamic, received {text!r}"
-        ) from None

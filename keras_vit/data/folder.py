@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -178,3 +179,27 @@ def _images(files: list[tuple[Path, int]], folder: Path, num_classes: int) -> Im
     labels = np.array([label for _, label in files], dtype="int64")
     names = "\n".join(path.relative_to(folder).as_posix() for path in paths)
     return Images(paths.__getitem__, labels, identity=names, num_classes=num_classes)
+
+
+def image_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Return image files, with those below folders in the place of each folder.
+
+    Raises:
+        FileNotFoundError: if there is nothing at a path.
+        ValueError: if a folder holds no image file.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise FileNotFoundError(f"No file or folder {str(path)!r}. Check the path.")
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
+        if not inside:
+            raise ValueError(
+                f"No images in the folder {str(path)!r}: no files that end in "
+                f"{', '.join(EXTENSIONS)}."
+            )
+        found.extend(inside)
+    return found

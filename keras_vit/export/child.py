@@ -12,26 +12,46 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.export.request import ExportRequest
+
 
 def convert(
     model: keras.Model,
     scratch: Path,
     target: Path,
-    format: str,
+    request: ExportRequest,
     metadata: dict[str, Any],
+    calibration: np.ndarray | None = None,
 ) -> None:
-    """Write a model as a SavedModel or LiteRT file, under TensorFlow."""
+    """Write a model in another format, under the backend of that format.
+
+    Args:
+        model: in float32, with preprocessing in front of it if the file takes pixels.
+        scratch: folder for what is between.
+        target: file or folder to write.
+        request: what is wanted.
+        metadata: what the file says about itself; its input and output name those of
+            the file.
+        calibration: images as the file takes them, (N, H, W, C).
+    """
     model.save(scratch / "model.keras")
     job = {
         "model": str(scratch / "model.keras"),
-        "saved_model": str(target if format == "saved_model" else scratch / "saved"),
-        "tflite": str(target) if format == "tflite" else None,
+        "scratch": str(scratch),
+        "target": str(target),
+        "converter": request.row.converter,
+        "quantization": request.quantization,
         "input": metadata["input"],
         "output": metadata["output"]["name"],
+        "metadata": metadata,
+        "calibration": None,
     }
-    (scratch / "job.json").write_text(json.dumps(job))
-    command = [sys.executable, "-m", "keras_vit.export.convert"]
-    _child([*command, str(scratch / "job.json")], "The conversion")
+    if calibration is not None:
+        job["calibration"] = str(scratch / "calibration.npy")
+        np.save(job["calibration"], calibration)
+    (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    command = [sys.executable, "-m", "keras_vit.export.converters"]
+    _child([*command, str(scratch / "job.json")], "The conversion", request.row.backend)
 
 
 def run(
@@ -46,14 +66,14 @@ def run(
     script = Path(__file__).with_name("run_exported.py")
     arguments = [format, path, scratch / "inputs.npz", scratch / "outputs.npy"]
     command = [sys.executable, "-P", str(script), *map(str, arguments)]
-    _child(command, "Running the exported file")
+    _child(command, "Running the exported file", keras.backend.backend())
     return np.load(scratch / "outputs.npy")
 
 
-def _child(command: list[str], what: str) -> None:
+def _child(command: list[str], what: str, backend: str) -> None:
     environment = {
         **os.environ,
-        "KERAS_BACKEND": "tensorflow",
+        "KERAS_BACKEND": backend,
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

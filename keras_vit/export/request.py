@@ -2,111 +2,161 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import keras
 
-Format = Literal["saved_model", "tflite"]
+from keras_vit.export.formats import FORMATS, FormatRow
+from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
+
+Input = Literal["float", "pixels"]
 InputSize = int | tuple[int, int] | Literal["any"]
+INPUTS = ("float", "pixels")
 
 
-def check_request(
-    model: keras.Model,
-    path: Path,
-    format: str,
-    batch: int | None,
-    include_preprocessing: bool,
-    overwrite: bool,
-) -> None:
-    """Raise an error that says which option, path or model does not fit."""
-    if format not in get_args(Format):
-        raise ValueError(
-            f"format must be one of {list(get_args(Format))}, received "
-            f"format={format!r}."
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """What a file is to be: the arguments of `export`, in their final form.
+
+    Args:
+        path: of the file or folder.
+        format: a key of `FORMATS`.
+        quantization: a key of `QUANTIZATIONS`.
+        batch: images per call; None: any number.
+        input: "float" or "pixels".
+        input_size: pixels of the pictures of a file that takes pixels.
+        overwrite: whether what is at `path` is replaced.
+    """
+
+    path: Path
+    format: str
+    quantization: str = FLOAT32
+    batch: int | None = 1
+    input: str = "float"
+    input_size: InputSize | None = None
+    overwrite: bool = False
+
+    @property
+    def row(self) -> FormatRow:
+        """What there is to know about the format."""
+        return FORMATS[self.format]
+
+    def check(self, model: keras.Model, calibration: Any) -> None:
+        """Raise an error that says which option, path or model does not fit."""
+        self._check_path()
+        self._check_quantization(calibration)
+        _check_batch(self.batch, self.row, self.format)
+        if self.input not in INPUTS:
+            raise ValueError(
+                f"input must be one of {[*INPUTS]}, received input={self.input!r}."
+            )
+        if self.input == "pixels":
+            _check_pixels(model)
+        for layer in model._flatten_layers():
+            if getattr(layer, "quantization_mode", None) is not None:
+                raise ValueError(
+                    "A model that Keras has quantized does not convert, received "
+                    f"{layer.name!r} in {layer.quantization_mode}. Export the float "
+                    "model with quantization=... instead."
+                )
+
+    def _check_path(self) -> None:
+        path, row = self.path, self.row
+        if path.suffix != row.suffix and (row.suffix or path.suffix == ".keras"):
+            needed = f"end in {row.suffix}" if row.suffix else "be the name of a folder"
+            raise ValueError(
+                f"The path of a {self.format} export must {needed}, received "
+                f"{str(path)!r}."
+            )
+        is_other_folder = path.is_dir() and (
+            not row.marker
+            or (any(path.iterdir()) and not (path / row.marker).is_file())
         )
-    if (path.suffix == ".tflite") != (format == "tflite") or path.suffix == ".keras":
-        needed = "end in .tflite" if format == "tflite" else "be the name of a folder"
-        raise ValueError(
-            f"The path of a {format} export must {needed}, received {str(path)!r}."
-        )
-    is_other_folder = path.is_dir() and (
-        format == "tflite"
-        or (any(path.iterdir()) and not (path / "saved_model.pb").is_file())
-    )
-    if is_other_folder:
-        raise FileExistsError(
-            f"{str(path)!r} is a folder that is no SavedModel, and is never replaced. "
-            "Choose another path."
-        )
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{str(path)!r} exists. Choose another path, or replace it with "
-            "overwrite=True (--overwrite)."
-        )
+        if is_other_folder:
+            raise FileExistsError(
+                f"{str(path)!r} is a folder that is no {self.format} export, and is "
+                "never replaced. Choose another path."
+            )
+        if path.exists() and not self.overwrite:
+            raise FileExistsError(
+                f"{str(path)!r} exists. Choose another path, or replace it with "
+                "overwrite=True (--force)."
+            )
+
+    def _check_quantization(self, calibration: Any) -> None:
+        valid = (FLOAT32, *self.row.quantizations)
+        if self.quantization not in valid:
+            raise ValueError(
+                f"quantization of {self.format} must be one of {[*valid]}, received "
+                f"quantization={self.quantization!r}."
+            )
+        needs = QUANTIZATIONS[self.quantization].needs_calibration
+        if needs and calibration is None:
+            raise ValueError(
+                f"quantization={self.quantization!r} needs images that show which "
+                "values occur, received none. Pass calibration= (--calibration), about "
+                "100 pictures like those in use."
+            )
+        if calibration is not None and not needs:
+            raise ValueError(
+                "calibration is for a quantization that needs it, received "
+                f"quantization={self.quantization!r}. Leave it out."
+            )
+
+
+def _check_batch(batch: int | None, row: FormatRow, name: str) -> None:
     if batch is not None and (isinstance(batch, bool) or batch < 1):
         raise ValueError(
             "batch must be at least 1, or None for any number of images, received "
             f"batch={batch}."
         )
-    if include_preprocessing:
-        preprocessing = getattr(model, "preprocessing", None)
-        if preprocessing is None:
-            raise ValueError(
-                "The model has no preprocessing to include. Set model.preprocessing = "
-                "keras_vit.Preprocessing(...), or leave include_preprocessing out."
-            )
-        if preprocessing.value_range != (0.0, 255.0):
-            raise ValueError(
-                "Preprocessing can be included if pixels are bytes, received "
-                f"value_range={preprocessing.value_range}. Export without it."
-            )
-    for layer in model._flatten_layers():
-        if getattr(layer, "quantization_mode", None) is not None:
-            raise ValueError(
-                "A model that Keras has quantized does not convert, received "
-                f"{layer.name!r} in {layer.quantization_mode}. Export the float model."
-            )
+    if batch is None and not row.any_batch:
+        raise ValueError(
+            f"A {name} file takes a fixed number of images, received batch=None. Pass "
+            "the number."
+        )
+
+
+def _check_pixels(model: keras.Model) -> None:
+    preprocessing = getattr(model, "preprocessing", None)
+    if preprocessing is None:
+        raise ValueError(
+            "A file takes pixels if the model says how they are preprocessed, received "
+            "a model without preprocessing. Set model.preprocessing = "
+            "keras_vit.Preprocessing(...), or leave input='pixels' out."
+        )
+    if preprocessing.value_range != (0.0, 255.0):
+        raise ValueError(
+            "Preprocessing can be included if pixels are bytes, received "
+            f"value_range={preprocessing.value_range}. Export with input='float'."
+        )
 
 
 def resolve_input_size(
-    model: keras.Model,
-    format: str,
-    include_preprocessing: bool,
-    input_size: InputSize | None,
+    model: keras.Model, request: ExportRequest
 ) -> tuple[int | None, int | None]:
     """Return (height, width) of the pictures that the file takes; None: any."""
-    if input_size is not None and not include_preprocessing:
+    size = request.input_size
+    if size is not None and request.input != "pixels":
         raise ValueError(
-            "input_size is for files that resize, received "
-            f"input_size={input_size!r}. Add include_preprocessing=True."
+            f"input_size is for files that resize, received input_size={size!r}. Add "
+            "input='pixels'."
         )
-    if input_size is None:
+    if size is None:
         return tuple(model.input_shape[1:3])
-    if input_size == "any":
-        if format == "tflite":
+    if size == "any":
+        if not request.row.any_size:
             raise ValueError(
-                "A LiteRT file needs a fixed input_size, received input_size='any'. "
-                "Pass the (height, width) of your pictures in pixels."
+                f"A {request.format} file needs a fixed input_size, received "
+                "input_size='any'. Pass the (height, width) of your pictures in pixels."
             )
         return (None, None)
-    size = (input_size, input_size) if isinstance(input_size, int) else input_size
-    if len(size) != 2 or any(int(side) < 1 for side in size):
+    sides = (size, size) if isinstance(size, int) else size
+    if len(sides) != 2 or any(int(side) < 1 for side in sides):
         raise ValueError(
             "input_size must be one number of pixels, (height, width) or 'any', "
-            f"received input_size={input_size!r}."
+            f"received input_size={size!r}."
         )
-    return (int(size[0]), int(size[1]))
-
-
-def check_runtimes(format: str) -> None:
-    """Raise an ImportError unless TensorFlow and the LiteRT runtime are there."""
-    from importlib.util import find_spec
-
-    needed = ["tensorflow"] + (["ai_edge_litert"] if format == "tflite" else [])
-    missing = [name for name in needed if find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f"Exporting to {format} needs {' and '.join(missing)}. Install with "
-            "pip install 'keras3-vit[export]'."
-        )
+    return (int(sides[0]), int(sides[1]))

@@ -1,6 +1,6 @@
 """Run an exported file with nothing but its own runtime; a script, not a module.
 
-Usage: python run_exported.py saved_model|tflite PATH INPUTS.npz OUTPUTS.npy
+Usage: python run_exported.py FORMAT PATH INPUTS.npz OUTPUTS.npy
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def saved_model_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: in_batches(run, images, batch)
 
 
-def tflite_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+def litert_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch to the outputs of a LiteRT file."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -58,10 +58,16 @@ def in_batches(
     return np.concatenate(outputs)
 
 
+RUNNERS: dict[str, Callable[[str], Callable[[np.ndarray], np.ndarray]]] = {
+    "litert": litert_runner,
+    "saved_model": saved_model_runner,
+}
+
+
 def main() -> None:
     """Run each input and save the outputs, one row for each."""
     kind, path, inputs, outputs = sys.argv[1:]
-    runner = {"saved_model": saved_model_runner, "tflite": tflite_runner}[kind](path)
+    runner = RUNNERS[kind](path)
     with np.load(inputs) as arrays:
         results = [runner(arrays[name][None]) for name in sorted(arrays.files)]
     if "keras_vit" in sys.modules:

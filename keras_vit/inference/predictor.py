@@ -187,10 +187,10 @@ def _saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _tflite(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    from keras_vit.export.run_exported import tflite_runner
+    from keras_vit.export.run_exported import litert_runner
 
     try:
-        return tflite_runner(str(path))
+        return litert_runner(str(path))
     except ImportError as error:
         raise ImportError(
             "The LiteRT runtime is needed to run a .tflite file. Install it with "

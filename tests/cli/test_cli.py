@@ -337,12 +337,12 @@ def test_a_picture_that_cannot_be_read_is_named(trained, tmp_path, capsys):
     assert code == 2 and "half.jpg" in err
 
 
-def test_a_second_export_needs_overwrite(trained, tmp_path, capsys):
+def test_a_second_export_needs_force(trained, tmp_path, capsys):
     path = tmp_path / "m.tflite"
     path.write_bytes(b"former")
-    arguments = ["export", trained[0], "--format", "tflite", "--output", path]
+    arguments = ["export", trained[0], "--format", "litert", "--output", path]
     code, _, err = call(capsys, *arguments)
-    assert code == 2 and "--overwrite" in err and path.read_bytes() == b"former"
+    assert code == 2 and "--force" in err and path.read_bytes() == b"former"
 
 
 def test_damaged_files_can_be_skipped(tmp_path, capsys):

@@ -43,7 +43,7 @@ def model() -> keras_vit.ViT:
 @pytest.fixture(scope="module")
 def tflite(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("tflite") / "model.tflite"
-    return keras_vit.export(model, path, format="tflite", images=PHOTOS)
+    return keras_vit.export(model, path, format="litert", images=PHOTOS)
 
 
 @pytest.fixture(scope="module")
@@ -141,21 +141,21 @@ def test_exported_files_are_evaluated_like_the_model(tmp_path):
     data = keras_vit.load_data((pixels, np.array(labels)), class_names=NAMES)
     model = make_model(seed=3)
     path = tmp_path / "model.tflite"
-    keras_vit.export(model, path, format="tflite")
+    keras_vit.export(model, path, format="litert")
     expected, found = (keras_vit.evaluate(form, data) for form in (model, path))
     assert found["accuracy"] == expected["accuracy"]
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("format", ["tflite", "saved_model"])
+@pytest.mark.parametrize("format", ["litert", "saved_model"])
 def test_a_file_can_take_pixels_and_preprocess_itself(model, tmp_path, format):
-    path = tmp_path / ("pixels" + (".tflite" if format == "tflite" else ""))
-    size = (90, 120) if format == "tflite" else "any"
+    path = tmp_path / ("pixels" + (".tflite" if format == "litert" else ""))
+    size = (90, 120) if format == "litert" else "any"
     report = keras_vit.export(
         model,
         path,
         format=format,
-        include_preprocessing=True,
+        input="pixels",
         input_size=size,
         images=PHOTOS,
     )
@@ -175,7 +175,7 @@ def test_a_mixed_precision_headless_model_with_dynamic_batch_exports(tmp_path):
         num_classes=None, class_names=None, dtype="mixed_bfloat16", pooling="mean"
     )
     report = keras_vit.export(
-        model, tmp_path / "m.tflite", format="tflite", batch=None, images=PHOTOS
+        model, tmp_path / "m.tflite", format="litert", batch=None, images=PHOTOS
     )
     assert report.output == "features" and report.inputs["shape"][0] is None
 
@@ -186,7 +186,7 @@ def test_a_failed_verification_leaves_what_was_there(model, tmp_path):
     # No difference is below zero.
     with pytest.raises(RuntimeError, match="computes something else"):
         keras_vit.export(
-            model, path, format="tflite", overwrite=True, tolerance=-1.0, images=PHOTOS
+            model, path, format="litert", overwrite=True, tolerance=-1.0, images=PHOTOS
         )
     assert path.read_bytes() == b"former"
     assert [p.name for p in tmp_path.iterdir()] == ["model.tflite"]
@@ -198,25 +198,25 @@ def test_ops_outside_litert_fail_and_leave_nothing(tmp_path):
     x = keras.layers.Dense(4)(x)
     model = keras.Model(images, keras.ops.erfinv(keras.ops.tanh(x) * 0.5))
     with pytest.raises(RuntimeError, match="failed and nothing was written"):
-        keras_vit.export(model, tmp_path / "model.tflite", format="tflite")
+        keras_vit.export(model, tmp_path / "model.tflite", format="litert")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_untrained_head_is_pointed_out(tmp_path):
     model = keras_vit.ViT.from_variant("test", num_classes=3)
-    report = keras_vit.export(model, tmp_path / "m.tflite", format="tflite")
+    report = keras_vit.export(model, tmp_path / "m.tflite", format="litert")
     assert "says little" in report.warnings[0]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "onnx"}, r"one of \['saved_model', 'tflite'\]"),
+        ({"format": "png"}, r"one of \['litert', 'saved_model'"),
         ({"format": "saved_model"}, "must be the name of a folder"),
         ({"batch": 0}, "batch must be at least 1"),
-        ({"input_size": 64}, "Add include_preprocessing=True"),
+        ({"input_size": 64}, "Add input='pixels'"),
         (
-            {"include_preprocessing": True, "input_size": "any"},
+            {"input": "pixels", "input_size": "any"},
             "needs a fixed input_size",
         ),
         ({"images": []}, "at least one picture"),
@@ -225,24 +225,22 @@ def test_an_untrained_head_is_pointed_out(tmp_path):
 def test_requests_that_do_not_fit_are_refused(model, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         keras_vit.export(
-            model, tmp_path / "model.tflite", **{"format": "tflite", **options}
+            model, tmp_path / "model.tflite", **{"format": "litert", **options}
         )
     assert not list(tmp_path.iterdir())
 
 
 def test_an_existing_file_is_kept(model, tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"former")
-    with pytest.raises(FileExistsError, match="--overwrite"):
-        keras_vit.export(model, tmp_path / "model.tflite", format="tflite")
+    with pytest.raises(FileExistsError, match="--force"):
+        keras_vit.export(model, tmp_path / "model.tflite", format="litert")
     assert (tmp_path / "model.tflite").read_bytes() == b"former"
 
 
 def test_preprocessing_must_exist_to_be_included(tmp_path):
     model = make_model(preprocessing=None)
-    with pytest.raises(ValueError, match="no preprocessing to include"):
-        keras_vit.export(
-            model, tmp_path / "m.tflite", format="tflite", include_preprocessing=True
-        )
+    with pytest.raises(ValueError, match="without preprocessing"):
+        keras_vit.export(model, tmp_path / "m.tflite", format="litert", input="pixels")
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method:UserWarning")
@@ -250,7 +248,7 @@ def test_a_quantized_model_is_refused(tmp_path):
     model = make_model()
     model.quantize("int8")
     with pytest.raises(ValueError, match="Export the float model"):
-        keras_vit.export(model, tmp_path / "m.tflite", format="tflite")
+        keras_vit.export(model, tmp_path / "m.tflite", format="litert")
 
 
 def test_a_folder_that_is_no_saved_model_is_never_replaced(model, tmp_path):
@@ -265,9 +263,7 @@ def test_a_folder_that_is_no_saved_model_is_never_replaced(model, tmp_path):
 
 def test_a_file_with_preprocessing_sees_what_the_model_sees(model, tmp_path):
     path = tmp_path / "pixels.tflite"
-    keras_vit.export(
-        model, path, format="tflite", include_preprocessing=True, images=PHOTOS
-    )
+    keras_vit.export(model, path, format="litert", input="pixels", images=PHOTOS)
     wide = [PHOTOS[0][:100], PHOTOS[1][:, :90], PHOTOS[0][:90].astype("float32")]
     for one, other in zip(
         keras_vit.predict(model, wide), keras_vit.predict(path, wide), strict=True

@@ -1,0 +1,119 @@
+"""The command that writes files for phones, browsers and servers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from keras_vit.cli.values import batch, size_or_any
+from keras_vit.data.folder import image_files
+from keras_vit.export.export import export
+from keras_vit.export.formats import FORMATS, format_name
+from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
+from keras_vit.export.request import INPUTS
+from keras_vit.inference.predictor import find_model
+from keras_vit.keras_file import load_keras
+
+Add = Callable[..., argparse.ArgumentParser]
+
+
+def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
+    """Add `keras-vit export` to the commands."""
+    parser = add(
+        commands,
+        "export",
+        "write a file for phones, browsers or servers, and verify it",
+        "export saved_models/photos --quantization dynamic_int8 --images photos/cat/*",
+    )
+    parser.set_defaults(run=run_export)
+    parser.add_argument("model", metavar="MODEL", help=".keras file or folder of train")
+    parser.add_argument(
+        "--format",
+        default="litert",
+        help=f"one of {', '.join(FORMATS)}; default litert",
+    )
+    parser.add_argument(
+        "--quantization",
+        metavar="NAME",
+        help=f"one of {', '.join(QUANTIZATIONS)}; default float32",
+    )
+    parser.add_argument(
+        "--calibration",
+        nargs="+",
+        metavar="IMAGE",
+        help="pictures or folders that show which values occur",
+    )
+    parser.add_argument("--output", metavar="PATH", help="default: beside the model")
+    parser.add_argument(
+        "--batch", type=batch, default=1, metavar="N|dynamic", help="default 1"
+    )
+    parser.add_argument(
+        "--input",
+        default="float",
+        choices=INPUTS,
+        help="pixels: the file resizes and normalizes them itself; default float",
+    )
+    parser.add_argument(
+        "--input-size", type=size_or_any, metavar="N|HxW|any", help="of these pixels"
+    )
+    parser.add_argument(
+        "--images", nargs="+", metavar="IMAGE", help="to verify on; default: digits"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a former file")
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Export a `.keras` model and print what verification found."""
+    source = find_model(options.model)
+    if source.suffix != ".keras":
+        raise ValueError(
+            f"Only a .keras model can be exported, received {str(source)!r}."
+        )
+    output = options.output or default_path(
+        source, options.format, options.quantization
+    )
+    report = export(
+        load_keras(source),
+        output,
+        format=options.format,
+        quantization=options.quantization,
+        calibration=options.calibration and image_files(options.calibration),
+        batch=options.batch,
+        input=options.input,
+        input_size=options.input_size,
+        images=options.images and image_files(options.images),
+        overwrite=options.force,
+    )
+    for warning in report.warnings:
+        print(f"keras-vit: warning: {warning}", file=sys.stderr)
+    if options.json:
+        print(json.dumps({**asdict(report), "path": str(report.path)}, indent=1))
+        return
+    print(f"{report.path}: {report.num_bytes:,} bytes")
+    print(f"  input   {report.inputs['name']} {shape_text(report.inputs)}")
+    print(f"  output  {report.output}")
+    print(
+        f"  checked on {report.num_images} images: largest difference "
+        f"{report.max_difference:.1e}, top-1 agreement {report.top1_agreement:.2%}"
+    )
+    if report.ops:
+        print(f"  ops     {sum(report.ops.values())} built-in LiteRT ops")
+
+
+def default_path(source: Path, format: str, quantization: str | None) -> str:
+    """Return the name of an exported file beside the model."""
+    name = format_name(format)
+    precision = "" if quantization in (None, FLOAT32) else f"_{quantization}"
+    kind = FORMATS[name].suffix or f"_{name}"
+    return f"{source.with_suffix('')}{precision}{kind}"
+
+
+def shape_text(inputs: dict[str, Any]) -> str:
+    """Return shape, type and meaning of an input in words."""
+    sizes = ", ".join("any" if size is None else str(size) for size in inputs["shape"])
+    return f"({sizes}) {inputs['dtype']}, {inputs['values']}"

@@ -1,0 +1,35 @@
+"""A `.keras` file becomes a SavedModel folder, under TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+import keras_vit  # noqa: F401  (registers the layers)
+
+SIGNATURE = "serving_default"
+
+
+def convert(job: dict[str, Any]) -> None:
+    """Write the folder `job["target"]`."""
+    write_saved_model(job, job["target"])
+
+
+def write_saved_model(job: dict[str, Any], folder: str) -> None:
+    """Write a SavedModel with one signature, from images to the named output."""
+    import tensorflow as tf
+
+    model: Any = keras.models.load_model(job["model"], compile=False)
+    output = job["output"]
+
+    def serve(images: Any) -> dict[str, Any]:
+        return {output: model(images, training=False)}
+
+    spec = tf.TensorSpec(
+        job["input"]["shape"], job["input"]["dtype"], name=job["input"]["name"]
+    )
+    archive: Any = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(SIGNATURE, serve, input_signature=[spec])
+    archive.write_out(folder, verbose=False)

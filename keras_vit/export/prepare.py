@@ -1,0 +1,109 @@
+"""What a model becomes before it is converted, and what it is compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.data.digits import load_digits
+from keras_vit.export.request import ExportRequest
+from keras_vit.layers.image_preprocessing import ImagePreprocessing
+from keras_vit.metadata import FORMAT_VERSION
+from keras_vit.outputs import output_activation
+from keras_vit.preprocessing import Preprocessing
+
+INPUT_NAME = "images"
+NUM_DEFAULT_IMAGES = 16
+
+
+def exported_model(
+    model: keras.Model, request: ExportRequest, size: tuple[int | None, int | None]
+) -> keras.Model:
+    """Return what is converted: float32, with preprocessing in front for pixels."""
+    found = _in_float32(model)
+    if request.input == "pixels":
+        preprocessing: Any = getattr(model, "preprocessing", None)
+        found = _with_preprocessing(found, preprocessing, size)
+    return found
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    config = model.get_config()
+    if "dtype" not in config:
+        return model
+    # Mixed-precision graphs do not convert; the weights are float32 anyway.
+    twin = type(model).from_config({**config, "dtype": "float32"})
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _with_preprocessing(
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    size: tuple[int | None, int | None],
+) -> keras.Model:
+    options = asdict(preprocessing)
+    for name in ("channels", "value_range", "transparency"):
+        options.pop(name)
+    pixels = keras.Input((*size, preprocessing.channels), dtype="uint8", name="images")
+    x = ImagePreprocessing(**options, dtype="float32", name="preprocessing")(pixels)
+    return keras.Model(pixels, model(x), name=f"{model.name}_from_pixels")
+
+
+def describe(
+    model: keras.Model, exported: keras.Model, request: ExportRequest
+) -> dict[str, Any]:
+    """Return what the file says about itself, JSON values."""
+    config = getattr(model, "config", None)
+    preprocessing = getattr(model, "preprocessing", None)
+    activation = output_activation(model)
+    output = "logits" if activation is None else "probabilities"
+    if config is not None and config.num_classes is None:
+        output = "features"
+    is_pixels = request.input == "pixels"
+    return {
+        "format_version": FORMAT_VERSION,
+        "input": {
+            "name": INPUT_NAME,
+            "shape": [request.batch, *exported.input_shape[1:]],
+            "dtype": "uint8" if is_pixels else "float32",
+            "values": "pixels" if is_pixels else "preprocessed",
+        },
+        "output": {"name": output, "activation": activation},
+        "quantization": request.quantization,
+        "config": config and asdict(config),
+        "preprocessing": preprocessing and asdict(preprocessing),
+        "class_names": list(getattr(model, "class_names", None) or []),
+    }
+
+
+def as_file_takes_them(
+    images: Sequence[Any] | None,
+    preprocessing: Preprocessing | None,
+    exported: keras.Model,
+    request: ExportRequest,
+) -> list[np.ndarray]:
+    """Return pictures as the file takes them, one array each.
+
+    Args:
+        images: paths, PIL images or arrays; None: some of the embedded digits.
+        preprocessing: of the model.
+        exported: what is converted.
+        request: what is wanted.
+    """
+    if images is None:
+        digits = load_digits()[0]
+        images = list(digits[:: len(digits) // NUM_DEFAULT_IMAGES][:NUM_DEFAULT_IMAGES])
+    if not len(images):
+        raise ValueError("images must hold at least one picture to verify on.")
+    height, width, channels = exported.input_shape[1:]
+    if preprocessing is None:
+        preprocessing = Preprocessing(image_size=(height, width), channels=channels)
+    if request.input != "pixels":
+        return [preprocessing(image) for image in images]
+    size = None if height is None or width is None else (height, width)
+    return [preprocessing.to_pixels(image, size) for image in images]
