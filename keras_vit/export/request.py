@@ -64,7 +64,8 @@ class ExportRequest:
 
     def _check_path(self) -> None:
         path, row = self.path, self.row
-        if path.suffix != row.suffix and (row.suffix or path.suffix == ".keras"):
+        endings = {".keras", *(other.suffix for other in FORMATS.values())} - {""}
+        if path.suffix != row.suffix and (row.suffix or path.suffix in endings):
             needed = f"end in {row.suffix}" if row.suffix else "be the name of a folder"
             raise ValueError(
                 f"The path of a {self.format} export must {needed}, received "
