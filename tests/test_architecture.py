@@ -74,7 +74,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "export": {
         "config",
-        "data.digits",  # pictures to calibrate with
+        "data.digits",  # pictures to verify on
+        "data.folder",  # pictures to calibrate with
         "export",
         "files",
         "layers.image_preprocessing",  # goes around the model, not into it

@@ -22,7 +22,9 @@ def convert(
     request: ExportRequest,
     metadata: dict[str, Any],
     calibration: np.ndarray | None = None,
-) -> None:
+    parts: list[str] | None = None,
+    converter: str | None = None,
+) -> dict[str, Any]:
     """Write a model in another format, under the backend of that format.
 
     Args:
@@ -33,18 +35,25 @@ def convert(
         metadata: what the file says about itself; its input and output name those of
             the file.
         calibration: images as the file takes them, (N, H, W, C).
+        parts: names of what a quantizer may treat in its own way.
+        converter: module of `keras_vit.export.converters`. Default: that of the format.
+
+    Returns:
+        What the converter decided, JSON values; most decide nothing.
     """
     model.save(scratch / "model.keras")
     job = {
         "model": str(scratch / "model.keras"),
         "scratch": str(scratch),
         "target": str(target),
-        "converter": request.row.converter,
+        "result": str(scratch / "result.json"),
+        "converter": converter or request.row.converter,
         "quantization": request.quantization,
         "input": metadata["input"],
         "output": metadata["output"]["name"],
         "metadata": metadata,
         "calibration": None,
+        "parts": parts or [],
     }
     if calibration is not None:
         job["calibration"] = str(scratch / "calibration.npy")
@@ -52,6 +61,8 @@ def convert(
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
     command = [sys.executable, "-m", "keras_vit.export.converters"]
     _child([*command, str(scratch / "job.json")], "The conversion", request.row.backend)
+    result = Path(job["result"])
+    return json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
 
 
 def run(

@@ -11,9 +11,15 @@ import keras
 import numpy as np
 
 from keras_vit.export.audit import check_ops
+from keras_vit.export.calibration import calibration_images
 from keras_vit.export.child import convert, run
 from keras_vit.export.formats import check_modules, format_name
-from keras_vit.export.prepare import as_file_takes_them, describe, exported_model
+from keras_vit.export.prepare import (
+    as_file_takes_them,
+    describe,
+    exported_model,
+    part_names,
+)
 from keras_vit.export.quantizations import FLOAT32
 from keras_vit.export.report import ExportReport, compare, num_bytes
 from keras_vit.export.request import (
@@ -32,7 +38,7 @@ def export(
     *,
     format: str = "litert",
     quantization: str | None = None,
-    calibration: Sequence[Any] | None = None,
+    calibration: Sequence[Any] | str | Path | None = None,
     input: Input = "float",
     batch: int | None = 1,
     input_size: InputSize | None = None,
@@ -55,10 +61,11 @@ def export(
         format: "litert" (also "tflite") or "saved_model". Default "litert".
         quantization: precision of a LiteRT file, see `QUANTIZATIONS`. Default: float32.
         calibration: pictures that show which values occur, for "int8", "int16x8" and
-            "mixed_int8"; about 100 like those in use.
+            "mixed_int8": a folder, or paths, PIL images or arrays. At least 10, better
+            100, like those in use; each one is used.
         input: "float": the file takes what `model.preprocessing` returns; "pixels": it
-            takes uint8 in [0, 255], and resizes, crops and normalizes them itself.
-            Default "float".
+            takes uint8 in [0, 255], resizes, crops and normalizes them itself, and
+            gives probabilities. Default "float".
         batch: images per call, at least 1. Default 1, which mobile runtimes handle
             best. None: any number.
         input_size: pixels of the pictures that a file with `input="pixels"` takes, one
@@ -88,7 +95,7 @@ def export(
     )
     request.check(model, calibration)
     size = resolve_input_size(model, request)
-    check_modules(request.format)
+    check_modules(request.format, request.quantization)
     check_writable(request.path.parent, required_bytes=3 * 4 * model.count_params())
 
     exported = exported_model(model, request, size)
@@ -97,9 +104,7 @@ def export(
     pictures = as_file_takes_them(images, preprocessing, exported, request)
     shown = None
     if calibration is not None:
-        shown = np.stack(
-            as_file_takes_them(calibration, preprocessing, exported, request)
-        )
+        shown = calibration_images(calibration, preprocessing, exported, request)
     expected = np.concatenate(
         [
             np.asarray(exported.predict(p[None], verbose=0), "float32")  # pyright: ignore[reportArgumentType]
@@ -107,9 +112,12 @@ def export(
         ]
     )
     with tempfile.TemporaryDirectory() as scratch, replacing(request.path) as temporary:
-        convert(exported, Path(scratch), temporary, request, metadata, shown)
+        parts = part_names(model)
+        decided = convert(
+            exported, Path(scratch), temporary, request, metadata, shown, parts
+        )
         ops = check_ops(temporary) if request.format == "litert" else {}
-        write_metadata(temporary, request.format, metadata)
+        write_metadata(temporary, request.format, {**metadata, **decided})
         actual = run(temporary, request.format, pictures, Path(scratch))
         is_exact = request.quantization == FLOAT32
         found = compare(expected, actual, tolerance if is_exact else None)
@@ -122,5 +130,6 @@ def export(
         inputs=metadata["input"],
         output=metadata["output"]["name"],
         ops=ops,
+        float_parts=tuple(decided.get("float_parts", ())),
         **found,
     )

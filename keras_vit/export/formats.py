@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
+from keras_vit.export.quantizations import FLOAT32
+
 Format = Literal["litert", "saved_model"]
 
 
@@ -24,6 +26,7 @@ class FormatRow:
         any_batch: whether a file can take any number of images.
         any_size: whether a file with preprocessing can take pictures of any size.
         quantizations: precisions besides float32.
+        quantization_modules: what has to be importable for these, too.
     """
 
     suffix: str
@@ -35,6 +38,7 @@ class FormatRow:
     any_batch: bool = True
     any_size: bool = False
     quantizations: tuple[str, ...] = ()
+    quantization_modules: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, FormatRow] = {
@@ -53,6 +57,7 @@ FORMATS: dict[str, FormatRow] = {
             "int16x8",
             "mixed_int8",
         ),
+        quantization_modules=("ai_edge_quantizer",),
     ),
     "saved_model": FormatRow(
         suffix="",
@@ -82,10 +87,13 @@ def format_name(name: str) -> str:
     return known
 
 
-def check_modules(name: str) -> None:
-    """Raise an ImportError unless what a format needs is installed."""
+def check_modules(name: str, quantization: str = FLOAT32) -> None:
+    """Raise an ImportError unless what a format and precision need is installed."""
     row = FORMATS[name]
-    missing = [module for module in row.modules if find_spec(module) is None]
+    modules = row.modules
+    if quantization != FLOAT32:
+        modules += row.quantization_modules
+    missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise ImportError(
             f"Exporting to {name} needs {' and '.join(missing)}, on each backend of "

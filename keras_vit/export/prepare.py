@@ -23,12 +23,36 @@ NUM_DEFAULT_IMAGES = 16
 def exported_model(
     model: keras.Model, request: ExportRequest, size: tuple[int | None, int | None]
 ) -> keras.Model:
-    """Return what is converted: float32, with preprocessing in front for pixels."""
+    """Return what is converted: float32; for pixels from these to probabilities."""
     found = _in_float32(model)
     if request.input == "pixels":
         preprocessing: Any = getattr(model, "preprocessing", None)
-        found = _with_preprocessing(found, preprocessing, size)
+        adds_softmax = exported_activation(model, request) != output_activation(model)
+        found = _from_pixels(found, preprocessing, size, adds_softmax)
     return found
+
+
+def exported_activation(model: keras.Model, request: ExportRequest) -> str | None:
+    """Return the activation that a file ends with; None for logits and features."""
+    activation = output_activation(model)
+    if request.input == "pixels" and activation is None and not _is_headless(model):
+        return "softmax"
+    return activation
+
+
+def _is_headless(model: keras.Model) -> bool:
+    config: Any = getattr(model, "config", None)
+    return config is not None and config.num_classes is None
+
+
+def part_names(model: keras.Model) -> list[str]:
+    """Return the layers that hold matrices, "block_0/attention" for example, in order.
+
+    A quantizer may treat each of them in its own way.
+    """
+    kernels = (w.path for w in model.weights if w.path.endswith("/kernel"))
+    names = (path.rsplit("/", 2)[0] for path in kernels)
+    return list(dict.fromkeys(names))
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
@@ -41,17 +65,21 @@ def _in_float32(model: keras.Model) -> keras.Model:
     return twin
 
 
-def _with_preprocessing(
+def _from_pixels(
     model: keras.Model,
     preprocessing: Preprocessing,
     size: tuple[int | None, int | None],
+    adds_softmax: bool,
 ) -> keras.Model:
     options = asdict(preprocessing)
     for name in ("channels", "value_range", "transparency"):
         options.pop(name)
     pixels = keras.Input((*size, preprocessing.channels), dtype="uint8", name="images")
     x = ImagePreprocessing(**options, dtype="float32", name="preprocessing")(pixels)
-    return keras.Model(pixels, model(x), name=f"{model.name}_from_pixels")
+    x = model(x)
+    if adds_softmax:
+        x = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
+    return keras.Model(pixels, x, name=f"{model.name}_from_pixels")
 
 
 def describe(
@@ -60,9 +88,9 @@ def describe(
     """Return what the file says about itself, JSON values."""
     config = getattr(model, "config", None)
     preprocessing = getattr(model, "preprocessing", None)
-    activation = output_activation(model)
+    activation = exported_activation(model, request)
     output = "logits" if activation is None else "probabilities"
-    if config is not None and config.num_classes is None:
+    if _is_headless(model):
         output = "features"
     is_pixels = request.input == "pixels"
     return {

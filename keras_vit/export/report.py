@@ -26,6 +26,7 @@ class ExportReport:
         max_difference: largest absolute difference of any output value.
         top1_agreement: share of the images whose highest output is the same.
         ops: LiteRT ops with their number; empty for other formats.
+        float_parts: what "mixed_int8" keeps in float, "block_0/attention" for example.
         warnings: what limits this verification; usually empty.
     """
 
@@ -39,6 +40,7 @@ class ExportReport:
     max_difference: float
     top1_agreement: float
     ops: dict[str, int] = field(default_factory=dict)
+    float_parts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

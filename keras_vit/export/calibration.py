@@ -1,0 +1,83 @@
+"""Pictures that show a quantizer which values occur."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.data.folder import image_files
+from keras_vit.export.prepare import as_file_takes_them
+from keras_vit.export.request import ExportRequest
+from keras_vit.preprocessing import Preprocessing
+
+LEAST_IMAGES = 10
+_MOST_NAMED = 5
+
+
+def calibration_images(
+    calibration: Sequence[Any] | str | Path,
+    preprocessing: Preprocessing | None,
+    exported: keras.Model,
+    request: ExportRequest,
+) -> np.ndarray:
+    """Return calibration pictures as the file takes them, (N, H, W, C).
+
+    Args:
+        calibration: a folder, or paths, PIL images or arrays.
+        preprocessing: of the model.
+        exported: what is converted.
+        request: what is wanted.
+
+    Raises:
+        OSError: if a picture cannot be read.
+        ValueError: if there are too few pictures, or one of them has the wrong shape or
+            shows nothing.
+    """
+    pictures = _listed(calibration)
+    if len(pictures) < LEAST_IMAGES:
+        raise ValueError(
+            f"calibration must hold at least {LEAST_IMAGES} pictures, so that the "
+            f"values in it are those in use, received {len(pictures)}. About 100 are "
+            "better."
+        )
+    read = []
+    for i, picture in enumerate(pictures):
+        try:
+            read += as_file_takes_them([picture], preprocessing, exported, request)
+        except (TypeError, ValueError) as error:
+            name = _name(pictures, i)
+            raise type(error)(f"{name} cannot be used: {error}") from error
+    _check_content(read, pictures)
+    return np.stack(read)
+
+
+def _listed(calibration: Sequence[Any] | str | Path) -> list[Any]:
+    if isinstance(calibration, (str, Path)):
+        return list(image_files([calibration]))
+    return list(calibration)
+
+
+def _check_content(read: list[np.ndarray], pictures: list[Any]) -> None:
+    constant = [i for i, image in enumerate(read) if np.ptp(image) == 0]
+    if constant:
+        names = ", ".join(_name(pictures, i) for i in constant[:_MOST_NAMED])
+        more = ", ..." if len(constant) > _MOST_NAMED else ""
+        raise ValueError(
+            "calibration must hold pictures that show something, received "
+            f"{len(constant)} of {len(read)} with one value for all pixels: "
+            f"{names}{more}. Leave them out."
+        )
+    if all(np.array_equal(image, read[0]) for image in read):
+        raise ValueError(
+            "calibration must hold different pictures, received the same one "
+            f"{len(read)} times. Pass pictures like those in use."
+        )
+
+
+def _name(pictures: list[Any], i: int) -> str:
+    is_path = isinstance(pictures[i], (str, Path))
+    return repr(str(pictures[i])) if is_path else f"calibration[{i}]"
