@@ -12,7 +12,7 @@ from keras_vit.data import (
     show_augmentation,
 )
 from keras_vit.distribution import distribute
-from keras_vit.export import ExportReport, export
+from keras_vit.export import ExportReport, Sensitivity, export, sensitivity
 from keras_vit.features import features, pre_logits
 from keras_vit.inference import Prediction, embed, evaluate, predict
 from keras_vit.layers import MLPHead, PatchEncoder, Patches, TransformerBlock
@@ -54,6 +54,7 @@ __all__ = [
     "Preprocessing",
     "RandAugment",
     "Recipe",
+    "Sensitivity",
     "TrainingModel",
     "TrainingResult",
     "TransformerBlock",
@@ -78,6 +79,7 @@ __all__ = [
     "resize",
     "save",
     "save_model",
+    "sensitivity",
     "set_rates",
     "show_augmentation",
     "train",

@@ -10,12 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from keras_vit.cli.values import batch, size_or_any
 from keras_vit.data.folder import image_files
 from keras_vit.export.export import export
 from keras_vit.export.formats import FORMATS, format_name
 from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
 from keras_vit.export.request import INPUTS
+from keras_vit.export.sensitivity import sensitivity
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import load_keras
 
@@ -48,6 +51,11 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
         metavar="IMAGE",
         help="pictures or folders that show which values occur",
     )
+    parser.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="write nothing; print what each part costs in int8 on --calibration",
+    )
     parser.add_argument("--output", metavar="PATH", help="default: beside the model")
     parser.add_argument(
         "--batch", type=batch, default=1, metavar="N|dynamic", help="default 1"
@@ -74,6 +82,9 @@ def run_export(options: argparse.Namespace) -> None:
         raise ValueError(
             f"Only a .keras model can be exported, received {str(source)!r}."
         )
+    if options.sensitivity:
+        print_sensitivity(load_keras(source), options)
+        return
     output = options.output or default_path(
         source, options.format, options.quantization
     )
@@ -101,8 +112,21 @@ def run_export(options: argparse.Namespace) -> None:
         f"  checked on {report.num_images} images: largest difference "
         f"{report.max_difference:.1e}, top-1 agreement {report.top1_agreement:.2%}"
     )
+    if report.float_parts:
+        print(f"  in float {', '.join(report.float_parts)}")
     if report.ops:
         print(f"  ops     {sum(report.ops.values())} built-in LiteRT ops")
+
+
+def print_sensitivity(model: keras.Model, options: argparse.Namespace) -> None:
+    """Print what each part of a model costs in int8."""
+    if not options.calibration:
+        raise ValueError(
+            "--sensitivity measures on the pictures of --calibration, received none. "
+            "Add --calibration with about 100 pictures like those in use."
+        )
+    found = sensitivity(model, image_files(options.calibration))
+    print(json.dumps(asdict(found), indent=1) if options.json else found.table())
 
 
 def default_path(source: Path, format: str, quantization: str | None) -> str:

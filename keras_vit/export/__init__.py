@@ -3,5 +3,6 @@
 from keras_vit.export.audit import list_ops
 from keras_vit.export.export import export
 from keras_vit.export.report import ExportReport
+from keras_vit.export.sensitivity import Sensitivity, sensitivity
 
-__all__ = ["ExportReport", "export", "list_ops"]
+__all__ = ["ExportReport", "Sensitivity", "export", "list_ops", "sensitivity"]

@@ -173,3 +173,18 @@ def test_a_precision_that_needs_calibration_asks_for_it(model, tmp_path):
 def test_an_unknown_precision_lists_the_valid_ones(model, tmp_path):
     with pytest.raises(ValueError, match="'dynamic_int8'.*quantization='int9'"):
         keras_vit.export(model, tmp_path / "m.tflite", quantization="int9")
+
+
+def test_sensitivity_names_the_part_that_breaks(model):
+    found = keras_vit.sensitivity(with_outliers(model, "block_1"), DIGITS)
+    parts = {row.name: row.error for row in found.rows if row.kind == "part"}
+    assert [*parts] == [
+        "patch_encoder",
+        *("block_0/attention", "block_0/mlp", "block_1/attention", "block_1/mlp"),
+        "head",
+    ]
+    broken = parts.pop("block_1/attention")
+    assert broken > 0.05 and broken > 3 * max(parts.values())
+    assert {"ADD", "SOFTMAX", "RSQRT"} < {r.name for r in found.rows if r.kind == "op"}
+    assert found.num_images == len(DIGITS)
+    assert found.table().splitlines()[2].startswith("| block_1/attention | ")

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from keras_vit.export.converters.measure import Measure, choose_float_parts
 from keras_vit.export.converters.parts import find_parts
 from keras_vit.export.converters.recipes import FLOAT32, MIXED, RECIPES, mixed_recipe
 from keras_vit.export.converters.saved_model import SIGNATURE, write_saved_model
-from keras_vit.export.converters.sensitivity import Measure, choose_float_parts
 
 
 def convert(job: dict[str, Any]) -> None:
