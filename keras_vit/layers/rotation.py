@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keras import ops
 
 from keras_vit.layers.shapes import Tensor
@@ -42,16 +44,20 @@ def rotate(x: Tensor, rotation: Tensor, layout: str) -> Tensor:
     """
     rotation = ops.cast(rotation, x.dtype)
     cosines, sines = rotation[:1], rotation[1:]  # (1, T, h or 1, d)
-    return x * cosines + _quarter_turn(x, layout) * sines
+    # -b sin as b (-sin): the table is a constant in an exported file, so that the
+    # negation is none of its ops; integer runtimes have none.
+    signed = _each_pair(sines, layout, lambda a, b: [-a, b])
+    return x * cosines + _each_pair(x, layout, lambda a, b: [b, a]) * signed
 
 
-def _quarter_turn(x: Tensor, layout: str) -> Tensor:
-    # (a, b) -> (-b, a), at rank 4 at most, because mobile runtimes stop there.
+def _each_pair(
+    x: Tensor, layout: str, function: Callable[[Tensor, Tensor], list[Tensor]]
+) -> Tensor:
+    """Apply a function to the halves of all pairs of channels."""
+    # At rank 4 at most, because mobile runtimes stop there.
     _, length, num_heads, width = ops.shape(x)
     if layout == "half":
-        first, second = ops.split(x, 2, axis=-1)
-        return ops.concatenate([-second, first], axis=-1)
+        return ops.concatenate(function(*ops.split(x, 2, axis=-1)), axis=-1)
     pairs = ops.reshape(x, (-1, length, num_heads * width // 2, 2))
-    first, second = ops.split(pairs, 2, axis=-1)
-    turned = ops.concatenate([-second, first], axis=-1)
-    return ops.reshape(turned, (-1, length, num_heads, width))
+    pairs = ops.concatenate(function(*ops.split(pairs, 2, axis=-1)), axis=-1)
+    return ops.reshape(pairs, (-1, length, num_heads, width))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,8 +105,6 @@ def make_interpreter(model: str | bytes, keeps_tensors: bool = False) -> Any:
             "experimental_preserve_all_tensors": True,
         }
     key = "model_content" if isinstance(model, bytes) else "model_path"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keeping tensors takes memory.
-        interpreter = Interpreter(**{key: model}, **options)
+    interpreter = Interpreter(**{key: model}, **options)
     interpreter.allocate_tensors()
     return interpreter

@@ -2,7 +2,7 @@
 
 A recipe is a list of rules, as that library's JSON files hold them: for the ops whose
 output has a name that fits `regex`, the last rule that the library can follow counts.
-Why each precision is done this way is in docs/export.md, with measurements.
+Why each precision is done this way is in docs/quantization.md, with measurements.
 """
 
 from __future__ import annotations
