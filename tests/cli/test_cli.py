@@ -337,6 +337,15 @@ def test_a_picture_that_cannot_be_read_is_named(trained, tmp_path, capsys):
     assert code == 2 and "half.jpg" in err
 
 
+def test_export_prints_what_each_part_costs_in_int8(trained, tmp_path, capsys):
+    pictures = write_folder(tmp_path / "pictures", 12)
+    arguments = ["export", trained[0], "--sensitivity", "--calibration", pictures]
+    code, out, _ = call(capsys, *arguments)
+    assert code == 0 and "| block_0/attention | " in out and "| SOFTMAX | " in out
+    code, _, err = call(capsys, *arguments[:3])
+    assert code == 2 and "Add --calibration" in err
+
+
 def test_a_second_export_needs_force(trained, tmp_path, capsys):
     path = tmp_path / "m.tflite"
     path.write_bytes(b"former")

@@ -8,6 +8,7 @@ import pytest
 import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.export.converters.graph import list_graph
+from keras_vit.export.run_exported import litert_runner
 from keras_vit.metadata import read_metadata
 from tests.contract import set_random_weights
 from tests.pictures import digit_pictures, write_folder
@@ -122,6 +123,22 @@ def with_outliers(model: keras_vit.ViT, block: str, factor: float = 3000.0):
     numbers[values] /= factor
     attention.output_projection.kernel.assign(numbers)
     return twin
+
+
+def test_an_int8_file_can_take_any_number_of_images(model, tmp_path):
+    path = tmp_path / "model.tflite"
+    keras_vit.export(
+        model,
+        path,
+        quantization="int8",
+        calibration=DIGITS,
+        batch=None,
+        images=DIGITS,
+    )
+    prepared = np.stack([model.preprocessing(picture) for picture in DIGITS])
+    together = litert_runner(str(path))(prepared)
+    alone = [litert_runner(str(path))(image[None])[0] for image in prepared[:3]]
+    np.testing.assert_allclose(together[:3], alone, atol=1e-5)
 
 
 def test_calibration_can_be_a_folder(model, tmp_path):

@@ -140,3 +140,7 @@ def test_each_architecture_has_each_precision(name, tmp_path):
     # Random weights are harder than trained ones; a broken file has an error of one.
     coarse = max(errors.pop("int4"), errors.pop("int8"))
     assert coarse < 0.5 and max(errors.values()) < 0.06
+    # Integers throughout: numbers become float again at the output alone.
+    path = tmp_path / "int8.tflite"
+    path.write_bytes(measure.quantize(recipes["int8"]))
+    assert list_ops(path)["DEQUANTIZE"] == 1
