@@ -82,6 +82,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "outputs",
         "preprocessing",
     },
+    "web": {
+        "export",
+        "files",
+        "inference.predictor",  # finds the file of a model
+        "keras_file",
+        "metadata",
+        "preprocessing",
+        "web",
+    },
     # Processes of their own, which have to load models.
     "export.converters": {"export.converters", "keras_vit"},
 }

@@ -24,6 +24,7 @@ class FormatRow:
         any_batch: whether a file can take any number of images.
         any_size: whether a file with preprocessing can take pictures of any size.
         quantizations: precisions besides float32.
+        attention: whether a file can have the attention map as a second output.
     """
 
     suffix: str
@@ -35,6 +36,7 @@ class FormatRow:
     any_batch: bool = True
     any_size: bool = False
     quantizations: tuple[str, ...] = ()
+    attention: bool = False
 
 
 FORMATS: dict[str, FormatRow] = {
@@ -53,6 +55,7 @@ FORMATS: dict[str, FormatRow] = {
             "int16x8",
             "mixed_int8",
         ),
+        attention=True,
     ),
     "saved_model": FormatRow(
         suffix="",
@@ -62,6 +65,7 @@ FORMATS: dict[str, FormatRow] = {
         modules=("tensorflow",),
         extra="export",
         any_size=True,
+        attention=True,
     ),
 }
 # Other names of a format.
