@@ -36,14 +36,14 @@ def page_settings(path: Path, title: str) -> dict[str, Any]:
         "output": metadata["output"],
         "attention": metadata.get("attention"),
         "class_names": metadata["class_names"],
-        "preprocessing": _steps(
+        "preprocessing": page_steps(
             Preprocessing(**metadata["preprocessing"]),
             pixel_size=shape[1:3] if metadata["input"]["values"] == "pixels" else None,
         ),
     }
 
 
-def _steps(
+def page_steps(
     preprocessing: Preprocessing, pixel_size: list[int] | None
 ) -> dict[str, Any]:
     """Return preprocessing with what follows from it; no scale: pixels stay bytes."""

@@ -2,7 +2,9 @@
 
 const LARGEST_SIDE = 1200; // pixels on the screen
 const SMALL = 128; // pixels; below, single pixels are shown as squares
-const DARKEST = 0.8; // of what the model looked at least
+// Over what was not looked at: a grey that shows on dark and on bright pictures.
+const VEIL = [120, 125, 135];
+const THICKEST = 0.85;
 
 export class Stage {
   constructor(root) {
@@ -44,7 +46,7 @@ export class Stage {
     this.showPicture();
   }
 
-  // Darken the picture where `values`, rows of `grid` [rows, columns], are small.
+  // Veil the picture where `values`, rows of `grid` [rows, columns], are small.
   setAttention(grid, values) {
     this.hasAttention = Boolean(values);
     if (!values) return;
@@ -54,7 +56,8 @@ export class Stage {
     const range = largest - smallest || 1;
     const mask = new ImageData(columns, rows);
     values.forEach((value, i) => {
-      mask.data[4 * i + 3] = 255 * DARKEST * (1 - (value - smallest) / range);
+      const alpha = THICKEST * (1 - (value - smallest) / range);
+      mask.data.set([...VEIL, 255 * alpha], 4 * i);
     });
     const small = new OffscreenCanvas(columns, rows);
     small.getContext("2d").putImageData(mask, 0, 0);
@@ -62,7 +65,7 @@ export class Stage {
     const { top, left, height, width } = this.view;
     const box = [left, top, width, height].map((x) => x * this.scale);
     // What lies outside the view was not seen at all.
-    context.fillStyle = `rgb(0 0 0 / ${DARKEST})`;
+    context.fillStyle = `rgb(${VEIL.join(" ")} / ${THICKEST})`;
     context.fillRect(0, 0, this.overlay.width, this.overlay.height);
     context.clearRect(...box);
     context.imageSmoothingQuality = "high";
