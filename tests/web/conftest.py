@@ -16,6 +16,7 @@ from sklearn.datasets import load_sample_images
 
 import keras_vit
 from keras_vit import Preprocessing
+from tests.pictures import digit_pictures
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
@@ -114,5 +115,6 @@ def digits_model() -> keras_vit.ViT:
 def digits_file(digits_model, tmp_path_factory) -> Path:
     """Its `.tflite` file."""
     path = tmp_path_factory.mktemp("digits") / "digits.tflite"
-    keras_vit.export(digits_model, path)
+    pictures = [picture for picture, _ in digit_pictures(10)]
+    keras_vit.export(digits_model, path, images=pictures)
     return path

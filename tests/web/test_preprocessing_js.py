@@ -19,21 +19,32 @@ from keras_vit.web.settings import page_steps
 
 PAGE = Path(keras_vit.__file__).parent / "web" / "page"
 PHOTO = load_sample_images().images[0][100:330, 200:501]  # (230, 301, 3)
-# Arrays travel as lists: numbers of JSON keep each bit.
-PREPROCESS = """async ([settings, pixels, channels]) => {
+# Arrays travel as base64: playwright takes a second for a long list.
+CODING = """
+    const decoded = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const encoded = (array) => btoa(
+        new Uint8Array(array.buffer).reduce((s, c) => s + String.fromCharCode(c), ""),
+    );
+"""
+PREPROCESS = (
+    "async ([settings, text, height, width, channels]) => {"
+    + CODING
+    + """
     const { preprocess } = await import("./preprocessing.js");
-    const [height, width] = [pixels.length, pixels[0].length];
-    const data = Uint8Array.from(pixels.flat(2));
-    const { values } = preprocess(settings, { data, height, width, channels });
-    return Array.from(values);
+    const pixels = { data: decoded(text), height, width, channels };
+    return encoded(preprocess(settings, pixels).values);
 }"""
-TO_PIXELS = """async ([base64, channels, transparency]) => {
+)
+TO_PIXELS = (
+    "async ([text, channels, transparency]) => {"
+    + CODING
+    + """
     const { decode, toPixels } = await import("./picture.js");
-    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-    const bitmap = await decode(new File([bytes], "picture"));
+    const bitmap = await decode(new File([decoded(text)], "picture"));
     const { data, height, width } = toPixels(bitmap, channels, transparency);
-    return [Array.from(data), height, width];
+    return [encoded(data), height, width];
 }"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +69,19 @@ def page(chromium, tmp_path_factory):
 
 def in_browser(page: Any, preprocessing: Preprocessing, pixels: np.ndarray) -> Any:
     settings = page_steps(preprocessing, pixel_size=None)
-    found = page.evaluate(PREPROCESS, [settings, pixels.tolist(), pixels.shape[-1]])
-    return np.float32(found).reshape(*preprocessing.image_size, pixels.shape[-1])
+    text = base64.b64encode(pixels.tobytes()).decode()
+    found = page.evaluate(PREPROCESS, [settings, text, *pixels.shape])
+    values = np.frombuffer(base64.b64decode(found), "float32")
+    return values.reshape(*preprocessing.image_size, pixels.shape[-1])
+
+
+def read_in_browser(
+    page: Any, content: bytes, channels: int, transparency: str
+) -> np.ndarray:
+    text = base64.b64encode(content).decode()
+    data, *size = page.evaluate(TO_PIXELS, [text, channels, transparency])
+    pixels = np.frombuffer(base64.b64decode(data), "uint8")
+    return pixels.reshape(*size, channels).astype(int)
 
 
 @pytest.mark.parametrize("interpolation", get_args(Interpolation))
@@ -124,9 +146,7 @@ def test_files_are_read_as_pillow_reads_them(page, name, channels, transparency)
     expected = Preprocessing(channels=channels, transparency=transparency).to_array(
         io.BytesIO(PICTURES[name])
     )
-    text = base64.b64encode(PICTURES[name]).decode()
-    data, height, width = page.evaluate(TO_PIXELS, [text, channels, transparency])
-    found = np.array(data).reshape(height, width, channels)
+    found = read_in_browser(page, PICTURES[name], channels, transparency)
     # Pillow's composition rounds in two steps.
     atol = 1 if (name, transparency) == ("transparent", "white") else 0
     np.testing.assert_allclose(found, expected.astype(int), rtol=0, atol=atol)
@@ -137,8 +157,8 @@ def test_a_turned_photograph_is_turned_back(page):
     exif[0x0112] = 6  # Orientation: a quarter turn.
     content = encoded(Image.fromarray(PHOTO), "JPEG", quality=95, exif=exif)
     expected = Preprocessing().to_array(io.BytesIO(content))
-    text = base64.b64encode(content).decode()
-    data, height, width = page.evaluate(TO_PIXELS, [text, 3, "drop"])
-    assert (height, width) == expected.shape[:2] == (301, 230)
-    difference = np.abs(np.array(data).reshape(expected.shape) - expected)
-    assert difference.mean() < 1  # JPEG decoders differ by a step here and there.
+    found = read_in_browser(page, content, 3, "drop")
+    assert found.shape == expected.shape == (301, 230, 3)
+    assert (
+        np.abs(found - expected).mean() < 1
+    )  # JPEG decoders differ by a step here and there.
