@@ -98,6 +98,12 @@ class ExportRequest:
                 f"attention=True is for the formats {able}, received format="
                 f"{self.format!r}. Choose one of them, or leave attention out."
             )
+        if QUANTIZATIONS[self.quantization].needs_calibration:
+            raise ValueError(
+                "attention=True is for precisions that compute the softmax in float, "
+                f"received quantization={self.quantization!r}. Choose another, such as "
+                "'dynamic_int8', or leave attention out."
+            )
         check_attention(getattr(model, "config", None))
 
     def _check_quantization(self, calibration: Any) -> None:
