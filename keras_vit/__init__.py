@@ -35,6 +35,7 @@ from keras_vit.training import (
     train,
     unfreeze,
 )
+from keras_vit.web import write_demo
 
 __version__ = "0.1.0"
 
@@ -84,4 +85,5 @@ __all__ = [
     "show_augmentation",
     "train",
     "unfreeze",
+    "write_demo",
 ]

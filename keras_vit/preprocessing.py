@@ -268,12 +268,19 @@ class Preprocessing:
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """Map pixel values, (..., C), to the model's float32 values."""
-        low, high = self.value_range
-        # One multiplication and one addition, in this form also in the exported graph.
-        std = np.asarray(self.std, "float64") * (high - low)
-        scale = (1 / std).astype("float32")
-        offset = (-(np.asarray(self.mean) * (high - low) + low) / std).astype("float32")
+        scale, offset = self.scale_and_offset
         return pixels.astype("float32") * scale + offset
+
+    @property
+    def scale_and_offset(self) -> tuple[np.ndarray, np.ndarray]:
+        """What `normalize` multiplies by and adds, float32, one number per channel.
+
+        In this form also in exported graphs and in the page that runs one.
+        """
+        low, high = self.value_range
+        std = np.asarray(self.std, "float64") * (high - low)
+        offset = -(np.asarray(self.mean) * (high - low) + low) / std
+        return (1 / std).astype("float32"), offset.astype("float32")
 
     def denormalize(self, values: np.ndarray) -> np.ndarray:
         """Undo `normalize`: from the model's values, (..., C), to pixel values."""

@@ -83,8 +83,23 @@ MAY_IMPORT: dict[str, set[str]] = {
         "outputs",
         "preprocessing",
     },
+    "web": {
+        "export",
+        "files",
+        "inference.predictor",  # finds the file of a model
+        "keras_file",
+        "metadata",
+        "preprocessing",
+        "web",
+    },
     # Processes of their own, which have to load models.
-    "export.converters": {"export.converters", "keras_vit"},
+    "export.converters": {
+        "config",
+        "export.attention",
+        "export.converters",
+        "keras_vit",
+        "layers.attention_product",  # tells what its weights were
+    },
 }
 EVERYTHING = {"__init__", "__main__", "cli"}
 

@@ -72,6 +72,11 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
     parser.add_argument(
         "--images", nargs="+", metavar="IMAGE", help="to verify on; default: digits"
     )
+    parser.add_argument(
+        "--attention",
+        action="store_true",
+        help="give the attention map as a second output",
+    )
     parser.add_argument("--force", action="store_true", help="replace a former file")
 
 
@@ -97,6 +102,7 @@ def run_export(options: argparse.Namespace) -> None:
         batch=options.batch,
         input=options.input,
         input_size=options.input_size,
+        attention=options.attention,
         images=options.images and image_files(options.images),
         overwrite=options.force,
     )

@@ -17,6 +17,7 @@ from keras_vit.cli.commands import (
     run_predict,
     run_train,
 )
+from keras_vit.cli.demo import add_demo
 from keras_vit.cli.export import add_export
 from keras_vit.cli.values import size
 from keras_vit.config import VARIANTS
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_predict(commands)
     add_export(commands, _add)
+    add_demo(commands, _add)
     _add_list(commands)
     _add_info(commands)
     return parser

@@ -42,6 +42,7 @@ def export(
     input: Input = "float",
     batch: int | None = 1,
     input_size: InputSize | None = None,
+    attention: bool = False,
     images: Sequence[Any] | None = None,
     tolerance: float = 1e-4,
     overwrite: bool = False,
@@ -71,6 +72,10 @@ def export(
         input_size: pixels of the pictures that a file with `input="pixels"` takes, one
             number or (height, width), or "any" for a SavedModel. Default: the size of
             the model.
+        attention: whether a LiteRT file or SavedModel has a second output, `attention`:
+            what each patch gives to the image's vector, (batch, rows, columns), in the
+            last attention of the model, averaged over heads. Files for MediaPipe's
+            ImageClassifier have one output. Default False.
         images: pictures to verify on, of any size: paths, PIL images or arrays.
             Default: digits from the embedded data set. Use images like those in use.
         tolerance: largest difference of an output value that is accepted in float32,
@@ -91,6 +96,7 @@ def export(
         batch=batch,
         input=input,
         input_size=input_size,
+        attention=attention,
         overwrite=overwrite,
     )
     request.check(model, calibration)

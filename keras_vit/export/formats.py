@@ -27,6 +27,7 @@ class FormatRow:
         any_size: whether a file with preprocessing can take pictures of any size.
         quantizations: precisions besides float32.
         quantization_modules: what has to be importable for these, too.
+        attention: whether a file can have the attention map as a second output.
     """
 
     suffix: str
@@ -39,6 +40,7 @@ class FormatRow:
     any_size: bool = False
     quantizations: tuple[str, ...] = ()
     quantization_modules: tuple[str, ...] = ()
+    attention: bool = False
 
 
 FORMATS: dict[str, FormatRow] = {
@@ -58,6 +60,7 @@ FORMATS: dict[str, FormatRow] = {
             "mixed_int8",
         ),
         quantization_modules=("ai_edge_quantizer",),
+        attention=True,
     ),
     "saved_model": FormatRow(
         suffix="",
@@ -67,6 +70,7 @@ FORMATS: dict[str, FormatRow] = {
         modules=("tensorflow",),
         extra="export",
         any_size=True,
+        attention=True,
     ),
 }
 # Other names of a format.

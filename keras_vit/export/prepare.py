@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_vit.data.digits import load_digits
+from keras_vit.export.attention import describe_attention
 from keras_vit.export.request import ExportRequest
 from keras_vit.layers.image_preprocessing import ImagePreprocessing
 from keras_vit.metadata import FORMAT_VERSION
@@ -102,6 +103,7 @@ def describe(
             "values": "pixels" if is_pixels else "preprocessed",
         },
         "output": {"name": output, "activation": activation},
+        "attention": describe_attention(config) if request.attention else None,
         "quantization": request.quantization,
         "config": config and asdict(config),
         "preprocessing": preprocessing and asdict(preprocessing),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import keras
 
+from keras_vit.export.attention import check_attention
 from keras_vit.export.formats import FORMATS, FormatRow
 from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
 
@@ -27,6 +28,7 @@ class ExportRequest:
         batch: images per call; None: any number.
         input: "float" or "pixels".
         input_size: pixels of the pictures of a file that takes pixels.
+        attention: whether the file has the attention map as a second output.
         overwrite: whether what is at `path` is replaced.
     """
 
@@ -36,6 +38,7 @@ class ExportRequest:
     batch: int | None = 1
     input: str = "float"
     input_size: InputSize | None = None
+    attention: bool = False
     overwrite: bool = False
 
     @property
@@ -54,6 +57,8 @@ class ExportRequest:
             )
         if self.input == "pixels":
             _check_pixels(model)
+        if self.attention:
+            self._check_attention(model)
         for layer in model._flatten_layers():
             if getattr(layer, "quantization_mode", None) is not None:
                 raise ValueError(
@@ -85,6 +90,21 @@ class ExportRequest:
                 f"{str(path)!r} exists. Choose another path, or replace it with "
                 "overwrite=True (--force)."
             )
+
+    def _check_attention(self, model: keras.Model) -> None:
+        if not self.row.attention:
+            able = [name for name, row in FORMATS.items() if row.attention]
+            raise ValueError(
+                f"attention=True is for the formats {able}, received format="
+                f"{self.format!r}. Choose one of them, or leave attention out."
+            )
+        if QUANTIZATIONS[self.quantization].needs_calibration:
+            raise ValueError(
+                "attention=True is for precisions that compute the softmax in float, "
+                f"received quantization={self.quantization!r}. Choose another, such as "
+                "'dynamic_int8', or leave attention out."
+            )
+        check_attention(getattr(model, "config", None))
 
     def _check_quantization(self, calibration: Any) -> None:
         valid = (FLOAT32, *self.row.quantizations)

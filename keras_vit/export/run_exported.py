@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def saved_model_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
     def run(images: np.ndarray) -> np.ndarray:
         # Closes over `loaded`, which owns the variables of the signature.
         outputs = signature(**{name: tf.constant(images)}) if loaded else {}
-        return next(iter(outputs.values())).numpy()
+        return main_output(outputs).numpy()
 
     return lambda images: in_batches(run, images, batch)
 
@@ -38,9 +39,14 @@ def litert_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
     batch = int(details["shape_signature"][0])
 
     def run(images: np.ndarray) -> np.ndarray:
-        return next(iter(runner(**{name: images}).values()))
+        return main_output(runner(**{name: images}))
 
     return lambda images: in_batches(run, images, None if batch < 0 else batch)
+
+
+def main_output(outputs: dict[str, Any]) -> Any:
+    """Return what the model computes: the attention map may stand beside it."""
+    return next(value for name, value in outputs.items() if name != "attention")
 
 
 def in_batches(

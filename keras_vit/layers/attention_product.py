@@ -5,6 +5,8 @@ Shapes: B batch, T tokens, h heads, d width of a head.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -16,6 +18,24 @@ from keras_vit.layers.policies import (
     wide_dtype,
 )
 from keras_vit.layers.shapes import Shape, Tensor, check_rate
+
+# Who wants the weights of each product; usually no one.
+_RECORDS: list[list[Tensor]] = []
+
+
+@contextmanager
+def recorded_weights() -> Iterator[list[Tensor]]:
+    """Collect the softmax weights of each product that is computed in the block.
+
+    Returns a list that grows while layers are called: (B, h, T, T) each, in the order
+    of the calls. Functions that were compiled before know nothing of it.
+    """
+    record: list[Tensor] = []
+    _RECORDS.append(record)
+    try:
+        yield record
+    finally:
+        _RECORDS.pop()
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -57,7 +77,7 @@ class AttentionProduct(keras.layers.Layer):
         # JAX's fused form takes no values of another width, as differential attention
         # has them.
         is_fused = self._fused and query.shape[-1] == value.shape[-1]
-        if (training and self.dropout_rate) or not is_fused:
+        if _RECORDS or (training and self.dropout_rate) or not is_fused:
             return self._attend(query, key, value, training)
         return ops.dot_product_attention(query, key, value)
 
@@ -72,6 +92,8 @@ class AttentionProduct(keras.layers.Layer):
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, h, T, T)
         weights = ops.softmax(ops.cast(scores, wide_dtype(self)), axis=-1)
         weights = ops.cast(weights, self.compute_dtype)
+        for record in _RECORDS:
+            record.append(weights)
         weights = self.dropout(weights, training=training)
         return ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, T, h, d)
 

@@ -220,6 +220,10 @@ def test_an_untrained_head_is_pointed_out(tmp_path):
             "needs a fixed input_size",
         ),
         ({"images": []}, "at least one picture"),
+        (
+            {"attention": True, "quantization": "int8", "calibration": PHOTOS},
+            "compute the softmax in float",
+        ),
     ],
 )
 def test_requests_that_do_not_fit_are_refused(model, tmp_path, options, message):

@@ -7,6 +7,9 @@ from typing import Any
 import keras
 
 import keras_vit  # noqa: F401  (registers the layers)
+from keras_vit.config import ViTConfig
+from keras_vit.export.attention import attention_map
+from keras_vit.layers.attention_product import recorded_weights
 
 SIGNATURE = "serving_default"
 
@@ -17,14 +20,19 @@ def convert(job: dict[str, Any]) -> None:
 
 
 def write_saved_model(job: dict[str, Any], folder: str) -> None:
-    """Write a SavedModel with one signature, from images to the named output."""
+    """Write a SavedModel with one signature, from images to the named outputs."""
     import tensorflow as tf
 
     model: Any = keras.models.load_model(job["model"], compile=False)
-    output = job["output"]
+    output, attention = job["output"], job["metadata"]["attention"]
 
     def serve(images: Any) -> dict[str, Any]:
-        return {output: model(images, training=False)}
+        with recorded_weights() as weights:
+            outputs = {output: model(images, training=False)}
+        if attention:
+            config = ViTConfig(**job["metadata"]["config"])
+            outputs[attention["name"]] = attention_map(weights, config)
+        return outputs
 
     spec = tf.TensorSpec(
         job["input"]["shape"], job["input"]["dtype"], name=job["input"]["name"]

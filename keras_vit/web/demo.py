@@ -1,0 +1,129 @@
+"""Write a page that classifies pictures in the browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_vit.export.export import export
+from keras_vit.files import replacing
+from keras_vit.inference.predictor import find_model
+from keras_vit.keras_file import load_keras
+from keras_vit.web.runtime import write_runtime
+from keras_vit.web.settings import page_settings
+
+PAGE_FOLDER = Path(__file__).with_name("page")
+SETTINGS_FILE = "model.json"
+MODEL_FILE = "model.tflite"
+DEFAULT_TITLE = "Image classifier"
+
+
+def write_demo(
+    model: keras.Model | str | Path,
+    output: str | Path,
+    *,
+    title: str | None = None,
+    quantization: str | None = None,
+    calibration: Sequence[Any] | None = None,
+    attention: bool = False,
+    images: Sequence[Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a folder with a page that runs a model in the browser.
+
+    Any static server can serve it; nothing is fetched from elsewhere and pictures stay
+    on the device. The page takes a dropped, pasted or chosen picture or the camera's,
+    resizes and normalizes it with the numbers of `model.preprocessing`, and shows the
+    five most likely classes. LiteRT for browsers comes from npm, once, here.
+
+    Args:
+        model: a Keras model; the path of a `.keras` file or of an output folder of
+            `train`; or a `.tflite` file that `export` wrote for one picture at a time.
+        output: folder to write.
+        title: heading of the page. Default: the name of the model's file or folder.
+        quantization: as in `export`; "dynamic_int8" is four times smaller than the
+            default, float32.
+        calibration: as in `export`.
+        attention: whether the page shows where the model looked; as in `export`.
+        images: pictures to verify the export on. Default: digits.
+        overwrite: whether a former page is replaced. Default False.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: if `output` exists and `overwrite` is not set, or it is
+            something else than a page.
+        FileNotFoundError: if there is no model, or npm is not installed.
+        RuntimeError: if the export or npm fails.
+        ValueError: if an option or the model does not fit.
+    """
+    output = Path(output).expanduser()
+    _check_output(output, overwrite)
+    options = {
+        "quantization": quantization,
+        "calibration": calibration,
+        "attention": attention,
+        "images": images,
+    }
+    source = model if isinstance(model, keras.Model) else find_model(model)
+    with replacing(output) as folder:
+        shutil.copytree(PAGE_FOLDER, folder)
+        _write_model(source, folder / MODEL_FILE, options)
+        settings = page_settings(folder / MODEL_FILE, title or _title(source))
+        text = json.dumps(settings, indent=1) + "\n"
+        (folder / SETTINGS_FILE).write_text(text, encoding="utf-8")
+        write_runtime(folder / "litert")
+    return output
+
+
+def _write_model(
+    source: keras.Model | Path, target: Path, options: dict[str, Any]
+) -> None:
+    if isinstance(source, Path) and source.suffix == ".tflite":
+        given = [name for name, value in options.items() if value]
+        if given:
+            raise ValueError(
+                f"{given} are for a Keras model, received the finished file "
+                f"{str(source)!r}. Leave them out, or pass the .keras file."
+            )
+        shutil.copyfile(source, target)
+        return
+    if isinstance(source, Path):
+        if source.suffix != ".keras":
+            raise ValueError(
+                "The page runs a .keras or .tflite file, received "
+                f"{str(source)!r}. Pass the .keras file that it was made from."
+            )
+        source = load_keras(source)
+    export(source, target, format="litert", **options)
+
+
+def _title(source: keras.Model | Path) -> str:
+    if isinstance(source, keras.Model):
+        return DEFAULT_TITLE
+    # The runs of train are all called model.keras.
+    name = source.resolve().parent.name if source.stem == "model" else source.stem
+    return name.replace("_", " ").strip().capitalize() or DEFAULT_TITLE
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if not output.exists():
+        return
+    is_empty = output.is_dir() and not any(output.iterdir())
+    is_page = (output / SETTINGS_FILE).is_file() and (output / MODEL_FILE).is_file()
+    if not (is_empty or is_page):
+        raise FileExistsError(
+            f"{str(output)!r} is no page of a former run, and is never replaced. "
+            "Choose another folder."
+        )
+    if is_page and not overwrite:
+        raise FileExistsError(
+            f"{str(output)!r} exists. Choose another folder, or replace it with "
+            "overwrite=True (--force)."
+        )

@@ -1,0 +1,191 @@
+// The page: a picture comes in, its most likely classes come out.
+
+import { Camera } from "./camera.js";
+import { readJson } from "./download.js";
+import { decode, toPixels } from "./picture.js";
+import { preprocess } from "./preprocessing.js";
+import { Stage } from "./stage.js";
+
+const NUM_RESULTS = 5;
+const byId = (id) => document.getElementById(id);
+const percent = new Intl.NumberFormat("en", {
+  style: "percent",
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+
+const stage = new Stage(byId("stage"));
+const camera = new Camera(byId("video"));
+let settings;
+let classifier;
+let newest = 0; // Number of the last picture: a slower one before it is dropped.
+
+start();
+
+async function start() {
+  try {
+    settings = await readJson("model.json");
+    describeModel();
+    // Not at the top: if the runtime is missing, the page can still say so.
+    const { loadClassifier } = await import("./classifier.js");
+    const asked = new URLSearchParams(location.search).get("accelerator");
+    classifier = await loadClassifier(settings, asked, showProgress);
+  } catch (error) {
+    console.warn(error);
+    byId("loading").hidden = true;
+    say("");
+    complain(`The model could not be loaded. ${error.message} Reload the page.`);
+    return;
+  }
+  byId("loading").hidden = true;
+  byId("facts").textContent += ` · runs on ${NAMES[classifier.accelerator]}`;
+  say("Ready.");
+  listen();
+}
+
+const NAMES = { webgpu: "the graphics card (WebGPU)", wasm: "the processor (wasm)" };
+
+function describeModel() {
+  document.title = settings.title;
+  byId("title").textContent = settings.title;
+  const megabytes = (settings.num_bytes / 1e6).toFixed(1);
+  const [, height, width] = settings.input.shape;
+  byId("facts").textContent =
+    `${settings.quantization}, ${megabytes} MB · ${height} × ${width} pixels`;
+  byId("attention-control").hidden = !settings.attention;
+}
+
+function showProgress(share) {
+  byId("loading").value = share;
+}
+
+function listen() {
+  byId("file").disabled = byId("open-camera").disabled = false;
+  byId("file").addEventListener("change", ({ target }) => {
+    if (target.files.length) classify(target.files[0], target.files[0].name);
+    target.value = ""; // So that the same file can be chosen again.
+  });
+  byId("open-camera").addEventListener("click", openCamera);
+  byId("shutter").addEventListener("click", takePicture);
+  byId("close-camera").addEventListener("click", closeCamera);
+  byId("attention").addEventListener("change", ({ target }) => {
+    stage.showAttention(target.checked);
+  });
+  for (const type of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(type, (event) => {
+      event.preventDefault();
+      stage.highlight(type === "dragover");
+    });
+  }
+  document.addEventListener("drop", ({ dataTransfer }) => receive(dataTransfer));
+  document.addEventListener("paste", ({ clipboardData }) => receive(clipboardData));
+}
+
+function receive(transfer) {
+  const [file] = transfer.files;
+  if (file) return classify(file, file.name);
+  complain("That is no picture. Drop or paste a picture file.");
+}
+
+async function openCamera() {
+  complain("");
+  try {
+    await camera.open();
+  } catch (error) {
+    return complain(error.message);
+  }
+  stage.showCamera();
+  toggleCamera(true);
+  byId("shutter").focus();
+}
+
+async function takePicture() {
+  await classify(byId("video"), "from the camera");
+  closeCamera();
+}
+
+function closeCamera() {
+  camera.close();
+  toggleCamera(false);
+  stage.showPicture();
+  byId("open-camera").focus();
+}
+
+function toggleCamera(isOpen) {
+  byId("shutter").hidden = byId("close-camera").hidden = !isOpen;
+  byId("open-camera").hidden = isOpen;
+}
+
+async function classify(source, name) {
+  const number = ++newest;
+  complain("");
+  say("Looking …");
+  try {
+    const bitmap = await decode(source);
+    const start = performance.now();
+    const { channels, transparency } = settings.preprocessing;
+    const pixels = toPixels(bitmap, channels, transparency);
+    const { values, view } = preprocess(settings.preprocessing, pixels);
+    const prepared = performance.now() - start;
+    const result = await classifier.run(values);
+    if (number !== newest) return;
+    stage.show(bitmap, `The picture ${name}`, view);
+    stage.setAttention(settings.attention?.grid, result.attention);
+    stage.showAttention(byId("attention").checked);
+    showResults(result.probabilities);
+    showTime(result.milliseconds, prepared);
+  } catch (error) {
+    if (number !== newest) return;
+    say("");
+    complain(error.message);
+  }
+}
+
+function showResults(probabilities) {
+  const order = [...probabilities.keys()].sort(
+    (a, b) => probabilities[b] - probabilities[a] || a - b,
+  );
+  const best = order.slice(0, NUM_RESULTS);
+  byId("results").replaceChildren(...best.map((i) => bar(i, probabilities[i])));
+  const shown = `${className(best[0])}, ${percent.format(probabilities[best[0]])}`;
+  say(`This looks like ${shown}.`);
+}
+
+function bar(index, probability) {
+  const item = document.createElement("li");
+  item.dataset.index = index;
+  item.dataset.probability = probability;
+  item.append(
+    element("span", "name", className(index)),
+    element("span", "value", percent.format(probability)),
+    element("span", "bar", ""),
+  );
+  item.style.setProperty("--share", probability);
+  return item;
+}
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+function className(index) {
+  return settings.class_names[index] ?? String(index);
+}
+
+function showTime(model, preparing) {
+  byId("time").dataset.model = model;
+  byId("time").textContent =
+    `${model.toFixed(model < 10 ? 1 : 0)} ms in the model, ` +
+    `${preparing.toFixed(0)} ms to prepare the picture`;
+}
+
+function say(text) {
+  byId("status").textContent = text;
+}
+
+function complain(text) {
+  byId("problem").textContent = text;
+}

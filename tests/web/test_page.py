@@ -1,0 +1,295 @@
+"""The page in headless Chromium, beside the Keras model."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_vit
+from tests.pictures import digit_pictures
+from tests.web.conftest import PHOTOS
+
+TIMEOUT = 60_000  # milliseconds, for machines that do other things
+DROP = """([text, type, name]) => {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], name, { type }));
+    const options = { bubbles: true, cancelable: true, dataTransfer };
+    document.getElementById("stage").dispatchEvent(new DragEvent("drop", options));
+}"""
+CONTRAST = """() => {
+    const luminance = (color) => {
+        const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((c) => {
+            const x = c / 255;
+            return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ground = (node) => {
+        const color = getComputedStyle(node).backgroundColor;
+        return color.endsWith(", 0)") ? ground(node.parentElement) : color;
+    };
+    const texts = document.querySelectorAll("h1, h2, p, button, label, .name, .value");
+    return [...texts].filter((node) => node.innerText).map((node) => {
+        const pair = [getComputedStyle(node).color, ground(node)].map(luminance);
+        return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    });
+}"""
+
+
+@pytest.fixture
+def visit(chromium, serve) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens a page; in the end, nothing must have gone wrong."""
+    contexts, problems = [], []
+
+    def start(folder: Path, *, wait: bool = True, **options: Any) -> Any:
+        address = serve(folder)
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(TIMEOUT)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console",
+            lambda message: message.type == "error" and problems.append(message.text),
+        )
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith((address, "blob:", "data:"))
+                or problems.append(request.url)
+            ),
+        )
+        page.goto(address)
+        if wait:
+            page.wait_for_selector("#file:enabled")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def choose(page: Any, content: bytes, name: str = "picture.png") -> None:
+    file = {"name": name, "mimeType": "image/png", "buffer": content}
+    page.set_input_files("#file", file)
+
+
+def drop(page: Any, content: bytes) -> None:
+    text = base64.b64encode(content).decode()
+    page.evaluate(DROP, [text, "image/png", "picture.png"])
+
+
+def results(page: Any) -> dict[int, float]:
+    """Return the probabilities on the page, best first, by number of the class."""
+    page.wait_for_selector("#results li")
+    found = page.eval_on_selector_all(
+        "#results li",
+        "items => items.map((i) => [i.dataset.index, i.dataset.probability])",
+    )
+    return {int(index): float(probability) for index, probability in found}
+
+
+def check_results(page: Any, model: Any, picture: Any) -> None:
+    [expected] = keras_vit.predict(model, [picture], top=5)
+    found = results(page)
+    assert list(found)[0] == expected[0].index
+    np.testing.assert_allclose(
+        list(found.values()), [p.probability for p in expected], atol=1e-3
+    )
+
+
+def problem(page: Any) -> str:
+    page.wait_for_function("document.getElementById('problem').textContent")
+    return page.inner_text("#problem")
+
+
+@pytest.mark.parametrize("give", [choose, drop])
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_page_answers_what_the_model_answers(
+    visit, photo_site, photo_model, give, number
+):
+    page = visit(photo_site)
+    give(page, png(PHOTOS[number]))
+    check_results(page, photo_model, PHOTOS[number])
+    best = keras_vit.predict(photo_model, [PHOTOS[number]], top=1)[0][0]
+    said = f"This looks like {best.class_name}, {best.probability:.1%}."
+    assert page.inner_text("#status") == said
+    assert re.fullmatch(r"[\d.]+ ms in the model, .*", page.inner_text("#time"))
+
+
+def test_a_finished_file_is_a_page_too(visit, digits_file, digits_model, tmp_path):
+    page = visit(keras_vit.write_demo(digits_file, tmp_path / "site"))
+    assert page.title() == "Digits"
+    assert page.is_hidden("#attention-control")
+    picture = digit_pictures(10)[3][0].resize((40, 50))
+    choose(page, png(np.asarray(picture)))
+    check_results(page, digits_model, picture)
+
+
+def test_a_file_that_takes_pixels_gets_pixels(visit, photo_model, tmp_path):
+    path = tmp_path / "pixels.tflite"
+    keras_vit.export(
+        photo_model, path, input="pixels", input_size=(90, 120), images=PHOTOS
+    )
+    page = visit(keras_vit.write_demo(path, tmp_path / "site"))
+    choose(page, png(PHOTOS[0]))
+    check_results(page, path, PHOTOS[0])
+
+
+def test_a_second_picture_takes_the_place_of_the_first(visit, photo_site, photo_model):
+    page = visit(photo_site)
+    for photo in PHOTOS:
+        choose(page, png(photo))
+        page.wait_for_function(
+            "document.getElementById('status').textContent[0] == 'T'"
+        )
+    check_results(page, photo_model, PHOTOS[1])
+
+
+def test_the_picture_of_the_camera_is_classified(visit, photo_site):
+    page = visit(photo_site, permissions=["camera"])
+    page.click("#open-camera")
+    page.wait_for_selector("#shutter:focus")
+    page.click("#shutter")
+    assert len(results(page)) == 5
+    assert page.is_visible("#picture") and page.is_hidden("#video")
+    page.wait_for_selector("#open-camera:focus")
+
+
+def test_the_attention_map_lies_over_the_picture_if_wanted(visit, photo_site):
+    page = visit(photo_site)
+    choose(page, png(PHOTOS[0]))
+    results(page)
+    picture, overlay = (page.locator(f"#{name}") for name in ("picture", "overlay"))
+    assert picture.bounding_box() == overlay.bounding_box()
+    page.uncheck("#attention")
+    assert overlay.is_hidden() and picture.is_visible()
+    page.check("#attention")
+    assert overlay.is_visible()
+
+
+def test_bytes_that_are_no_picture_are_named(visit, photo_site):
+    page = visit(photo_site)
+    choose(page, b"no picture", name="notes.png")
+    assert problem(page).startswith("“notes.png” cannot be read as a picture.")
+    choose(page, png(PHOTOS[0]))
+    results(page)
+    assert page.inner_text("#problem") == ""
+
+
+def test_a_page_without_camera_says_so(visit, photo_site):
+    page = visit(photo_site)
+    page.evaluate(
+        """() => navigator.mediaDevices.getUserMedia = async () => {
+            throw new DOMException("", "NotFoundError");
+        }"""
+    )
+    page.click("#open-camera")
+    assert problem(page) == "No camera was found. Choose a picture instead."
+
+
+@pytest.mark.parametrize("damage", ["missing", "short", "no model"])
+def test_a_model_that_does_not_load_is_a_sentence(
+    chromium, serve, photo_site, tmp_path, damage
+):
+    folder = shutil.copytree(photo_site, tmp_path / "site")
+    file = folder / "model.tflite"
+    size = file.stat().st_size
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(b"0" * (1000 if damage == "short" else size))
+    context = chromium.new_context()
+    page = context.new_page()
+    page.set_default_timeout(TIMEOUT)
+    page.goto(serve(folder))
+    assert problem(page).startswith("The model could not be loaded.")
+    assert page.is_disabled("#file")
+    context.close()
+
+
+def test_a_page_opened_as_a_file_says_what_to_do(chromium, photo_site):
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto((photo_site / "index.html").as_uri())
+    assert "python3 -m http.server" in problem(page)
+    context.close()
+
+
+def test_the_keyboard_reaches_everything_in_order(visit, photo_site):
+    page = visit(photo_site)
+    reached = []
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+        outline = page.evaluate(
+            """() => {
+                const { activeElement } = document;
+                const label = activeElement.matches(".file input");
+                const shown = label ? activeElement.nextElementSibling : activeElement;
+                return getComputedStyle(shown).outlineStyle;
+            }"""
+        )
+        assert outline == "solid"
+    assert reached == ["file", "open-camera", "attention"]
+    with page.expect_file_chooser():
+        page.focus("#file")
+        page.keyboard.press("Enter")
+
+
+def test_screen_readers_find_names_and_hear_results(visit, photo_site):
+    page = visit(photo_site)
+    assert page.get_by_label("Choose a picture").get_attribute("type") == "file"
+    assert page.get_by_role("button", name="Use the camera").is_enabled()
+    assert page.get_by_role("checkbox", name="Show where the model looked").is_checked()
+    choose(page, png(PHOTOS[0]), name="temple.png")
+    results(page)
+    assert page.get_by_role("status").inner_text().startswith("This looks like")
+    assert page.get_by_role("img", name="The picture temple.png").is_visible()
+    assert page.get_by_role("listitem").count() == 5
+    assert page.get_by_role("heading", level=1).inner_text() == "Animals"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_on_a_screen_of_a_phone(visit, photo_site, scheme):
+    page = visit(
+        photo_site, viewport={"width": 390, "height": 844}, color_scheme=scheme
+    )
+    choose(page, png(PHOTOS[0]))
+    results(page)
+    # Web Content Accessibility Guidelines 2.2, 1.4.3.
+    assert min(page.evaluate(CONTRAST)) >= 4.5
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_the_map_of_a_file_is_what_the_model_attends_to(photo_model, photo_site):
+    from ai_edge_litert.interpreter import Interpreter
+
+    from keras_vit.layers.attention_product import recorded_weights
+
+    image = photo_model.preprocessing(PHOTOS[0])[None]
+    with recorded_weights() as weights:
+        photo_model(image)
+    last = keras.ops.convert_to_numpy(weights[-1])  # (1, heads, tokens, tokens)
+    expected = last[0, :, 0, 1:].mean(axis=0).reshape(5, 4)
+    interpreter = Interpreter(model_path=str(photo_site / "model.tflite"))
+    found = interpreter.get_signature_runner()(images=image)["attention"]
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
