@@ -50,6 +50,8 @@ class Distribution:
     num_replicas = 1
     num_processes = 1
     process_id = 0
+    # Whether the counters of metrics are those of a process alone until they are read.
+    has_own_metrics = False
 
     @property
     def is_main(self) -> bool:

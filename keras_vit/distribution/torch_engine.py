@@ -56,6 +56,7 @@ class TorchDistribution(Distribution):
     """
 
     kind = "data_parallel"
+    has_own_metrics = True
 
     def __init__(self, processes: Processes, timeout: float) -> None:
         import torch

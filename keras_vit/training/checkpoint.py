@@ -66,7 +66,7 @@ def save_checkpoint(
         f"{number:05d}": _as_array(variable, devices)
         for number, variable in enumerate(_state(model))
     }
-    arrays |= _random_states(devices)
+    arrays |= _states_of_processes(model, devices)
     if not devices.is_main:
         return
     header = {
@@ -137,9 +137,7 @@ def load_checkpoint(
         if variable.dtype == "bfloat16":
             array = array.astype("float32")
         variable.assign(array)
-    own = f"{(devices or current()).process_id}:"
-    states = {k: v for k, v in arrays.items() if k.startswith(own)}
-    set_global_random_state({k.removeprefix(own): v for k, v in states.items()})
+    _set_state_of_process(model, arrays, devices or current())
     return Position(**header["position"])
 
 
@@ -173,15 +171,36 @@ def _as_array(variable: Any, devices: Distribution) -> np.ndarray:
     return array.astype("float32") if variable.dtype == "bfloat16" else array
 
 
-def _random_states(devices: Distribution) -> Arrays:
-    """Return the random states of all processes, "PROCESS:NAME"."""
-    own = {k: v.tobytes().hex() for k, v in global_random_state().items()}
+def _states_of_processes(model: keras.Model, devices: Distribution) -> Arrays:
+    """Return what each process has for itself, as bytes, "PROCESS:NAME"."""
+    arrays = global_random_state()
+    if devices.has_own_metrics:
+        metrics: Any = model.metrics_variables
+        arrays |= {f"metric_{i}": _as_array(v, devices) for i, v in enumerate(metrics)}
+    own = {k: v.tobytes().hex() for k, v in arrays.items()}
     states = [json.loads(text) for text in devices.exchange(json.dumps(own))]
     return {
         f"{process}:{name}": np.frombuffer(bytes.fromhex(value), "uint8").copy()
         for process, found in enumerate(states)
         for name, value in found.items()
     }
+
+
+def _set_state_of_process(
+    model: keras.Model, arrays: Arrays, devices: Distribution
+) -> None:
+    prefix = f"{devices.process_id}:"
+    own = {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+    if devices.has_own_metrics:
+        metrics: Any = model.metrics_variables
+        for i, variable in enumerate(metrics):
+            value = own[f"metric_{i}"].view(variable.dtype)
+            variable.assign(value.reshape(tuple(variable.shape)))
+    set_global_random_state(own)
 
 
 def global_random_state() -> dict[str, np.ndarray]:

@@ -26,6 +26,10 @@ from keras_vit.training.interruption import Interruption, TrainingInterrupted
 from keras_vit.training.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, MODEL_FILE
 from keras_vit.training.step import TrainingModel
 
+# Steps after which processes ask each other whether one has to stop.
+ASK_STEPS = 10
+STOP, SAVE = "stop", "save"
+
 
 class Keeper(keras.callbacks.Callback):
     """Keep the best weights, the history and, with a folder, the files.
@@ -107,17 +111,10 @@ class Keeper(keras.callbacks.Callback):
             self._refuse_loss(float(loss))
         if self.folder is None:
             return
-        is_due = time.monotonic() - self._written > self.checkpoint_seconds
         # Processes ask each other, which takes time, now and then only.
-        is_asked = self.devices.num_processes == 1 or self.position.batch % 10 == 0
-        if is_asked and self._agreed(self.interruption.requested):
-            self._checkpoint()
-            raise TrainingInterrupted(
-                f"Stopped by SIGTERM after epoch {self.position.epoch}, batch "
-                f"{self.position.batch}; the same command goes on from there."
-            )
-        if self.devices.num_processes == 1 and is_due:
-            self._checkpoint()
+        if self.devices.num_processes == 1 or self.position.batch % ASK_STEPS == 0:
+            is_due = time.monotonic() - self._written > self.checkpoint_seconds
+            self._save_if_wished(is_due)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
@@ -142,7 +139,7 @@ class Keeper(keras.callbacks.Callback):
             if writes:
                 write_history(self.folder / HISTORY_FILE, self.history)
         if epoch + 1 < self.epochs:
-            self._checkpoint()
+            self._save_if_wished(True)
 
     @contextlib.contextmanager
     def _best_of_this_epoch(self) -> Any:
@@ -166,11 +163,21 @@ class Keeper(keras.callbacks.Callback):
             )
         self._written = time.monotonic()
 
-    def _agreed(self, wish: bool) -> bool:
-        """Return whether any process wishes it, the same on all of them."""
-        if self.devices.num_processes == 1:
-            return wish
-        return "1" in self.devices.exchange("1" if wish else "0")
+    def _save_if_wished(self, is_due: bool) -> None:
+        """Write a checkpoint if it is due, or SIGTERM came, on any process.
+
+        Raises:
+            TrainingInterrupted: if SIGTERM came.
+        """
+        wish = STOP if self.interruption.requested else SAVE if is_due else ""
+        wishes = self.devices.exchange(wish)
+        if STOP in wishes or SAVE in wishes:
+            self._checkpoint()
+        if STOP in wishes:
+            raise TrainingInterrupted(
+                f"Stopped by SIGTERM after epoch {self.position.epoch}, batch "
+                f"{self.position.batch}; the same command goes on from there."
+            )
 
     def _refuse_loss(self, loss: float) -> None:
         synchronize(cast(keras.Model, self.model))

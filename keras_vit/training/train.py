@@ -78,7 +78,7 @@ def train(
         overwrite: whether files of an earlier run in `output` are replaced.
             Default False.
         checkpoint_seconds: time after which a checkpoint is written within an epoch,
-            beside that at its end; one process only. Default 600.
+            beside that at its end. Default 600.
         tensorboard: whether to write logs for TensorBoard to `output/tensorboard`;
             needs TensorFlow. Default False.
         verbose: as in `keras.Model.fit`. Default "auto": a progress bar.
@@ -114,7 +114,8 @@ def train(
     is_shown = bool(verbose) and devices.is_main
     if is_shown:
         print(start_summary(data, model, recipe, devices.describe()))
-    with Interruption() as interruption:
+    # Without a folder there is nothing to save, and SIGTERM ends the run at once.
+    with Interruption(folder is not None) as interruption:
         keeper = Keeper(
             folder,
             facts,
