@@ -58,6 +58,11 @@ class Distribution:
         """Whether this process is the one that writes files."""
         return self.process_id == 0
 
+    @property
+    def num_mask_streams(self) -> int:
+        """Replicas with masks of their own; a stopped run goes on with as many."""
+        return self.num_replicas
+
     def describe(self) -> str:
         """Return one line about the devices for the start of a run."""
         return f"1 device ({keras.backend.backend()})"

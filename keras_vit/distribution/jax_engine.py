@@ -90,6 +90,10 @@ class JaxDistribution(Distribution):
         self.num_processes = jax.process_count()
         self.process_id = jax.process_index()
 
+    @property
+    def num_mask_streams(self) -> int:
+        return 1  # Masks are those of the whole batch, however it is cut.
+
     def describe(self) -> str:
         mesh = self.engine.device_mesh
         sizes = zip(mesh.axis_names, mesh.shape, strict=True)

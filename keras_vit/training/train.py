@@ -244,7 +244,7 @@ def _facts(
         "classes": list(data.class_names),
         "model": config,
         "recipe": asdict(recipe),
-        "replicas": devices.num_replicas,
+        "replicas": devices.num_mask_streams,
         "teacher": None if teacher is None else teacher.count_params(),
     }
     flat = {

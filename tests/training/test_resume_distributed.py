@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vit.training.checkpoint import read_header
+from keras_vit.training.checkpoint import FILE_NAME, SHARDED_NAME, read_header
 from keras_vit.training.history import read_history
 from keras_vit.training.interruption import EXIT_CODE
 from tests.distribution.children import free_ports
@@ -68,10 +68,17 @@ def stop_and_go_on(folder, options, count, devices=1):
     stopped = {"devices": devices, "sigterm_at": 11}
     for code, err in run(folder / "other", options, count, **stopped):
         assert code == EXIT_CODE, err
-    position = read_header(folder / "other" / "checkpoint")["position"]
+    checkpoint = folder / "other" / "checkpoint"
+    assert has_checkpoint_of(options, checkpoint)
+    position = read_header(checkpoint)["position"]
     assert position["epoch"] == 1 and 2 <= position["batch"] < 9
     for code, err in run(folder / "other", options, count, devices=devices):
         assert code == 0, err
+
+
+def has_checkpoint_of(options, folder):
+    name = SHARDED_NAME if options == CUT else FILE_NAME
+    return (folder / name).exists()
 
 
 def assert_equal(folder):
@@ -89,3 +96,10 @@ def assert_equal(folder):
 def test_a_run_in_two_processes_goes_on_bit_equal(tmp_path):
     stop_and_go_on(tmp_path, PROCESSES, 2)
     assert_equal(tmp_path)
+
+
+if BACKEND == "jax":
+
+    def test_cut_weights_go_on_from_their_parts(tmp_path):
+        stop_and_go_on(tmp_path, CUT, 2, devices=2)
+        assert_equal(tmp_path)
