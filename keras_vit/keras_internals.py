@@ -267,6 +267,46 @@ def use_summed_metrics(model: Any, all_reduce: Any) -> None:
     model.__dict__["get_metrics_result"] = result
 
 
+def use_gathered_predictions(model: Any, gather: Any) -> None:
+    """Let `predict` return the outputs of all processes, on each of them.
+
+    Keras 3.15 fails on JAX, where it reads outputs that lie in other processes, and
+    returns those of one process on torch.
+
+    Args:
+        model: changed in place.
+        gather: function from the outputs of a batch, one tensor, to those of the whole
+            batch.
+    """
+    if "_predict_of_process" in model.__dict__:
+        return
+    if keras.backend.backend() == "torch":
+        predict = model.predict_step
+        model.__dict__["_predict_of_process"] = predict
+        model.__dict__["predict_step"] = lambda data: keras.tree.map_structure(
+            gather, predict(data)
+        )
+        return
+    make = model.make_predict_function
+
+    def make_gathering(force: bool = False) -> Any:
+        if model.predict_function is not None and not force:
+            return model.predict_function
+        make(force)
+        predict: Any = model.predict_function
+
+        def step(state: Any, iterator: Any) -> Any:
+            outputs, state = predict(state, iterator)
+            return keras.tree.map_structure(gather, outputs), state
+
+        model.predict_function = step
+        return step
+
+    model.predict_function = None
+    model.__dict__["_predict_of_process"] = make
+    model.__dict__["make_predict_function"] = make_gathering
+
+
 # Keras's list of variables without a value.
 _PENDING = "uninitialized_variables"
 

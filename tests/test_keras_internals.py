@@ -181,3 +181,19 @@ def test_a_model_parallel_has_its_rules():
     rules = keras.distribution.LayoutMap(mesh)
     engine = keras.distribution.ModelParallel(layout_map=rules)
     assert keras_internals.layout_map_of(engine) is rules
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="Keras gathers")
+def test_predictions_pass_through_the_hook():
+    inputs = keras.Input((4,))
+    model: Any = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    calls = []
+
+    def gather(outputs):
+        calls.append(tuple(outputs.shape))
+        return outputs
+
+    for _ in range(2):
+        keras_internals.use_gathered_predictions(model, gather)
+    assert model.predict(np.ones((6, 4)), batch_size=2, verbose=0).shape == (6, 1)
+    assert calls == [(2, 1)] * 3

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ import keras
 import numpy as np
 
 _entered: list[Distribution] = []
+_started: weakref.WeakKeyDictionary[keras.Model, Distribution] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def current() -> Distribution:
@@ -126,6 +130,16 @@ class Distribution:
             ValueError: as of `check_model`.
         """
         self.check_model(model)
+        _started[model] = self
+
+    def check_started(self, model: keras.Model) -> None:
+        """Raise a ValueError unless several replicas train a model that was started."""
+        if self.num_replicas > 1 and _started.get(model) is not self:
+            raise ValueError(
+                f"{self.num_replicas} replicas train a model only after "
+                f"distribution.start(model), received {model.name!r} without it. Call "
+                "it after compile, before fit."
+            )
 
     def prepare(self, batches: Any) -> Any:
         """Return what `fit` and `evaluate` of this engine take.

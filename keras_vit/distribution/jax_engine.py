@@ -119,13 +119,13 @@ class JaxDistribution(Distribution):
         if self.kind == "model_parallel":
             check_rules(keras_internals.layout_map_of(self.engine), model)
 
-    def to_numpy(self, variable: Any) -> np.ndarray:
-        from jax.experimental import multihost_utils
+    def start(self, model: keras.Model) -> None:
+        super().start(model)
+        if self.num_processes > 1:
+            keras_internals.use_gathered_predictions(model, _whole)
 
-        value = variable.value
-        if value.is_fully_addressable or value.is_fully_replicated:
-            return np.asarray(value)
-        return np.asarray(multihost_utils.process_allgather(value, tiled=True))
+    def to_numpy(self, variable: Any) -> np.ndarray:
+        return _whole(variable.value)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[bool]:
@@ -171,6 +171,15 @@ class JaxDistribution(Distribution):
 
     def _close(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         keras.distribution.set_distribution(self._before)
+
+
+def _whole(value: Any) -> np.ndarray:
+    """Return the value of a JAX array, also where other processes have parts of it."""
+    from jax.experimental import multihost_utils
+
+    if value.is_fully_addressable or value.is_fully_replicated:
+        return np.asarray(value)
+    return np.asarray(multihost_utils.process_allgather(value, tiled=True))
 
 
 def _join(processes: Processes, timeout: float) -> None:

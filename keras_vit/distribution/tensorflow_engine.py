@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,9 @@ import numpy as np
 from keras_vit import keras_internals
 from keras_vit.distribution.base import Distribution
 from keras_vit.distribution.processes import Processes, must_end_within
+
+# Bytes of a text that processes exchange at once.
+CHUNK = 4096
 
 
 def find_kind(processes: Processes | None, devices: Any) -> str:
@@ -158,7 +162,7 @@ class TensorFlowDistribution(Distribution):
             )
 
     def start(self, model: keras.Model) -> None:
-        self.check_model(model)
+        super().start(model)
         keras_internals.use_replica_seeds(model, _replica_id)
         if self.num_processes > 1:
             keras_internals.use_worker_steps(model, self.strategy)
@@ -196,24 +200,40 @@ class TensorFlowDistribution(Distribution):
     def exchange(self, text: str) -> list[str]:
         if self.num_processes == 1:
             return [text]
+        data = text.encode()
+        parts = [data[i : i + CHUNK] for i in range(0, len(data), CHUNK)]
+        texts = [bytearray() for _ in range(self.num_processes)]
+        longest, done = 1, 0
+        while done < longest:
+            part = parts[done] if done < len(parts) else b""
+            row = np.zeros(1 + CHUNK, np.int32)
+            row[0] = len(data)
+            row[1 : 1 + len(part)] = np.frombuffer(part, np.uint8)
+            rows = self._gather(row).numpy()[:: self._num_local]
+            for found, other in zip(texts, rows, strict=True):
+                left = int(other[0]) - len(found)
+                found += other[1 : 1 + min(left, CHUNK)].astype(np.uint8).tobytes()
+            longest, done = -(-int(rows[:, 0].max()) // CHUNK), done + 1
+        return [found.decode() for found in texts]
+
+    @functools.cached_property
+    def _gather(self) -> Any:
+        """Function from a row to those of all replicas.
+
+        One graph with one shape: outside of a graph each call would make its own.
+        """
         import tensorflow as tf
 
-        own = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+        def of_replica(row: Any) -> Any:
+            context: Any = tf.distribute.get_replica_context()
+            return context.all_gather(row[None], axis=0)
 
-        def gather(values: np.ndarray) -> np.ndarray:
-            # One row per process; a replica of this process takes each further one.
-            rows = self.strategy.run(lambda: tf.constant(values[None]))
-            return self.strategy.gather(rows, axis=0).numpy()[:: self._num_local]
+        @tf.function(input_signature=[tf.TensorSpec((1 + CHUNK,), tf.int32)])
+        def gather(row: Any) -> Any:
+            rows = self.strategy.run(of_replica, args=(row,))
+            return self.strategy.experimental_local_results(rows)[0]
 
-        lengths = gather(np.array([own.size], np.int32))[:, 0]
-        # TensorFlow 2.21 crashes where it gathers nothing.
-        padded = np.zeros(max(1, int(lengths.max())), np.int32)
-        padded[: own.size] = own
-        rows = gather(padded)
-        return [
-            bytes(row[:length].astype(np.uint8)).decode()
-            for row, length in zip(rows, lengths, strict=True)
-        ]
+        return gather
 
     def barrier(self) -> None:
         self.exchange("")

@@ -101,15 +101,27 @@ class TorchDistribution(Distribution):
     def describe(self) -> str:
         return f"{self.num_replicas} processes (torch.distributed, {self.backend})"
 
+    def check_model(self, model: keras.Model) -> None:
+        optimizer = getattr(model, "optimizer", None)
+        if optimizer is None or keras_internals.reduces_first(optimizer):
+            return
+        raise ValueError(
+            "Keras's optimizers do not know of other processes on torch, received "
+            f"{type(optimizer).__name__}, with which each process would train a model "
+            "of its own. Use the optimizers of keras_vit.training, which sum over the "
+            "processes."
+        )
+
     def start(self, model: keras.Model) -> None:
         import torch
         import torch.distributed as dist
 
-        self.check_model(model)
+        super().start(model)
         paths = [variable.path for variable in model.variables]
         self.check_same(paths, "weights")
         values = [v.value.detach() for v in model.variables]
-        values += [v.value.detach() for v in model.optimizer.variables]
+        if getattr(model, "compiled", False):  # `predict` needs no optimizer.
+            values += [v.value.detach() for v in model.optimizer.variables]
         for value in values:
             # gloo has no uint32 and needs one piece of memory.
             copy = value.contiguous()
@@ -123,6 +135,16 @@ class TorchDistribution(Distribution):
             )
         keras_internals.use_replica_seeds(model, lambda: self.process_id)
         keras_internals.use_summed_metrics(model, self.all_reduce)
+        keras_internals.use_gathered_predictions(model, self.gather)
+
+    def gather(self, rows: Any) -> Any:
+        """Return the rows of all processes, as many of each, in their order."""
+        import torch
+        import torch.distributed as dist
+
+        parts = [torch.empty_like(rows) for _ in range(self.num_processes)]
+        dist.all_gather(parts, rows.detach().contiguous())
+        return torch.cat(parts)
 
     def all_reduce(self, tensors: list[Any]) -> list[Any]:
         """Return the sums over the processes, of tensors in the same order on each."""

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.distribution import current
 from keras_vit.keras_internals import forget_compiled_steps
 from keras_vit.training import replicas
 from keras_vit.training.distillation import Distillation, DistillationKind
@@ -169,9 +170,11 @@ class TrainingModel(keras.Model):
         )
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
+        current().check_started(self)
         return _steps().train_step(self, *args, **kwargs)
 
     def test_step(self, *args: Any, **kwargs: Any) -> Any:
+        current().check_started(self)
         return _steps().test_step(self, *args, **kwargs)
 
     def outputs_and_loss(
