@@ -36,8 +36,8 @@ class TrainingModel(keras.Model):
 
     Args:
         model: functional model with one output of shape (B, classes), such as a `ViT`.
-        accumulation_steps: number of micro-batches, at least 1; it has to divide the
-            batch. Default 1.
+        accumulation_steps: number of micro-batches, at least 1; a batch that it does
+            not divide, such as the last one, is filled up with padding. Default 1.
         teacher: Keras model for the same images with as many classes; it runs in
             inference mode and stays as it is. Default None.
         distillation: "hard" (the class that the teacher prefers) or "soft" (its
@@ -243,9 +243,25 @@ def check_accumulation(accumulation_steps: int, batch_size: int | None = None) -
     if batch_size is not None and batch_size % steps:
         raise ValueError(
             "batch_size must be a multiple of accumulation_steps, received "
-            f"batch_size={batch_size}, accumulation_steps={steps}. Choose a divisor, "
-            "and drop an incomplete last batch."
+            f"batch_size={batch_size}, accumulation_steps={steps}. Choose a divisor."
         )
+
+
+def fill_up(batch: Sequence[Any], numbers: Any, num_rows: Any) -> list[Any]:
+    """Return images, labels and weights with more rows, which are padding.
+
+    Args:
+        batch: images, labels, and sample weights or None.
+        numbers: 0, 1, 2, ..., as many as there shall be rows.
+        num_rows: how many there are.
+    """
+    # Copies of the last image, so that nothing unusual is computed.
+    rows = ops.minimum(numbers, num_rows - 1)
+    x, y, weights = (None if v is None else ops.take(v, rows, axis=0) for v in batch)
+    is_image = ops.cast(ops.less(numbers, num_rows), "float32")
+    if weights is None:
+        return [x, y, is_image]
+    return [x, y, ops.cast(weights, "float32") * is_image]
 
 
 def factors(weights: Any, num_rows: Any) -> tuple[Any, Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from keras_vit.data.image_data import ImageData
 from keras_vit.distribution import Distribution, current
 from keras_vit.keras_file import save_model
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.checkpoint import Position, has_checkpoint
+from keras_vit.training.distillation import check_teacher
 from keras_vit.training.ema import AveragedWeights
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.keeper import Keeper
@@ -218,6 +221,7 @@ def _check(
     recipe: Recipe, data: ImageData, teacher: Any, devices: Distribution
 ) -> None:
     """Refuse what cannot work, before any work."""
+    check_teacher(teacher)
     if (teacher is None) != (recipe.distillation is None):
         raise ValueError(
             "A teacher and the distillation of the recipe go together, received "
@@ -245,7 +249,7 @@ def _facts(
         "model": config,
         "recipe": asdict(recipe),
         "replicas": devices.num_mask_streams,
-        "teacher": None if teacher is None else teacher.count_params(),
+        "teacher": None if teacher is None else _fingerprint(teacher, devices),
     }
     flat = {
         f"{group}.{key}": value
@@ -253,6 +257,16 @@ def _facts(
         for key, value in facts.pop(group).items()
     }
     return json.loads(json.dumps({**facts, **flat}))
+
+
+def _fingerprint(model: keras.Model, devices: Distribution) -> str:
+    """Return a short hash of the weights of a model."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        array = np.ascontiguousarray(devices.to_numpy(weight))
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(array.view("uint8").data)
+    return digest.hexdigest()[:16]
 
 
 class _Phase(NamedTuple):

@@ -120,6 +120,23 @@ def test_a_teacher_without_distillation_is_refused(data):
         keras_vit.train(make_model(), data, RECIPE, teacher=make_model())
 
 
+def test_a_run_is_not_taken_up_with_another_teacher(data, tmp_path):
+    teacher = make_model()
+    recipe = replace(RECIPE, epochs=1, warmup_epochs=0, distillation="soft")
+    options = {"teacher": teacher, "output": tmp_path / "run", "verbose": 0}
+    keras_vit.train(make_model(), data, recipe, **options)
+    keras_vit.train(make_model(), data, recipe, resume=True, **options)
+    teacher.set_weights([weight + 1 for weight in teacher.get_weights()])
+    with pytest.raises(ValueError, match="another configuration .*teacher"):
+        keras_vit.train(make_model(), data, recipe, resume=True, **options)
+
+
+def test_a_teacher_that_is_no_model_is_refused(data):
+    recipe = replace(RECIPE, distillation="soft")
+    with pytest.raises(TypeError, match="Load it first"):
+        keras_vit.train(make_model(), data, recipe, teacher="cnn.keras")
+
+
 def test_a_stopped_run_goes_on_without_being_asked(data, tmp_path):
     class Stop(Keeper):
         def on_epoch_end(self, epoch, logs=None):
