@@ -68,6 +68,10 @@ class Progress(keras.callbacks.Callback):
             for them.
     """
 
+    # Keras calls it from threads of its own, when the results of a batch are there, so
+    # that the next step need not wait.
+    async_safe = True
+
     def __init__(
         self,
         batch_size: int,
@@ -83,6 +87,7 @@ class Progress(keras.callbacks.Callback):
         self.seconds = 0.0
         self._last: float | None = None
         self._reported = False
+        self._lock = threading.Lock()
 
     @property
     def images_per_second(self) -> float | None:
@@ -96,15 +101,17 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        now = time.perf_counter()
-        if self._last is not None:
-            self.steps += 1
-            if self.steps > _FIRST_STEPS:
-                self.seconds += now - self._last
-        self._last = now
-        if self.steps == _FIRST_STEPS + _MEASURED_STEPS and not self._reported:
+        with self._lock:
+            now = time.perf_counter()
+            if self._last is not None:
+                self.steps += 1
+                if self.steps > _FIRST_STEPS:
+                    self.seconds += now - self._last
+            self._last = now
+            if self.steps < _FIRST_STEPS + _MEASURED_STEPS or self._reported:
+                return
             self._reported = True
-            self._report()
+        self._report()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None and self.images_per_second is not None:

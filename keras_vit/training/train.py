@@ -132,7 +132,7 @@ def train(
             keeper.resume(trained, folder)
         progress = Progress(recipe.batch_size, recipe.epochs * steps, is_shown)
         # Speed is shown and logged, but no part of the history, which repeats exactly.
-        callbacks = [keeper, progress]
+        callbacks = [keeper, keeper.loss_watch, progress]
         if recipe.ema_decay is not None:
             callbacks.insert(0, AveragedWeights())
         if tensorboard and devices.is_main:

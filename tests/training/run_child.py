@@ -46,6 +46,8 @@ def main(output: str, seconds: float) -> None:
     )
 
     class Report(keras.callbacks.Callback):
+        # As the callbacks of `train`: JAX goes on while it is called.
+        async_safe = True
         steps = 0
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

@@ -91,9 +91,9 @@ def test_images_grow_during_progressive_resizing(data):
     sizes = []
 
     class Spy(Keeper):
-        def on_train_batch_end(self, batch, logs=None):
+        def on_train_batch_begin(self, batch, logs=None):
             sizes.append(self.batches.preprocessing.image_size)
-            super().on_train_batch_end(batch, logs)
+            super().on_train_batch_begin(batch, logs)
 
     recipe = replace(RECIPE, image_sizes=((0, 8), (2, 16)))
     with pytest.MonkeyPatch.context() as patch:
