@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from keras_vit.data.image_data import ImageData
 from keras_vit.distribution import Distribution, current
 from keras_vit.keras_file import save_model
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.checkpoint import Position, has_checkpoint
-from keras_vit.training.distillation import check_teacher
+from keras_vit.training.distillation import check_teacher, fingerprint
 from keras_vit.training.ema import AveragedWeights
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.keeper import Keeper
@@ -89,11 +87,13 @@ def train(
     Raises:
         FileExistsError: if `output` exists and is not to be taken up or overwritten.
         OSError: if the disk is full or `output` cannot be written.
+        TypeError: if data, recipe or teacher is something else.
         TrainingInterrupted: a SystemExit, if SIGTERM comes; the state is saved.
         ValueError: if model, data, recipe and devices do not fit, the checkpoint is of
             another configuration, or the loss is not a number.
     """
-    recipe = recipe or Recipe()
+    recipe = Recipe() if recipe is None else recipe
+    _check_types(data, recipe)
     devices = current()
     _prepare_model(model, data)
     _check(recipe, data, teacher, devices)
@@ -162,6 +162,21 @@ def train(
     return result
 
 
+def _check_types(data: Any, recipe: Any) -> None:
+    if not isinstance(data, ImageData):
+        raise TypeError(
+            "train takes what keras_vit.load_data returns, received data of type "
+            f"{type(data).__name__}. Call load_data with a folder, arrays or a data "
+            "set. For batches of your own: trained = recipe.training_model(model); "
+            "recipe.compile(trained, steps_per_epoch); trained.fit(batches)."
+        )
+    if not isinstance(recipe, Recipe):
+        raise TypeError(
+            f"recipe must be a keras_vit.Recipe, received recipe={recipe!r}. Take one "
+            "of keras_vit.RECIPES by its name, or build one with Recipe(...)."
+        )
+
+
 def _prepare_model(model: keras.Model, data: ImageData) -> None:
     shape = tuple(model.output_shape)
     if len(shape) != 2 or shape[-1] != data.num_classes:
@@ -228,7 +243,9 @@ def _check(
             f"{recipe.distillation!r}. Pass both or none."
         )
     batch_size = min(recipe.batch_size, len(data.train))
-    devices.check_batch_size(batch_size, recipe.accumulation_steps)
+    # A device alone fills micro-batches up, where the set is smaller than a batch.
+    steps = recipe.accumulation_steps if devices.num_replicas > 1 else 1
+    devices.check_batch_size(batch_size, steps)
 
 
 def _facts(
@@ -248,7 +265,7 @@ def _facts(
         "model": config,
         "recipe": asdict(recipe),
         "replicas": devices.num_replicas,
-        "teacher": None if teacher is None else _fingerprint(teacher, devices),
+        "teacher": None if teacher is None else fingerprint(teacher, devices),
     }
     flat = {
         f"{group}.{key}": value
@@ -256,16 +273,6 @@ def _facts(
         for key, value in facts.pop(group).items()
     }
     return json.loads(json.dumps({**facts, **flat}))
-
-
-def _fingerprint(model: keras.Model, devices: Distribution) -> str:
-    """Return a short hash of the weights of a model."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        array = np.ascontiguousarray(devices.to_numpy(weight))
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(array.view("uint8").data)
-    return digest.hexdigest()[:16]
 
 
 class _Phase(NamedTuple):

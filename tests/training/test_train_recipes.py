@@ -137,6 +137,21 @@ def test_a_teacher_that_is_no_model_is_refused(data):
         keras_vit.train(make_model(), data, recipe, teacher="cnn.keras")
 
 
+def test_something_else_than_data_and_recipe_is_refused(data):
+    with pytest.raises(TypeError, match="Call load_data .* recipe.compile"):
+        keras_vit.train(make_model(), load_digits(), RECIPE)
+    with pytest.raises(TypeError, match="keras_vit.RECIPES by its name"):
+        keras_vit.train(make_model(), data, "photos")
+
+
+def test_a_set_smaller_than_a_batch_takes_micro_batches(data):
+    size = 4 * len(data.train) + 4
+    recipe = replace(RECIPE, epochs=1, warmup_epochs=0, batch_size=size)
+    recipe = replace(recipe, accumulation_steps=4)
+    (row,) = keras_vit.train(make_model(), data, recipe, verbose=0).history
+    assert 0 < row["loss"] < 10
+
+
 def test_a_stopped_run_goes_on_without_being_asked(data, tmp_path):
     class Stop(Keeper):
         def on_epoch_end(self, epoch, logs=None):
