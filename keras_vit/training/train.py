@@ -21,7 +21,12 @@ from keras_vit.training.ema import AveragedWeights
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.keeper import Keeper
 from keras_vit.training.lora import has_lora, merge_lora
-from keras_vit.training.progress import MeasuredBatches, Progress, start_summary
+from keras_vit.training.progress import (
+    MeasuredBatches,
+    Progress,
+    check_tensorboard,
+    start_summary,
+)
 from keras_vit.training.recipe import Recipe
 from keras_vit.training.run_folder import (
     CHECKPOINT_FOLDER,
@@ -81,11 +86,12 @@ def train(
         checkpoint_seconds: time after which a checkpoint is written within an epoch,
             beside that at its end; one process only. Default 600.
         tensorboard: whether to write logs for TensorBoard to `output/tensorboard`;
-            needs TensorFlow. Default False.
+            needs the extra `tensorboard`. Default False.
         verbose: as in `keras.Model.fit`. Default "auto": a progress bar.
 
     Raises:
         FileExistsError: if `output` exists and is not to be taken up or overwritten.
+        ImportError: if TensorBoard is asked for and not installed.
         OSError: if the disk is full or `output` cannot be written.
         TypeError: if data, recipe or teacher is something else.
         TrainingInterrupted: a SystemExit, if SIGTERM comes; the state is saved.
@@ -100,6 +106,8 @@ def train(
     facts = _facts(model, data, recipe, teacher, devices)
     devices.check_same(facts, "configuration")
     folder = None if output is None else Path(output).expanduser()
+    if tensorboard:
+        check_tensorboard(folder)
     if folder is not None:
         devices.barrier()  # All look at the folder as it was.
         finished = open_output(folder, model, facts, resume, overwrite, devices.is_main)
@@ -135,7 +143,8 @@ def train(
         if recipe.ema_decay is not None:
             callbacks.insert(0, AveragedWeights())
         if tensorboard and devices.is_main:
-            callbacks.append(_tensorboard(folder))
+            logs = str(folder and folder / LOG_FOLDER)
+            callbacks.append(keras.callbacks.TensorBoard(logs))
         started = time.perf_counter()
         for phase in _phases(model, data, recipe, devices, keeper.position):
             keeper.batches, progress.batches = phase.source, phase.batches
@@ -355,15 +364,6 @@ def _validation(
         pad=devices.num_replicas > 1,
     )
     return devices.prepare(batches)
-
-
-def _tensorboard(folder: Path | None) -> keras.callbacks.Callback:
-    if folder is None:
-        raise ValueError(
-            "TensorBoard's logs go to the output folder, received output=None. Pass "
-            "output, or tensorboard=False."
-        )
-    return keras.callbacks.TensorBoard(folder / LOG_FOLDER)
 
 
 def _restore_best(trained: TrainingModel, keeper: Keeper, recipe: Recipe) -> None:

@@ -144,6 +144,16 @@ def test_something_else_than_data_and_recipe_is_refused(data):
         keras_vit.train(make_model(), data, "photos")
 
 
+def test_tensorboard_is_looked_for_before_training(data, tmp_path, monkeypatch):
+    options = {"tensorboard": True, "verbose": 0}
+    with pytest.raises(ValueError, match="Pass output, or tensorboard=False"):
+        keras_vit.train(make_model(), data, RECIPE, **options)
+    monkeypatch.setattr("keras_vit.training.progress.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="keras3-vit.tensorboard"):
+        keras_vit.train(make_model(), data, RECIPE, output=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_set_smaller_than_a_batch_takes_micro_batches(data):
     size = 4 * len(data.train) + 4
     recipe = replace(RECIPE, epochs=1, warmup_epochs=0, batch_size=size)
