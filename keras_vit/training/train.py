@@ -14,6 +14,7 @@ import keras
 from keras_vit.data.image_data import ImageData
 from keras_vit.distribution import Distribution, current
 from keras_vit.keras_file import save_model
+from keras_vit.keras_internals import all_layers
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.checkpoint import Position, has_checkpoint
 from keras_vit.training.distillation import check_teacher, fingerprint
@@ -115,6 +116,7 @@ def train(
         if finished is not None:
             return finished
 
+    trainable = [(layer, layer.trainable) for layer in all_layers(model)]
     keras.utils.set_random_seed(recipe.seed)
     trained = recipe.training_model(model, teacher)
     steps = len(_train_batches(model, data, recipe, devices, None))
@@ -164,6 +166,9 @@ def train(
         output=folder,
     )
     _restore_best(trained, keeper, recipe)
+    # What the recipe froze may train again, such as after a linear probe.
+    for layer, value in trainable:
+        layer.trainable = value
     if folder is not None:
         with devices.writing() as is_writer:
             if is_writer:

@@ -144,6 +144,21 @@ def test_something_else_than_data_and_recipe_is_refused(data):
         keras_vit.train(make_model(), data, "photos")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"train_only": "head"}, {"freeze_until": "block_0"}, {"train_only": "lora"}],
+)
+def test_what_a_recipe_froze_trains_again_afterwards(options, data, tmp_path):
+    model = make_model()
+    keras_vit.freeze(model, until="patch_encoder")  # The user's own wish stays.
+    paths = [weight.path for weight in model.trainable_weights]
+    recipe = replace(RECIPE, epochs=1, warmup_epochs=0, **options)
+    keras_vit.train(model, data, recipe, output=tmp_path / "run", verbose=0)
+    assert [weight.path for weight in model.trainable_weights] == paths
+    saved = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert len(saved.trainable_weights) == len(saved.weights)
+
+
 def test_tensorboard_is_looked_for_before_training(data, tmp_path, monkeypatch):
     options = {"tensorboard": True, "verbose": 0}
     with pytest.raises(ValueError, match="Pass output, or tensorboard=False"):
