@@ -65,7 +65,7 @@ class Augmentation:
     [0, 255] and 1, 3 or 4 channels; alpha is moved, but not coloured.
 
     Raises:
-        TypeError: if a step of `extra` is not a layer.
+        TypeError: if a step of `extra` is not a layer, or a switch no bool.
         ValueError: if an option is out of its range.
 
     Example:
@@ -97,14 +97,15 @@ class Augmentation:
             object.__setattr__(self, name, _part(name, getattr(self, name), kind))
         object.__setattr__(self, "color_jitter", color_ranges(self.color_jitter))
         object.__setattr__(self, "extra", to_configs(self.extra, "extra"))
-        if self.crop_area is not None:
-            low, high = self.crop_area
-            object.__setattr__(self, "crop_area", (float(low), float(high)))
-            if not 0 < low <= high <= 1:
-                raise ValueError(
-                    "crop_area must be (smallest, largest) with 0 < smallest <= "
-                    f"largest <= 1, received crop_area={self.crop_area}."
+        for name in ("horizontal_flip", "three_augment"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(
+                    f"{name} must be True or False, received "
+                    f"{name}={getattr(self, name)!r}. What is on is drawn for each "
+                    "image."
                 )
+        if self.crop_area is not None:
+            object.__setattr__(self, "crop_area", _area(self.crop_area))
         if not 0 <= self.rotation <= 180:
             raise ValueError(
                 "rotation must be in [0, 180] degrees, received "
@@ -291,6 +292,17 @@ class Augmentation:
             )
 
         return map_planes(pixels, transform)
+
+
+def _area(crop_area: Any) -> tuple[float, float]:
+    """Return (smallest, largest) share of a crop, also from a list."""
+    area = tuple(float(share) for share in np.atleast_1d(crop_area))
+    if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
+        raise ValueError(
+            "crop_area must be (smallest, largest) with 0 < smallest <= largest <= 1, "
+            f"received crop_area={crop_area!r}. For example (0.08, 1.0)."
+        )
+    return area
 
 
 def _part(name: str, value: Any, kind: type) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.distribution import Distribution
 from keras_vit.outputs import output_activation
 from keras_vit.training import replicas
 
@@ -158,6 +160,16 @@ def check_teacher(teacher: Any) -> None:
             "The teacher must know something already, received a model that has no "
             f"weights yet, {teacher.name!r}. Load its weights or train it."
         )
+
+
+def fingerprint(model: keras.Model, devices: Distribution) -> str:
+    """Return a short hash of the weights of a model; call it on all processes."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        array = np.ascontiguousarray(devices.to_numpy(weight))
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(array.view("uint8").data)
+    return digest.hexdigest()[:16]
 
 
 def _check_models(student: keras.Model, teacher: keras.Model) -> str | None:

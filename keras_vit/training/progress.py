@@ -6,6 +6,8 @@ import math
 import threading
 import time
 import warnings
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,6 +18,7 @@ _FIRST_STEPS = 3
 _MEASURED_STEPS = 20
 # Share of the time of a step that preparing a batch may take without a warning.
 _BUSY = 0.95
+_TENSORBOARD = ("tensorboard", "tensorflow")
 
 
 class MeasuredBatches(keras.utils.PyDataset):
@@ -131,6 +134,27 @@ class Progress(keras.callbacks.Callback):
                 "smaller pictures on disk, or less augmentation.",
                 stacklevel=2,
             )
+
+
+def check_tensorboard(folder: Path | None) -> None:
+    """Raise an error unless TensorBoard's logs can be written.
+
+    Raises:
+        ImportError: if TensorBoard or TensorFlow, which writes them, is missing.
+        ValueError: if there is no folder to write to.
+    """
+    if folder is None:
+        raise ValueError(
+            "TensorBoard's logs go to the output folder, received output=None. Pass "
+            "output, or tensorboard=False."
+        )
+    missing = [name for name in _TENSORBOARD if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"{' and '.join(missing)} is needed for TensorBoard's logs. Install it "
+            "with pip install 'keras3-vit[tensorboard]', or leave tensorboard out; "
+            "history.csv and curves.png are written in any case."
+        )
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ from keras_vit.training.lora import LORA_LAYERS, add_lora, has_lora
 from keras_vit.training.loss import BinaryCrossEntropy, CrossEntropy
 from keras_vit.training.metric import Accuracy
 from keras_vit.training.optimizer import OPTIMIZERS, LossScaleOptimizer
-from keras_vit.training.recipe_checks import check_recipe
+from keras_vit.training.recipe_checks import check_recipe, image_phases
 from keras_vit.training.schedule import Curve, WarmupSchedule
 from keras_vit.training.settings import (
     RATES,
@@ -145,9 +145,10 @@ class Recipe:
         if isinstance(self.mixing, dict):
             object.__setattr__(self, "mixing", Mixing(**self.mixing))
         # JSON has lists where Python has tuples.
-        object.__setattr__(self, "lora_layers", tuple(self.lora_layers))
-        sizes = tuple((int(first), int(size)) for first, size in self.image_sizes)
-        object.__setattr__(self, "image_sizes", sizes)
+        names = self.lora_layers
+        names = (names,) if isinstance(names, str) else tuple(names)
+        object.__setattr__(self, "lora_layers", names)
+        object.__setattr__(self, "image_sizes", image_phases(self.image_sizes))
         check_recipe(self)
 
     def schedule(

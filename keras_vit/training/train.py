@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -11,19 +10,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from keras_vit.data.image_data import ImageData
 from keras_vit.distribution import Distribution, current
 from keras_vit.keras_file import save_model
+from keras_vit.keras_internals import all_layers
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.checkpoint import Position, has_checkpoint
-from keras_vit.training.distillation import check_teacher
+from keras_vit.training.distillation import check_teacher, fingerprint
 from keras_vit.training.ema import AveragedWeights
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.keeper import Keeper
 from keras_vit.training.lora import has_lora, merge_lora
-from keras_vit.training.progress import MeasuredBatches, Progress, start_summary
+from keras_vit.training.progress import (
+    MeasuredBatches,
+    Progress,
+    check_tensorboard,
+    start_summary,
+)
 from keras_vit.training.recipe import Recipe
 from keras_vit.training.run_folder import (
     CHECKPOINT_FOLDER,
@@ -83,23 +87,28 @@ def train(
         checkpoint_seconds: time after which a checkpoint is written within an epoch,
             beside that at its end. Default 600.
         tensorboard: whether to write logs for TensorBoard to `output/tensorboard`;
-            needs TensorFlow. Default False.
+            needs the extra `tensorboard`. Default False.
         verbose: as in `keras.Model.fit`. Default "auto": a progress bar.
 
     Raises:
         FileExistsError: if `output` exists and is not to be taken up or overwritten.
+        ImportError: if TensorBoard is asked for and not installed.
         OSError: if the disk is full or `output` cannot be written.
+        TypeError: if data, recipe or teacher is something else.
         TrainingInterrupted: a SystemExit, if SIGTERM comes; the state is saved.
         ValueError: if model, data, recipe and devices do not fit, the checkpoint is of
             another configuration, or the loss is not a number.
     """
-    recipe = recipe or Recipe()
+    recipe = Recipe() if recipe is None else recipe
+    _check_types(data, recipe)
     devices = current()
     _prepare_model(model, data)
     _check(recipe, data, teacher, devices)
     facts = _facts(model, data, recipe, teacher, devices)
     devices.check_same(facts, "configuration")
     folder = None if output is None else Path(output).expanduser()
+    if tensorboard:
+        check_tensorboard(folder)
     if folder is not None:
         devices.barrier()  # All look at the folder as it was.
         finished = open_output(folder, model, facts, resume, overwrite, devices.is_main)
@@ -107,6 +116,7 @@ def train(
         if finished is not None:
             return finished
 
+    trainable = [(layer, layer.trainable) for layer in all_layers(model)]
     keras.utils.set_random_seed(recipe.seed)
     trained = recipe.training_model(model, teacher)
     steps = len(_train_batches(model, data, recipe, devices, None))
@@ -136,7 +146,8 @@ def train(
         if recipe.ema_decay is not None:
             callbacks.insert(0, AveragedWeights())
         if tensorboard and devices.is_main:
-            callbacks.append(_tensorboard(folder))
+            logs = str(folder and folder / LOG_FOLDER)
+            callbacks.append(keras.callbacks.TensorBoard(logs))
         started = time.perf_counter()
         for phase in _phases(model, data, recipe, devices, keeper.position):
             keeper.batches, progress.batches = phase.source, phase.batches
@@ -156,11 +167,29 @@ def train(
         output=folder,
     )
     _restore_best(trained, keeper, recipe)
+    # What the recipe froze may train again, such as after a linear probe.
+    for layer, value in trainable:
+        layer.trainable = value
     if folder is not None:
         with devices.writing() as is_writer:
             if is_writer:
                 finish(folder, result, facts)
     return result
+
+
+def _check_types(data: Any, recipe: Any) -> None:
+    if not isinstance(data, ImageData):
+        raise TypeError(
+            "train takes what keras_vit.load_data returns, received data of type "
+            f"{type(data).__name__}. Call load_data with a folder, arrays or a data "
+            "set. For batches of your own: trained = recipe.training_model(model); "
+            "recipe.compile(trained, steps_per_epoch); trained.fit(batches)."
+        )
+    if not isinstance(recipe, Recipe):
+        raise TypeError(
+            f"recipe must be a keras_vit.Recipe, received recipe={recipe!r}. Take one "
+            "of keras_vit.RECIPES by its name, or build one with Recipe(...)."
+        )
 
 
 def _prepare_model(model: keras.Model, data: ImageData) -> None:
@@ -229,7 +258,9 @@ def _check(
             f"{recipe.distillation!r}. Pass both or none."
         )
     batch_size = min(recipe.batch_size, len(data.train))
-    devices.check_batch_size(batch_size, recipe.accumulation_steps)
+    # A device alone fills micro-batches up, where the set is smaller than a batch.
+    steps = recipe.accumulation_steps if devices.num_replicas > 1 else 1
+    devices.check_batch_size(batch_size, steps)
 
 
 def _facts(
@@ -248,8 +279,13 @@ def _facts(
         "classes": list(data.class_names),
         "model": config,
         "recipe": asdict(recipe),
+<<<<<<< HEAD
         "replicas": devices.num_mask_streams,
         "teacher": None if teacher is None else _fingerprint(teacher, devices),
+=======
+        "replicas": devices.num_replicas,
+        "teacher": None if teacher is None else fingerprint(teacher, devices),
+>>>>>>> h3
     }
     flat = {
         f"{group}.{key}": value
@@ -257,16 +293,6 @@ def _facts(
         for key, value in facts.pop(group).items()
     }
     return json.loads(json.dumps({**facts, **flat}))
-
-
-def _fingerprint(model: keras.Model, devices: Distribution) -> str:
-    """Return a short hash of the weights of a model."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        array = np.ascontiguousarray(devices.to_numpy(weight))
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(array.view("uint8").data)
-    return digest.hexdigest()[:16]
 
 
 class _Phase(NamedTuple):
@@ -349,15 +375,6 @@ def _validation(
         pad=devices.num_replicas > 1,
     )
     return devices.prepare(batches)
-
-
-def _tensorboard(folder: Path | None) -> keras.callbacks.Callback:
-    if folder is None:
-        raise ValueError(
-            "TensorBoard's logs go to the output folder, received output=None. Pass "
-            "output, or tensorboard=False."
-        )
-    return keras.callbacks.TensorBoard(folder / LOG_FOLDER)
 
 
 def _restore_best(trained: TrainingModel, keeper: Keeper, recipe: Recipe) -> None:

@@ -104,6 +104,7 @@ def test_crop_area_bounds_what_is_seen():
     [
         ({"crop_area": (0.5, 0.2)}, "crop_area must be"),
         ({"crop_area": (0.0, 1.0)}, "crop_area must be"),
+        ({"crop_area": 0.5}, "crop_area must be"),
         ({"rotation": 200}, r"rotation must be in \[0, 180\]"),
         ({"shear": 90}, r"shear must be in \[0, 90\)"),
         ({"translation": 1.0}, "translation must be at least 0 and below 1"),
@@ -113,3 +114,8 @@ def test_crop_area_bounds_what_is_seen():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Augmentation(**options)
+
+
+def test_a_switch_takes_no_probability():
+    with pytest.raises(TypeError, match="horizontal_flip must be True or False"):
+        Augmentation(horizontal_flip=0.3)

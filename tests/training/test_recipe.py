@@ -101,11 +101,31 @@ def test_unknown_recipes_and_options_are_refused():
         ({"train_only": "head", "freeze_until": "block_0"}, "Use one"),
         ({"distillation": "warm"}, "distillation must be one of"),
         ({"image_sizes": ((3, 32),)}, "growing from epoch 0"),
+        ({"image_sizes": (32, 48)}, "growing from epoch 0"),
+        ({"image_sizes": ((0, 0),)}, "growing from epoch 0"),
+        ({"image_sizes": ((0, 32), (100, 48))}, "before the last epoch"),
     ],
 )
 def test_settings_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"augmentation": "deit"}, "must be a keras_vit.Augmentation, received"),
+        ({"mixing": True}, "must be a keras_vit.Mixing or None, received mixing=True"),
+        ({"epoch": 3}, "epoch"),
+    ],
+)
+def test_settings_of_another_type_are_refused(options, message):
+    with pytest.raises(TypeError, match=message):
+        Recipe(**options)
+
+
+def test_one_name_of_lora_layers_is_one():
+    assert Recipe(lora_layers="attention/qkv").lora_layers == ("attention/qkv",)
 
 
 def test_augmentation_may_be_a_dictionary():
