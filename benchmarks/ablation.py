@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import keras
@@ -37,16 +39,16 @@ FULL = keras_vit.Recipe(
         crop_area=(0.5, 1.0), horizontal_flip=True, rotation=15, color_jitter=0.3
     ),
 )
+# What takes each part away.
+WITHOUT: dict[str, dict[str, Any]] = {
+    "augmentation": {"augmentation": keras_vit.Augmentation()},
+    "averaged weights": {"ema_decay": None},
+    "stochastic depth": {"stochastic_depth_rate": 0.0},
+}
 ROWS: dict[str, dict[str, Any]] = {
     "all": {},
-    "without augmentation": {"augmentation": keras_vit.Augmentation()},
-    "without averaged weights": {"ema_decay": None},
-    "without stochastic depth": {"stochastic_depth_rate": 0.0},
-    "without the three": {
-        "augmentation": keras_vit.Augmentation(),
-        "ema_decay": None,
-        "stochastic_depth_rate": 0.0,
-    },
+    **{f"without {part}": changes for part, changes in WITHOUT.items()},
+    "without the three": reduce(or_, WITHOUT.values()),
     "with MixUp and CutMix": {"mixing": keras_vit.Mixing(probability=0.5)},
     "with RandAugment": {
         "augmentation": replace(FULL.augmentation, rand_augment=keras_vit.RandAugment())

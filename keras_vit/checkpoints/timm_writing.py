@@ -14,7 +14,7 @@ _POOLING = {"token": "token", "mean": "avg", "attention": "map", None: ""}
 # What a config may hold without changing the numbers that a trained model computes.
 _OF_TRAINING = (
     *("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate"),
-    "patch_dropout_rate",
+    *("patch_dropout_rate", "stochastic_depth_curve"),
 )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_vit.data.aug_mix import AugMix
 from keras_vit.data.color_jitter import color_ranges, jitter_color
-from keras_vit.data.cropping import crop_array, crop_file
+from keras_vit.data.cropping import crop_array, crop_file, crop_padded
 from keras_vit.data.keras_steps import (
     apply_to_image,
     import_keras_cv,
@@ -40,6 +40,9 @@ class Augmentation:
         crop_area: (smallest, largest) share of the picture's area that a random crop
             keeps, in (0, 1]; the crop is resized to the model's size and has an aspect
             ratio between 3/4 and 4/3. Default None: resize as at inference.
+        crop_padding: instead of `crop_area`, crop a part of the model's size at a
+            random place, after the picture is resized to cover that size and mirrored
+            beyond its borders by so many pixels, at least 0. Default None.
         horizontal_flip: whether half of the images are mirrored. Default False.
         rotation: largest angle to either side, degrees in [0, 180]. Default 0.
         shear: largest slant to either side, degrees in [0, 90). Default 0.
@@ -76,10 +79,12 @@ class Augmentation:
         9.0
 
     Reference: arXiv:1409.4842, section 6 (crop), as in torchvision's RandomResizedCrop;
+        arXiv:2204.07118, section 3 (`crop_padding=4`, its simple random crop);
         arXiv:2204.07118, section 3 (three-augment); the modules of the other parts.
     """
 
     crop_area: tuple[float, float] | None = None
+    crop_padding: int | None = None
     horizontal_flip: bool = False
     rotation: float = 0.0
     shear: float = 0.0
@@ -104,8 +109,7 @@ class Augmentation:
                     f"{name}={getattr(self, name)!r}. What is on is drawn for each "
                     "image."
                 )
-        if self.crop_area is not None:
-            object.__setattr__(self, "crop_area", _area(self.crop_area))
+        self._check_crop()
         if not 0 <= self.rotation <= 180:
             raise ValueError(
                 "rotation must be in [0, 180] degrees, received "
@@ -127,13 +131,44 @@ class Augmentation:
                 f"random_erasing={self.random_erasing!r}."
             )
 
+    def _check_crop(self) -> None:
+        if self.crop_area is not None:
+            object.__setattr__(self, "crop_area", _area(self.crop_area))
+        padding = self.crop_padding
+        if padding is None:
+            return
+        if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
+            raise ValueError(
+                "crop_padding must be a whole number of pixels of at least 0 or None, "
+                f"received crop_padding={padding!r}."
+            )
+        if self.crop_area is not None:
+            raise ValueError(
+                "crop_area and crop_padding are two ways to crop, received crop_area="
+                f"{self.crop_area}, crop_padding={padding}. Leave one of them out."
+            )
+
+    @property
+    def crops(self) -> bool:
+        """Whether a random part of the picture is kept."""
+        return self.crop_area is not None or self.crop_padding is not None
+
     def check(self, preprocessing: Preprocessing) -> None:
         """Raise an error if images for this model cannot be changed so.
 
         Raises:
             ImportError: if KerasCV is needed and not installed.
-            ValueError: if colours are to change in pixels that have none.
+            ValueError: if colours are to change in pixels that have none, or images
+                are too small to be mirrored so far.
         """
+        if self.crop_padding is not None and self.crop_padding >= min(
+            preprocessing.image_size
+        ):
+            raise ValueError(
+                "crop_padding must be less than the sides of the images, received "
+                f"crop_padding={self.crop_padding}, image_size="
+                f"{preprocessing.image_size}. Lower it."
+            )
         channels = preprocessing.channels
         if self._colors and (
             channels not in _MODES or preprocessing.value_range != (0.0, 255.0)
@@ -182,11 +217,13 @@ class Augmentation:
     ) -> np.ndarray:
         """Resize a picture to `preprocessing.image_size`.
 
-        With `crop_area`, a random part of the picture.
+        With `crop_area` or `crop_padding`, a random part of the picture.
         """
-        if self.crop_area is None:
-            return preprocessing.resize_image(pixels)
-        return crop_array(pixels, self.crop_area, preprocessing, rng)
+        if self.crop_area is not None:
+            return crop_array(pixels, self.crop_area, preprocessing, rng)
+        if self.crop_padding is not None:
+            return crop_padded(pixels, self.crop_padding, preprocessing, rng)
+        return preprocessing.resize_image(pixels)
 
     def distort(
         self,
