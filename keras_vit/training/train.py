@@ -279,13 +279,8 @@ def _facts(
         "classes": list(data.class_names),
         "model": config,
         "recipe": asdict(recipe),
-<<<<<<< HEAD
         "replicas": devices.num_mask_streams,
-        "teacher": None if teacher is None else _fingerprint(teacher, devices),
-=======
-        "replicas": devices.num_replicas,
         "teacher": None if teacher is None else fingerprint(teacher, devices),
->>>>>>> h3
     }
     flat = {
         f"{group}.{key}": value
