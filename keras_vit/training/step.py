@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Any
@@ -169,12 +170,25 @@ class TrainingModel(keras.Model):
             **kwargs,
         )
 
-    def train_step(self, *args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
         current().check_started(self)
+        return super().fit(*args, **kwargs)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        current().check_started(self)
+        return super().evaluate(*args, **kwargs)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        current().check_started(self)
+        return super().predict(*args, **kwargs)
+
+    def train_step(self, *args: Any, **kwargs: Any) -> Any:
         return _steps().train_step(self, *args, **kwargs)
 
     def test_step(self, *args: Any, **kwargs: Any) -> Any:
-        current().check_started(self)
         return _steps().test_step(self, *args, **kwargs)
 
     def outputs_and_loss(
