@@ -14,6 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.distribution import keras_hooks
+
 _entered: list[Distribution] = []
 _started: weakref.WeakKeyDictionary[keras.Model, Distribution] = (
     weakref.WeakKeyDictionary()
@@ -56,6 +58,8 @@ class Distribution:
     process_id = 0
     # Whether the counters of metrics are those of a process alone until they are read.
     has_own_metrics = False
+    # Whether replicas can share a last batch of any size.
+    shares_uneven_batches = True
 
     @property
     def is_main(self) -> bool:
@@ -105,6 +109,34 @@ class Distribution:
 
         Checks where the weights lie and, after `compile`, what was compiled.
         """
+        self.check_weights(model)
+        if getattr(model, "compiled", False):
+            self._check_compiled(model)
+
+    def check_weights(self, model: keras.Model) -> None:
+        """Raise a ValueError unless the weights of a model lie on these devices."""
+
+    def check_arrays(self, loop: str, num_images: int, batch_size: int) -> None:
+        """Raise a ValueError unless the replicas can share each batch of arrays.
+
+        Args:
+            loop: "fit", "evaluate" or "predict".
+            num_images: of this process.
+            batch_size: images of a batch of this process.
+        """
+        share = self.num_replicas // self.num_processes
+        if self.shares_uneven_batches and loop == "predict":
+            return
+        sizes = [min(batch_size, num_images)]
+        if not self.shares_uneven_batches and num_images > batch_size:
+            sizes.append(num_images % batch_size)
+        if any(size % share for size in sizes):
+            raise ValueError(
+                f"Each batch must be a multiple of {share}, because {share} replicas "
+                f"share it, received batches of {' and '.join(map(str, sizes))} "
+                f"images. Choose another batch_size than {batch_size}, and drop an "
+                "incomplete last batch or fill it up with images of sample weight 0."
+            )
 
     def check_same(self, value: Any, what: str) -> None:
         """Raise a ValueError on every process if they were given different values.
@@ -130,10 +162,15 @@ class Distribution:
             ValueError: as of `check_model`.
         """
         self.check_model(model)
+        keras_hooks.guard_loops(model, self.check_arrays)
         _started[model] = self
 
     def check_started(self, model: keras.Model) -> None:
-        """Raise a ValueError unless several replicas train a model that was started."""
+        """Raise a ValueError unless several replicas train a model that was started.
+
+        Also if an engine was set without `distribute`, which is ignored, or wrong.
+        """
+        keras_hooks.check_no_engine_by_hand(model, self.num_replicas)
         if self.num_replicas > 1 and _started.get(model) is not self:
             raise ValueError(
                 f"{self.num_replicas} replicas train a model only after "
@@ -171,6 +208,9 @@ class Distribution:
         """
         yield self.is_main
         self.barrier()
+
+    def _check_compiled(self, model: keras.Model) -> None:
+        """Raise a ValueError if the engine cannot do what was compiled."""
 
     def _open(self) -> None:
         """Make this distribution the one of the backend."""

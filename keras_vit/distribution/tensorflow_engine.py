@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_vit import keras_internals
+from keras_vit.distribution import keras_hooks
 from keras_vit.distribution.base import Distribution
 from keras_vit.distribution.processes import Processes, must_end_within
 
@@ -109,18 +110,16 @@ class TensorFlowDistribution(Distribution):
         name = type(self.strategy).__name__
         return f"{self.num_replicas} replicas{processes} ({name}; here {devices})"
 
-    def check_model(self, model: keras.Model) -> None:
+    def check_weights(self, model: keras.Model) -> None:
         created = self.strategy.extended.variable_created_in_scope
         outside = [v.path for v in model.variables if not created(v.value)]
-        if outside or keras_internals.strategy_of(model) is not self.strategy:
+        if outside or keras_hooks.strategy_of(model) is not self.strategy:
             raise ValueError(
                 "The model must be made, or loaded, inside the scope of its "
                 f"distribution, received {model.name!r} from outside"
                 f"{f' with weights such as {outside[0]!r}' if outside else ''}. Write "
                 "with keras_vit.distribute(...): model = ...; and train inside it."
             )
-        if getattr(model, "compiled", False):
-            self._check_compiled(model)
 
     def _check_compiled(self, model: Any) -> None:
         if model.jit_compile:
@@ -163,9 +162,9 @@ class TensorFlowDistribution(Distribution):
 
     def start(self, model: keras.Model) -> None:
         super().start(model)
-        keras_internals.use_replica_seeds(model, _replica_id)
+        keras_hooks.use_replica_seeds(model, _replica_id)
         if self.num_processes > 1:
-            keras_internals.use_worker_steps(model, self.strategy)
+            keras_hooks.use_worker_steps(model, self.strategy)
 
     def prepare(self, batches: Any) -> Any:
         if self.num_processes == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Any
@@ -128,6 +129,7 @@ class TrainingModel(keras.Model):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
+        loss_weights: None = None,
         metrics: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -137,13 +139,19 @@ class TrainingModel(keras.Model):
             optimizer: one of `keras_vit.training`, or any of Keras. In "mixed_float16"
                 it is wrapped so that an overflow skips the step.
             loss: with the default reduction, the mean over the images.
+            loss_weights: None; it is here so that places are those of Keras.
             metrics: names or metrics that take sample weights.
             **kwargs: further arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: if `weighted_metrics` are given, or the optimizer accumulates
-                gradients itself.
+            ValueError: if `loss_weights` or `weighted_metrics` are given, or the
+                optimizer accumulates gradients itself.
         """
+        if loss_weights is not None:
+            raise ValueError(
+                "TrainingModel has one output and one loss, received loss_weights="
+                f"{loss_weights!r}. Pass metrics by name: metrics=[...]."
+            )
         if kwargs.pop("weighted_metrics", None):
             raise ValueError(
                 "TrainingModel counts each image once in its metrics, received "
@@ -169,12 +177,25 @@ class TrainingModel(keras.Model):
             **kwargs,
         )
 
-    def train_step(self, *args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
         current().check_started(self)
+        return super().fit(*args, **kwargs)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        current().check_started(self)
+        return super().evaluate(*args, **kwargs)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        current().check_started(self)
+        return super().predict(*args, **kwargs)
+
+    def train_step(self, *args: Any, **kwargs: Any) -> Any:
         return _steps().train_step(self, *args, **kwargs)
 
     def test_step(self, *args: Any, **kwargs: Any) -> Any:
-        current().check_started(self)
         return _steps().test_step(self, *args, **kwargs)
 
     def outputs_and_loss(

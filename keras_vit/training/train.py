@@ -13,6 +13,7 @@ import keras
 
 from keras_vit.data.image_data import ImageData
 from keras_vit.distribution import Distribution, current
+from keras_vit.distribution.keras_hooks import check_no_engine_by_hand
 from keras_vit.keras_file import save_model
 from keras_vit.keras_internals import all_layers
 from keras_vit.preprocessing import Preprocessing
@@ -103,7 +104,7 @@ def train(
     _check_types(data, recipe)
     devices = current()
     _prepare_model(model, data)
-    _check(recipe, data, teacher, devices)
+    _check(model, recipe, data, teacher, devices)
     facts = _facts(model, data, recipe, teacher, devices)
     devices.check_same(facts, "configuration")
     folder = None if output is None else Path(output).expanduser()
@@ -247,7 +248,11 @@ def _keep_weights_at_end(trained: keras.Model) -> None:
 
 
 def _check(
-    recipe: Recipe, data: ImageData, teacher: Any, devices: Distribution
+    model: keras.Model,
+    recipe: Recipe,
+    data: ImageData,
+    teacher: Any,
+    devices: Distribution,
 ) -> None:
     """Refuse what cannot work, before any work."""
     check_teacher(teacher)
@@ -258,6 +263,8 @@ def _check(
             f"{recipe.distillation!r}. Pass both or none."
         )
     batch_size = min(recipe.batch_size, len(data.train))
+    devices.check_weights(model)
+    check_no_engine_by_hand(model, devices.num_replicas)
     # A device alone fills micro-batches up, where the set is smaller than a batch.
     steps = recipe.accumulation_steps if devices.num_replicas > 1 else 1
     devices.check_batch_size(batch_size, steps)

@@ -100,9 +100,12 @@ def masks(distribution: Any) -> list[list[float]]:
     dropout = trained.get_layer("block_0").mlp.expand_dropout
     ones = np.ones((BATCH // distribution.num_processes, 8), "float32")
     if BACKEND == "tensorflow" and distribution.kind != "single":
-        values = distribution.strategy.run(
-            lambda: dropout(keras.ops.ones((8, 8)), training=True)
-        )
+        import tensorflow as tf
+
+        def draw() -> Any:
+            return dropout(keras.ops.ones((8, 8)), training=True)
+
+        values = tf.function(lambda: distribution.strategy.run(draw))()
         results = distribution.strategy.experimental_local_results(values)
         return [result.numpy().ravel().tolist() for result in results]
     if BACKEND == "jax" and distribution.kind != "single":
@@ -168,6 +171,10 @@ def refusals(distribution: Any, outside: Any) -> dict[str, str]:
     """Return the errors of models that an engine refuses."""
     found = {"outside": error_of(lambda: distribution.start(outside))}
 
+    trained = compiled(make_model(), "sgd")
+    distribution.start(trained)
+    images, labels = np.zeros((BATCH, 16, 16, 3)), np.zeros(BATCH)
+    found["odd batch"] = error_of(lambda: trained.fit(images, labels, batch_size=15))
     if BACKEND == "tensorflow":
         stock, start = keras.optimizers.SGD, partial(start_error, distribution)
         found["jit"] = start(training.SGD(), jit_compile=True)

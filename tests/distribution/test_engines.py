@@ -91,6 +91,11 @@ if SEVERAL_DEVICES:
         error = engine(name)[0][0]["refusals"]["outside"]
         assert error.startswith("ValueError") and "with keras_vit.distribute" in error
 
+    @pytest.mark.parametrize("name", SEVERAL_DEVICES)
+    def test_arrays_that_the_replicas_cannot_share_are_refused(engine, name):
+        error = engine(name)[0][0]["refusals"]["odd batch"]
+        assert error.startswith("ValueError: Each batch must be a multiple of")
+
 
 if BACKEND == "tensorflow":
 

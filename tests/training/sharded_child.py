@@ -35,7 +35,9 @@ def cut(model_devices: int | None) -> Iterator[tuple[Any, Any]]:
         model = keras_vit.ViT.from_variant("test", num_classes=3, dropout_rate=0.1)
         trained = keras_vit.training.TrainingModel(model)
         optimizer = keras_vit.training.AdamW(1e-3, use_ema=True)
-        trained.compile(optimizer, keras_vit.training.CrossEntropy(), ["accuracy"])
+        trained.compile(
+            optimizer, keras_vit.training.CrossEntropy(), metrics=["accuracy"]
+        )
         optimizer.build(trained.trainable_variables)
         yield devices, trained
 

@@ -262,6 +262,8 @@ def test_wrong_settings_are_refused():
     trainer = TrainingModel(small())
     with pytest.raises(ValueError, match="Pass them as metrics"):
         trainer.compile("sgd", CrossEntropy(), weighted_metrics=["accuracy"])
+    with pytest.raises(ValueError, match="Pass metrics by name"):
+        trainer.compile("sgd", CrossEntropy(), ["accuracy"])  # loss_weights in Keras
     with pytest.raises(ValueError, match="Pass accumulation_steps"):
         trainer.compile(
             keras.optimizers.SGD(gradient_accumulation_steps=2), CrossEntropy()

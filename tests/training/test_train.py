@@ -343,3 +343,13 @@ def test_sigterm_ends_a_run_without_a_folder_as_usual(data, monkeypatch):
     monkeypatch.setattr(keeper.Keeper, "on_train_batch_end", on_train_batch_end)
     keras_vit.train(make_model(), data, replace(RECIPE, epochs=2), verbose=0)
     assert set(handlers) == {signal.getsignal(signal.SIGTERM)}
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="it works there")
+def test_an_engine_that_keras_ignores_is_refused_before_any_work(
+    data, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: "data parallel")
+    with pytest.raises(ValueError, match="chosen by keras_vit.distribute"):
+        keras_vit.train(make_model(), data, RECIPE, output=tmp_path / "new", verbose=0)
+    assert not (tmp_path / "new").exists()
