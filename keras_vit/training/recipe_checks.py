@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, get_args
 
+from keras_vit.training.loss import LossName
 from keras_vit.training.schedule import Curve
 from keras_vit.training.step import check_accumulation
 
@@ -40,7 +41,8 @@ _RANGES = {
 _CHOICES = {
     "schedule_name": get_args(Curve),
     "optimizer_name": ("adamw", "sgd", "adafactor", "lamb"),
-    "loss_name": ("cross_entropy", "binary_cross_entropy"),
+    "loss_name": get_args(LossName),
+    "stochastic_depth_curve": ("linear", "constant", None),
     "train_only": ("all", "head", "lora"),
     "distillation": ("hard", "soft", None),
     "rematerialization": ("full", "activations", None),
