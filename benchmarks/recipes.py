@@ -10,7 +10,7 @@ A loss is the mean of the first or last epoch and the recipe's own, so that rows
 compare; accuracy is on the held-out third, after the last epoch. A recipe diverges if
 a loss is not finite or the last one is above the first; the exit code is 1 then.
 
-    KERAS_BACKEND=jax python benchmarks/recipes.py [--epochs 60]        about 10 minutes
+    KERAS_BACKEND=jax python benchmarks/recipes.py [--epochs 60]     8 minutes of a core
 """
 
 from __future__ import annotations
