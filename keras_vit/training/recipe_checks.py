@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.mixing import Mixing
+from keras_vit.training.loss import LossName
 from keras_vit.training.schedule import Curve
 from keras_vit.training.step import check_accumulation
 
@@ -44,7 +45,8 @@ _PARTS = {"augmentation": (Augmentation, False), "mixing": (Mixing, True)}
 _CHOICES = {
     "schedule_name": get_args(Curve),
     "optimizer_name": ("adamw", "sgd", "adafactor", "lamb"),
-    "loss_name": ("cross_entropy", "binary_cross_entropy"),
+    "loss_name": get_args(LossName),
+    "stochastic_depth_curve": ("linear", "constant", None),
     "train_only": ("all", "head", "lora"),
     "distillation": ("hard", "soft", None),
     "rematerialization": ("full", "activations", None),
