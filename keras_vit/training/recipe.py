@@ -260,6 +260,7 @@ class Recipe:
                 f"{self.distillation!r}, received a model with {steps} and {kind!r}. "
                 "Use recipe.training_model(model, teacher=...)."
             )
+        self._check_head(output_activation(model))
         self.prepare(model)
         optimizer = self.optimizer(steps_per_epoch)
         metrics: Any = [Accuracy()]
@@ -273,3 +274,13 @@ class Recipe:
             loss=self.loss(from_logits=output_activation(model) is None),
             **{name: metrics},
         )
+
+    def _check_head(self, activation: str | None) -> None:
+        """Refuse a head whose probabilities are of the other kind of loss."""
+        wrong = "sigmoid" if self.loss_name == "cross_entropy" else "softmax"
+        if activation == wrong:
+            raise ValueError(
+                f"loss_name={self.loss_name!r} is not for a model that ends with "
+                f"{wrong}, whose outputs mean something else. Use "
+                "classifier_activation=None, which goes with each loss."
+            )

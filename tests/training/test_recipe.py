@@ -170,3 +170,19 @@ def test_image_sizes_need_a_model_for_any_size():
     model = keras_vit.ViT.from_variant("test", num_classes=3)
     with pytest.raises(ValueError, match="Build or load it with image_size=None"):
         Recipe(image_sizes=((0, 16), (50, 32))).compile(model, steps_per_epoch=3)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss_name"),
+    [
+        ("softmax", "binary_cross_entropy"),
+        ("softmax", "sigmoid_cross_entropy"),
+        ("sigmoid", "cross_entropy"),
+    ],
+)
+def test_a_head_of_another_loss_is_refused(activation, loss_name):
+    model = keras_vit.ViT.from_variant(
+        "test", num_classes=3, classifier_activation=activation
+    )
+    with pytest.raises(ValueError, match=f"that ends with {activation}"):
+        Recipe(loss_name=loss_name).compile(model, steps_per_epoch=1)
