@@ -226,6 +226,11 @@ class Distribution:
             code = error.code if isinstance(error.code, int) else 1
         else:
             traceback.print_exception(error)
+            print(
+                f"Process {self.process_id} of {self.num_processes} ends. If its error "
+                "is of a connection, look at what the process that ended first says.",
+                file=sys.stderr,
+            )
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

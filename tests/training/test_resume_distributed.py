@@ -10,7 +10,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
+import keras_vit
+from keras_vit.data.digits import load_digits
 from keras_vit.training.checkpoint import FILE_NAME, SHARDED_NAME, read_header
 from keras_vit.training.history import read_history
 from keras_vit.training.interruption import EXIT_CODE
@@ -91,6 +94,11 @@ def assert_equal(folder):
     for a, b in zip(expected.weights, found.weights, strict=True):
         a, b = (keras.ops.convert_to_numpy(weight) for weight in (a, b))
         np.testing.assert_array_equal(a, b)
+    images, labels = load_digits()
+    data = keras_vit.load_data((images[::10], labels[::10]), seed=1)  # the child's
+    found = keras_vit.evaluate(found, data, part="validation")
+    best = max(row["val_accuracy"] for row in rows[0])
+    assert found["accuracy"] == pytest.approx(best, abs=1e-6)
 
 
 def test_a_run_in_two_processes_goes_on_bit_equal(tmp_path):
