@@ -1,11 +1,12 @@
 """Fine-tuning on new classes: accuracy against trainable parameters.
 
-A small ViT is trained on the digits 0 to 4. Then it learns 5 to 9 from a tenth of their
-training images, in each of the ways that the recipes offer, and from random weights for
-comparison. Accuracy on the held-out third of the digits 5 to 9, mean of the seeds,
-which decide split, weights and order.
+A small ViT is trained on the digits 0 to 4. Then it learns 5 to 9 from half of their
+training images, about 300, in each of the ways that the recipes offer, and from random
+weights for comparison. What trains few parameters has a higher learning rate. Accuracy
+on the held-out third of the digits 5 to 9, mean of the seeds, which decide split,
+weights and order.
 
-    KERAS_BACKEND=jax python benchmarks/fine_tuning.py [--seeds 3]    about 6 minutes
+    KERAS_BACKEND=jax python benchmarks/fine_tuning.py [--seeds 3]    about 8 minutes
 """
 
 from __future__ import annotations
@@ -27,8 +28,17 @@ WAYS: dict[str, dict[str, Any]] = {
     "full": {},
     "layer decay 0.65": {"layer_decay": 0.65},
     "blocks 0 and 1 frozen": {"freeze_until": "block_1"},
-    "LoRA, rank 4": {"train_only": "lora", "lora_rank": 4, "weight_decay": 0.0},
-    "linear probe": {"train_only": "head", "weight_decay": 0.0},
+    "LoRA, rank 4": {
+        "train_only": "lora",
+        "lora_rank": 4,
+        "weight_decay": 0.0,
+        "learning_rate": 1e-2,
+    },
+    "linear probe": {
+        "train_only": "head",
+        "weight_decay": 0.0,
+        "learning_rate": 2e-2,
+    },
 }
 
 
@@ -61,7 +71,7 @@ def main() -> None:
         first = keras_vit.ViT.from_variant("digits", num_classes=5)
         recipe = get_recipe("small_data", epochs=60, seed=seed)
         keras_vit.train(first, half(range(5), seed), recipe, verbose=0)
-        data = half(range(5, 10), seed, share=10)
+        data = half(range(5, 10), seed, share=2)
         for way, changes in WAYS.items():
             keras.utils.set_random_seed(seed)
             model = keras_vit.replace_head(first, 5)
@@ -69,7 +79,7 @@ def main() -> None:
                 model = keras_vit.ViT.from_variant("digits", num_classes=5)
             recipe = get_recipe(
                 "small_data",
-                **{"epochs": 60, "batch_size": 16, "seed": seed, **changes},
+                **{"epochs": 60, "batch_size": 32, "seed": seed, **changes},
             )
             recipe.prepare(model)
             trainable[way] = sum(

@@ -15,6 +15,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 
 import keras
 import numpy as np
@@ -76,7 +77,7 @@ def measure(batch: int, rounds: int) -> None:
         "train": lambda model: model.train_on_batch(images, targets),
     }
     for name, step in steps.items():
-        print_row(name, lambda: step(ours), lambda: step(convolution), rounds)  # noqa: B023
+        print_row(name, partial(step, ours), partial(step, convolution), rounds)
     if keras.backend.backend() == "tensorflow":
         first = litert_step(ours, images[:1])
         second = litert_step(convolution, images[:1])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 import keras
 import numpy as np
@@ -57,7 +58,7 @@ def measure(variant: str, batch: int, rounds: int) -> None:
         "train": lambda model: model.train_on_batch(images, labels),
     }
     for name, step in steps.items():
-        times = paired_times(lambda: step(ours), lambda: step(hub), rounds)  # noqa: B023
+        times = paired_times(partial(step, ours), partial(step, hub), rounds)
         backend = keras.backend.backend()
         print(f"| {backend} | {name} | {describe(times)} | {parameters} |", flush=True)
 

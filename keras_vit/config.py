@@ -22,6 +22,7 @@ from keras_vit.config_values import (
     Rotary,
     RotaryLayout,
     RotaryOrder,
+    StochasticDepthCurve,
     checked_values,
 )
 from keras_vit.variants import VARIANT_ROWS
@@ -92,6 +93,7 @@ class ViTConfig:
     pool_prefix: bool = False  # whether "mean", "attention", "query" see all
     use_head_bias: bool = True
     patch_dropout_rate: float = 0.0  # [0, 1), share of the patches left out in training
+    stochastic_depth_curve: StochasticDepthCurve = "linear"  # from 0 in the first block
 
     def __post_init__(self) -> None:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -239,6 +241,16 @@ class ViTConfig:
         if isinstance(self.num_kv_heads, tuple):
             return self.num_kv_heads[block]
         return self.num_kv_heads
+
+    def block_stochastic_depth(self, block: int) -> float:
+        """Return the rate of stochastic depth in one block: 0 is the first.
+
+        Reference: arXiv:1603.09382, equation 4, as timm draws it ("linear"); DeiT III
+        drops each block as often ("constant"), models_v2.py of facebookresearch/deit.
+        """
+        if self.stochastic_depth_curve == "constant":
+            return self.stochastic_depth_rate
+        return self.stochastic_depth_rate * block / max(1, self.num_layers - 1)
 
     @property
     def num_parameters(self) -> int:

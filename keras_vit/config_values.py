@@ -18,6 +18,7 @@ Attention = Literal["softmax", "differential"]
 QKVBias = bool | Literal["qv"]
 QueryKeyNorm = Literal["head", "width"]
 MLPKind = Literal["plain", "gated"]
+StochasticDepthCurve = Literal["linear", "constant"]
 
 LEARNED_POSITIONS = ("all", "class", "patches")  # those that have a table
 
@@ -35,6 +36,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "qkv_bias": (True, False, "qv"),
     "query_key_norm": (*get_args(QueryKeyNorm), None),
     "mlp": get_args(MLPKind),
+    "stochastic_depth_curve": get_args(StochasticDepthCurve),
 }
 
 # Options that are on or off.

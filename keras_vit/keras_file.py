@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import keras
 
@@ -38,9 +39,21 @@ def save_model(model: keras.Model, path: str | Path) -> None:
         OSError: if the file cannot be written.
     """
     if model.compiled:
-        twin = type(model).from_config(model.get_config())
-        twin.set_weights(model.get_weights())
-        model = twin
+        model = plain_copy(model)
     # Several processes cannot make a twin, which one of them alone would wait for.
     with replacing(path) as temporary:
         model.save(temporary)
+
+
+def plain_copy(model: keras.Model) -> keras.Model:
+    """Return a model with the same weights, without optimizer and LoRA factors."""
+    copy: Any = type(model).from_config(model.get_config())
+    if len(copy.weights) == len(model.weights):
+        copy.set_weights(model.get_weights())
+        return copy
+    with tempfile.TemporaryDirectory() as folder:
+        # Keras writes the sum of a kernel and its factors.
+        path = Path(folder, "model.weights.h5")
+        model.save_weights(path)
+        copy.load_weights(path)
+    return copy

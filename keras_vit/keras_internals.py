@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -78,6 +79,42 @@ class OptimizerHooks:
         return list(grads_and_vars)
 
 
+class LambHooks:
+    """Update by LAMB as apex and timm do: by a share of each kernel's norm.
+
+    Keras 3.15 scales biases, norms and layer scales too, and decays before it measures.
+    A subclass stands before `OptimizerHooks` and `keras.optimizers.Lamb`.
+    """
+
+    # No kernel counts as smaller than DeiT III's are at first, with this deviation: the
+    # lower bound of the paper's phi. A head of zeros would not begin to learn.
+    lowest_deviation = 0.02
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        optimizer: Any = self
+        ops, index = keras.ops, optimizer.index_of(variable)
+        gradient = ops.cast(gradient, variable.dtype)
+        rate = ops.cast(learning_rate, variable.dtype) * optimizer.multiplier(variable)
+        step = ops.cast(optimizer.iterations + 1, variable.dtype)
+        mean, square = optimizer._momentums[index], optimizer._velocities[index]
+        optimizer.assign_add(mean, (gradient - mean) * (1 - optimizer.beta_1))
+        optimizer.assign_add(
+            square, (ops.square(gradient) - square) * (1 - optimizer.beta_2)
+        )
+        deviation = ops.sqrt(square / (1 - ops.power(optimizer.beta_2, step)))
+        update = mean / (1 - ops.power(optimizer.beta_1, step))
+        update = update / (deviation + optimizer.epsilon)
+        decay = optimizer.decay_of(variable)
+        if decay:
+            update = update + variable * decay
+            norm = ops.sqrt(ops.sum(ops.square(variable)))
+            lowest = self.lowest_deviation * math.prod(variable.shape) ** 0.5
+            of_update = ops.sqrt(ops.sum(ops.square(update)))
+            ratio = ops.maximum(norm, lowest) / ops.maximum(of_update, 1e-30)
+            rate = rate * ratio
+        optimizer.assign_sub(variable, update * rate)
+
+
 def moving_averages(optimizer: Any) -> list[tuple[Any, Any]]:
     """Return (variable, its moving average) of an optimizer made with `use_ema`."""
     return [
@@ -148,57 +185,6 @@ def forget_compiled_steps(model: Any) -> None:
         jax.clear_caches()
 
 
-def seed_offset(replica: int) -> int:
-    """Return what is added to the seeds of a replica, 0 for the first one."""
-    # The golden ratio times 2**32: seeds next to each other stay apart.
-    return replica * 0x9E3779B1 % 2**31
-
-
-class ReplicaSeedGenerator(keras.random.SeedGenerator):
-    """Draw other numbers on each replica from the same state.
-
-    `use_replica_seeds` makes those of a model to ones of this class, in place.
-    """
-
-    replica_id: Any  # Function that returns the number of the replica.
-
-    def next(self, ordered: bool = True) -> Any:
-        seed = super().next(ordered=ordered)
-        replica = self.replica_id()
-        if isinstance(replica, int):
-            offset = keras.ops.convert_to_tensor([seed_offset(replica), 0], seed.dtype)
-        else:
-            factor = keras.ops.convert_to_tensor([seed_offset(1), 0], seed.dtype)
-            offset = keras.ops.cast(replica, seed.dtype) * factor
-        return seed + offset
-
-
-def use_replica_seeds(model: keras.Model, replica_id: Any) -> None:
-    """Give dropout and stochastic depth of each replica masks of their own.
-
-    The state stays the same on all replicas, and the first one draws what a single
-    device draws.
-
-    Args:
-        model: its layers are changed in place.
-        replica_id: function that returns the number of the replica that calls it.
-    """
-    for layer in all_layers(model):
-        for generator in layer._seed_generators:
-            generator.__class__ = ReplicaSeedGenerator
-            generator.replica_id = replica_id
-
-
-def strategy_of(model: Any) -> Any:
-    """Return the tf.distribute strategy in whose scope a model was made, or None."""
-    return model._distribute_strategy
-
-
-def layout_map_of(engine: Any) -> Any:
-    """Return the rules of a `keras.distribution.ModelParallel`."""
-    return engine._layout_map
-
-
 def reduces_first(optimizer: Any) -> bool:
     """Return whether an optimizer sums over the replicas before anything else."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -206,65 +192,6 @@ def reduces_first(optimizer: Any) -> bool:
         return False
     # An optimizer around another sums itself, and tells the inner one not to.
     return inner.reduces_gradients == (inner is optimizer)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def use_worker_steps(model: Any, strategy: Any) -> None:
-    """Let a model train under MultiWorkerMirroredStrategy.
-
-    Keras 3.15 builds the model from a value of all replicas, which fails, and takes
-    the mean of the logs along an axis that scalars do not have.
-    """
-    if "_worker_strategy" in model.__dict__:
-        return
-    model.__dict__["_worker_strategy"] = strategy
-
-    def build(iterator: Any = None, data_batch: Any = None) -> None:
-        if iterator is not None:
-            data_batch = next(next(iter(iterator))[2])
-        local = keras.tree.map_structure(
-            lambda value: strategy.experimental_local_results(value)[0], data_batch
-        )
-        with strategy.scope():
-            model._symbolic_build(data_batch=local)
-
-    def with_axis(step: Any) -> Any:
-        def wrapped(data: Any) -> dict[str, Any]:
-            logs = step(data)
-            return {k: keras.ops.reshape(v, (1,)) for k, v in logs.items()}
-
-        return wrapped
-
-    changes = {
-        "_maybe_symbolic_build": build,
-        "train_step": with_axis(model.train_step),
-        "test_step": with_axis(model.test_step),
-    }
-    model.__dict__.update(changes)
-
-
-def use_summed_metrics(model: Any, all_reduce: Any) -> None:
-    """Make loss and metrics of a model those of all processes.
-
-    Args:
-        model: changed in place.
-        all_reduce: function from a list of tensors to their sums over the processes.
-    """
-    if "_metrics_of_process" in model.__dict__:
-        return
-    own_result = model.get_metrics_result
-
-    def result() -> dict[str, Any]:
-        variables = [v for metric in model.metrics for v in metric.variables]
-        own = [v.value.detach().clone() for v in variables]
-        for variable, total in zip(variables, all_reduce(own), strict=True):
-            variable.assign(total)
-        logs = own_result()
-        for variable, value in zip(variables, own, strict=True):
-            variable.assign(value)
-        return logs
-
-    model.__dict__["_metrics_of_process"] = own_result
-    model.__dict__["get_metrics_result"] = result
 
 
 # Keras's list of variables without a value.

@@ -51,7 +51,8 @@ class ViT(keras.Model):
         attention_dropout_rate: share of the attention weights that is dropped in
             training, [0, 1). Default 0.
         stochastic_depth_rate: share of the images that skip a branch of the last block
-            in training, [0, 1); it grows linearly from 0 in the first block. Default 0.
+            in training, [0, 1); it grows linearly from 0 in the first block
+            unless `stochastic_depth_curve="constant"`. Default 0.
         epsilon: of the layer normalizations. Default 1e-6.
         activation: of the MLPs: "gelu" (exact, default), "gelu_tanh", "quick_gelu" or
             the name of a Keras activation.

@@ -107,7 +107,7 @@ def make_class_rotation(config: ViTConfig, dtype: Policy) -> Layer:
 def make_block(config: ViTConfig, block: int, dtype: Policy) -> Layer:
     """Return one block: 0 is the first."""
     rates: dict[str, Any] = {
-        "stochastic_depth_rate": stochastic_depth_rate(config, block),
+        "stochastic_depth_rate": config.block_stochastic_depth(block),
         "epsilon": config.epsilon,
         "normalization": config.normalization,
         "dtype": dtype,
@@ -202,14 +202,6 @@ def make_head(config: ViTConfig, dtype: Policy) -> Layer:
         dtype=dtype,
         name="head",
     )
-
-
-def stochastic_depth_rate(config: ViTConfig, block: int) -> float:
-    """Return the rate of one block: linear from 0 in the first.
-
-    Reference: arXiv:1603.09382, equation 4, as timm draws it.
-    """
-    return config.stochastic_depth_rate * block / max(1, config.num_layers - 1)
 
 
 def _attention(config: ViTConfig, block: int) -> Layer:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from keras_vit.checkpoints.writing import write_huggingface, write_npz, write_timm
 from keras_vit.files import check_writable, replacing
-from keras_vit.keras_file import save_model
+from keras_vit.keras_file import plain_copy, save_model
 from keras_vit.model import ViT
 
 SaveFormat = Literal["keras", "timm", "huggingface", "npz"]
@@ -25,7 +25,7 @@ def save(
     """Write a model with config, preprocessing and class names into a folder.
 
     Args:
-        model: a `keras_vit.ViT`.
+        model: a `keras_vit.ViT`; with LoRA factors the sum is written.
         folder: to make; it appears when it is complete.
         format: "keras" (default), `model.keras`, with everything; "timm", which
             `timm.create_model("local-dir:FOLDER", pretrained=True)` builds;
@@ -59,6 +59,8 @@ def save(
             "overwrite=True."
         )
     check_writable(folder.parent, required_bytes=4 * model.count_params())
+    if any("/lora_" in weight.path for weight in model.weights):
+        model = plain_copy(model)
     with replacing(folder) as temporary:
         temporary.mkdir()
         _WRITERS[format](model, temporary)

@@ -4,7 +4,6 @@ If one of these fails, Keras changed: read `keras_vit/keras_internals.py` again.
 """
 
 import inspect
-from typing import Any
 
 import keras
 import numpy as np
@@ -149,35 +148,3 @@ def test_a_step_compiled_before_is_forgotten():
     model.factor = 3.0
     keras_internals.forget_compiled_steps(model)
     assert model.evaluate(inputs, inputs, verbose=0) == pytest.approx(3 * before)
-
-
-def test_the_seed_generators_of_a_layer_are_found_and_draw_by_replica():
-    dropout = keras.layers.Dropout(0.5, seed=3)
-    inputs = keras.Input((4,))
-    model = keras.Model(inputs, dropout(inputs))
-    generator = dropout.seed_generator
-    state = keras.ops.convert_to_numpy(generator.state)
-    keras_internals.use_replica_seeds(model, lambda: 1)
-    second = keras.ops.convert_to_numpy(generator.next())
-    generator.replica_id = lambda: 0
-    first = keras.ops.convert_to_numpy(generator.next())
-    np.testing.assert_array_equal(second - state, [keras_internals.seed_offset(1), 0])
-    # The state of both goes on in the same way.
-    np.testing.assert_array_equal(first - state, [0, 1])
-
-
-def test_models_have_the_names_that_several_processes_change():
-    inputs = keras.Input((4,))
-    model: Any = keras.Model(inputs, keras.layers.Dense(1)(inputs))
-    assert callable(model._symbolic_build)
-    assert callable(model.get_metrics_result)
-    is_tensorflow = keras.backend.backend() == "tensorflow"
-    assert hasattr(model, "_maybe_symbolic_build") == is_tensorflow
-    assert hasattr(model, "_distribute_strategy") == is_tensorflow
-
-
-def test_a_model_parallel_has_its_rules():
-    mesh = keras.distribution.DeviceMesh((1, 1), ["batch", "model"], ["cpu:0"])
-    rules = keras.distribution.LayoutMap(mesh)
-    engine = keras.distribution.ModelParallel(layout_map=rules)
-    assert keras_internals.layout_map_of(engine) is rules

@@ -144,6 +144,14 @@ def test_stochastic_depth_grows_linearly_from_zero():
     np.testing.assert_allclose(rates, [0, 0.1, 0.2, 0.3])
 
 
+def test_stochastic_depth_may_be_the_same_in_each_block():
+    rates = {"stochastic_depth_rate": 0.3, "stochastic_depth_curve": "constant"}
+    for num_layers in (1, 4):
+        model = ViT.from_variant("test", num_layers=num_layers, **rates)
+        blocks = [model.get_layer(f"block_{i}") for i in range(num_layers)]
+        assert [block.stochastic_depth_rate for block in blocks] == [0.3] * num_layers
+
+
 def test_a_single_block_has_no_stochastic_depth():
     model = ViT.from_variant("test", num_layers=1, stochastic_depth_rate=0.3)
     assert model.get_layer("block_0").stochastic_depth_rate == 0

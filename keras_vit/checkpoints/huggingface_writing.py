@@ -36,7 +36,7 @@ from keras_vit.config import ViTConfig
 # Of training, or of a kind of rotation that no model type has.
 _WITHOUT_EFFECT = (
     *("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate"),
-    "patch_dropout_rate",
+    *("patch_dropout_rate", "stochastic_depth_curve"),
     *("rotary_offset", "rotary_order", "rotary_grid", "rotary_layout"),
 )
 

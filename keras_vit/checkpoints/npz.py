@@ -258,7 +258,7 @@ _EXPRESSED = {
     *("pooling", "use_class_token", "pooling_num_heads", "pooling_mlp_dim"),
     *("use_head_bias", "classifier_activation"),
     *("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate"),
-    "patch_dropout_rate",
+    *("patch_dropout_rate", "stochastic_depth_curve"),
 }
 # What all files mean, without saying it.
 _MEANT = {"activation": "gelu_tanh"}

@@ -14,7 +14,7 @@ _POOLING = {"token": "token", "mean": "avg", "attention": "map", None: ""}
 # What a config may hold without changing the numbers that a trained model computes.
 _OF_TRAINING = (
     *("dropout_rate", "attention_dropout_rate", "stochastic_depth_rate"),
-    "patch_dropout_rate",
+    *("patch_dropout_rate", "stochastic_depth_curve"),
 )
 
 
@@ -97,7 +97,8 @@ _MISSING = object()
 
 def _comparable(config: ViTConfig) -> ViTConfig:
     """Return the config with one spelling for what is the same in two ways."""
-    changes: dict[str, Any] = {name: 0.0 for name in _OF_TRAINING}
+    defaults = {field.name: field.default for field in fields(ViTConfig)}
+    changes: dict[str, Any] = {name: defaults[name] for name in _OF_TRAINING}
     changes["use_class_token"] = config.has_class_token
     if config.mlp == "gated":
         changes["activation"] = config.activation

@@ -49,7 +49,12 @@ _RECIPE_OPTIONS = (
 
 def run_train(options: argparse.Namespace) -> None:
     """Train, evaluate on the held-out part and write the card."""
-    with distribute(options.distribute) as devices:
+    devices = distribute(
+        options.distribute,
+        devices=options.devices,
+        model_devices=options.model_devices,
+    )
+    with devices:
         model, data, recipe, result = _train(options)
     if not devices.is_main:
         return None

@@ -189,6 +189,18 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         help="auto, mirrored, multi_worker, tpu, data_parallel or model_parallel; see "
         "docs/distribution.md",
     )
+    parser.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="how many of one process; on TensorFlow without a GPU, parts of the CPU",
+    )
+    parser.add_argument(
+        "--model-devices",
+        type=int,
+        metavar="N",
+        help="of model_parallel: over how many devices each weight is cut",
+    )
     parser.add_argument("--tensorboard", action="store_true", help="write its logs")
     parser.add_argument("--resume", action="store_true", help="continue a stopped run")
     parser.add_argument("--overwrite", action="store_true", help="replace a former run")

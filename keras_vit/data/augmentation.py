@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_vit.data.aug_mix import AugMix
 from keras_vit.data.color_jitter import color_ranges, jitter_color
-from keras_vit.data.cropping import crop_array, crop_file
+from keras_vit.data.cropping import crop_array, crop_file, crop_padded
 from keras_vit.data.keras_steps import (
     apply_to_image,
     import_keras_cv,
@@ -40,6 +40,9 @@ class Augmentation:
         crop_area: (smallest, largest) share of the picture's area that a random crop
             keeps, in (0, 1]; the crop is resized to the model's size and has an aspect
             ratio between 3/4 and 4/3. Default None: resize as at inference.
+        crop_padding: instead of `crop_area`, crop a part of the model's size at a
+            random place, after the picture is resized to cover that size and mirrored
+            beyond its borders by so many pixels, at least 0. Default None.
         horizontal_flip: whether half of the images are mirrored. Default False.
         rotation: largest angle to either side, degrees in [0, 180]. Default 0.
         shear: largest slant to either side, degrees in [0, 90). Default 0.
@@ -65,7 +68,7 @@ class Augmentation:
     [0, 255] and 1, 3 or 4 channels; alpha is moved, but not coloured.
 
     Raises:
-        TypeError: if a step of `extra` is not a layer.
+        TypeError: if a step of `extra` is not a layer, or a switch no bool.
         ValueError: if an option is out of its range.
 
     Example:
@@ -76,10 +79,12 @@ class Augmentation:
         9.0
 
     Reference: arXiv:1409.4842, section 6 (crop), as in torchvision's RandomResizedCrop;
+        arXiv:2204.07118, section 3 (`crop_padding=4`, its simple random crop);
         arXiv:2204.07118, section 3 (three-augment); the modules of the other parts.
     """
 
     crop_area: tuple[float, float] | None = None
+    crop_padding: int | None = None
     horizontal_flip: bool = False
     rotation: float = 0.0
     shear: float = 0.0
@@ -97,14 +102,14 @@ class Augmentation:
             object.__setattr__(self, name, _part(name, getattr(self, name), kind))
         object.__setattr__(self, "color_jitter", color_ranges(self.color_jitter))
         object.__setattr__(self, "extra", to_configs(self.extra, "extra"))
-        if self.crop_area is not None:
-            low, high = self.crop_area
-            object.__setattr__(self, "crop_area", (float(low), float(high)))
-            if not 0 < low <= high <= 1:
-                raise ValueError(
-                    "crop_area must be (smallest, largest) with 0 < smallest <= "
-                    f"largest <= 1, received crop_area={self.crop_area}."
+        for name in ("horizontal_flip", "three_augment"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(
+                    f"{name} must be True or False, received "
+                    f"{name}={getattr(self, name)!r}. What is on is drawn for each "
+                    "image."
                 )
+        self._check_crop()
         if not 0 <= self.rotation <= 180:
             raise ValueError(
                 "rotation must be in [0, 180] degrees, received "
@@ -126,13 +131,44 @@ class Augmentation:
                 f"random_erasing={self.random_erasing!r}."
             )
 
+    def _check_crop(self) -> None:
+        if self.crop_area is not None:
+            object.__setattr__(self, "crop_area", _area(self.crop_area))
+        padding = self.crop_padding
+        if padding is None:
+            return
+        if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
+            raise ValueError(
+                "crop_padding must be a whole number of pixels of at least 0 or None, "
+                f"received crop_padding={padding!r}."
+            )
+        if self.crop_area is not None:
+            raise ValueError(
+                "crop_area and crop_padding are two ways to crop, received crop_area="
+                f"{self.crop_area}, crop_padding={padding}. Leave one of them out."
+            )
+
+    @property
+    def crops(self) -> bool:
+        """Whether a random part of the picture is kept."""
+        return self.crop_area is not None or self.crop_padding is not None
+
     def check(self, preprocessing: Preprocessing) -> None:
         """Raise an error if images for this model cannot be changed so.
 
         Raises:
             ImportError: if KerasCV is needed and not installed.
-            ValueError: if colours are to change in pixels that have none.
+            ValueError: if colours are to change in pixels that have none, or images
+                are too small to be mirrored so far.
         """
+        if self.crop_padding is not None and self.crop_padding >= min(
+            preprocessing.image_size
+        ):
+            raise ValueError(
+                "crop_padding must be less than the sides of the images, received "
+                f"crop_padding={self.crop_padding}, image_size="
+                f"{preprocessing.image_size}. Lower it."
+            )
         channels = preprocessing.channels
         if self._colors and (
             channels not in _MODES or preprocessing.value_range != (0.0, 255.0)
@@ -181,11 +217,13 @@ class Augmentation:
     ) -> np.ndarray:
         """Resize a picture to `preprocessing.image_size`.
 
-        With `crop_area`, a random part of the picture.
+        With `crop_area` or `crop_padding`, a random part of the picture.
         """
-        if self.crop_area is None:
-            return preprocessing.resize_image(pixels)
-        return crop_array(pixels, self.crop_area, preprocessing, rng)
+        if self.crop_area is not None:
+            return crop_array(pixels, self.crop_area, preprocessing, rng)
+        if self.crop_padding is not None:
+            return crop_padded(pixels, self.crop_padding, preprocessing, rng)
+        return preprocessing.resize_image(pixels)
 
     def distort(
         self,
@@ -291,6 +329,17 @@ class Augmentation:
             )
 
         return map_planes(pixels, transform)
+
+
+def _area(crop_area: Any) -> tuple[float, float]:
+    """Return (smallest, largest) share of a crop, also from a list."""
+    area = tuple(float(share) for share in np.atleast_1d(crop_area))
+    if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
+        raise ValueError(
+            "crop_area must be (smallest, largest) with 0 < smallest <= largest <= 1, "
+            f"received crop_area={crop_area!r}. For example (0.08, 1.0)."
+        )
+    return area
 
 
 def _part(name: str, value: Any, kind: type) -> Any:

@@ -177,7 +177,7 @@ class ImageBatches(keras.utils.PyDataset):
 
     def _augmented(self, number: int, rng: np.random.Generator) -> np.ndarray:
         augmentation, preprocessing = self.augmentation, self.preprocessing
-        if augmentation is None or augmentation.crop_area is None:
+        if augmentation is None or not augmentation.crops:
             resized = self._resized(number)
             return (augmentation or Augmentation()).distort(resized, rng, preprocessing)
         if isinstance(self._cache, NoCache):
@@ -228,7 +228,7 @@ class ImageBatches(keras.utils.PyDataset):
             )
 
     def _open_cache(self, cache: bool | str | Path | None) -> Cache:
-        crops = self.augmentation is not None and self.augmentation.crop_area
+        crops = self.augmentation is not None and self.augmentation.crops
         if isinstance(cache, (str, Path)):
             kind = "whole" if crops else "resized"
             identity = f"{kind} {self.images.fingerprint} {self.preprocessing}"

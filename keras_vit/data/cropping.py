@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -50,6 +51,34 @@ def crop_array(
     return preprocessing.resize_to(
         pixels[top:bottom, left:right], preprocessing.image_size
     )
+
+
+def crop_padded(
+    pixels: np.ndarray,
+    padding: int,
+    preprocessing: Preprocessing,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return a part of `image_size` of an array (H, W, C) that is resized to cover it.
+
+    Args:
+        pixels: the picture; its proportions are kept.
+        padding: pixels by which the resized picture is mirrored beyond each border, so
+            that the part may stand over it.
+        preprocessing: says size and interpolation.
+        rng: decides the place, any as likely as another.
+
+    Reference: facebookresearch/deit, augment.py, `--src`: torchvision's Resize and
+        RandomCrop(padding=4, padding_mode="reflect").
+    """
+    covering = replace(preprocessing, resize="crop", crop_ratio=1.0)
+    pixels = preprocessing.resize_to(pixels, covering.scaled_size(*pixels.shape[:2]))
+    border = (padding, padding)
+    pixels = np.pad(pixels, (border, border, (0, 0)), mode="reflect")
+    height, width = preprocessing.image_size
+    top = int(rng.integers(pixels.shape[0] - height + 1))
+    left = int(rng.integers(pixels.shape[1] - width + 1))
+    return pixels[top : top + height, left : left + width]
 
 
 def crop_file(

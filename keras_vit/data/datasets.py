@@ -66,15 +66,15 @@ def _random_access(dataset: Any) -> Any:
     if module.startswith("tensorflow"):
         raise TypeError(
             f"load_data reads pictures by number, received {name}, which is a stream. "
-            "Use 'tfds:NAME', a folder or arrays; or give the batches to model.fit "
-            "yourself."
+            "Use 'tfds:NAME', a folder or arrays. Batches of your own train with "
+            "recipe.training_model(model), recipe.compile(...) and fit(batches)."
         )
     if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
         raise TypeError(
             "A data set must give item i and its length, as a torch Dataset with "
             "__getitem__ and __len__, a grain.MapDataset or a grain data source do, "
-            f"received {name}, which is a stream. Give its batches to model.fit "
-            "yourself."
+            f"received {name}, which is a stream. Batches of your own train with "
+            "recipe.training_model(model), recipe.compile(...) and fit(batches)."
         )
     return dataset
 

@@ -115,8 +115,8 @@ class Images:
                 the same size. Always with several processes. Default False.
             cache: False reads each picture anew; a folder keeps them decoded there;
                 True keeps them in memory, resized. Default None: in memory if they fit
-                into 256 MiB. With `crop_area`, training keeps pictures in a folder
-                only.
+                into 256 MiB. With random crops, training keeps pictures in a
+                folder only.
             workers: threads that prepare batches ahead. Default: one per core but one,
                 at least 2, at most 8.
             engine: "threads" (default): an `ImageBatches`; "tf.data", "grain" or

@@ -51,8 +51,7 @@ def _to_config(step: Any, option: str) -> dict[str, Any]:
         if hasattr(step, "seed"):
             # Keras 3.15 leaves it out for RandomGrayscale.
             config["config"].setdefault("seed", None)
-        # KerasCV puts live layers into the configuration that it reads.
-        keras.saving.deserialize_keras_object(copy.deepcopy(config))
+        _make(config)
         return config
     except (TypeError, ValueError) as error:
         raise TypeError(
@@ -121,11 +120,25 @@ def _call(config: Mapping[str, Any], inputs: Any, rng: np.random.Generator) -> A
                 tf = import_keras_cv() and importlib.import_module("tensorflow")
                 tf.random.set_seed(seed)
                 inputs = keras.tree.map_structure(tf.constant, inputs)
-            layer = keras.saving.deserialize_keras_object(_seeded(dict(config), seed))
-            outputs = layer(inputs, training=True)
+            outputs = _make(_seeded(dict(config), seed))(inputs, training=True)
         finally:
             random.setstate(state)
     return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
+
+
+def _make(config: Mapping[str, Any]) -> Any:
+    """Return the layer that a configuration describes."""
+    # KerasCV puts live layers into the configuration that it reads.
+    config = copy.deepcopy(dict(config))
+    if is_keras_cv(config):
+        # RandomApply and RandomChoice leave the layers in theirs as they are written.
+        for name in {"layer", "layers"} & config["config"].keys():
+            inner = config["config"][name]
+            if isinstance(inner, list):
+                config["config"][name] = [_make(one) for one in inner]
+            else:
+                config["config"][name] = _make(inner)
+    return keras.saving.deserialize_keras_object(config)
 
 
 def is_keras_cv(config: Mapping[str, Any]) -> bool:

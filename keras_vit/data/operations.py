@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL import Image
 
-# A magnitude is a share of this.
+# A magnitude is a share of this; AugReg trains with up to the double.
 MAGNITUDES = 10.0
+MAX_MAGNITUDE = 20.0
 
 # (magnitude as a share, 1 or -1, share of the side that a shift may reach) -> strength
 Strength = Callable[[float, int, float], float]
@@ -26,10 +27,13 @@ class Paint:
     Args:
         fill: value of each channel, bytes, where a moved picture leaves a gap.
         resample: how moved pixels are read between the old ones.
+        place: centre of what is cut out, shares of width and height, [0, 1).
+            Default: the middle.
     """
 
     fill: tuple[int, ...]
     resample: Image.Resampling
+    place: tuple[float, float] = (0.5, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,12 +46,14 @@ class Operation:
         increasing: the same, where a higher magnitude must change more. Default: as
             `strength`.
         moves: whether pixels move, so that transparency moves with them. Default False.
+        is_placed: whether it needs `Paint.place`. Default False.
     """
 
     apply: Callable[[Image.Image, float, Paint], Image.Image]
     strength: Strength = lambda share, sign, shift: 0.0
     increasing: Strength | None = None
     moves: bool = False
+    is_placed: bool = False
 
     def __call__(self, image: Any, strength: float, paint: Paint) -> Any:
         """Return the changed picture; transparency stays where its pixels are."""
@@ -86,7 +92,7 @@ def _solarize_add(image: Any, add: float, paint: Paint) -> Any:
 
 def _posterize(image: Any, bits: float, paint: Paint) -> Any:
     # With 0 bits black, as in Pillow below 13, which refuses it.
-    mask = 256 - 2 ** (8 - int(bits))
+    mask = 256 - 2 ** (8 - min(max(int(bits), 0), 8))
     return image.point([i & mask for i in range(256)] * len(image.getbands()))
 
 
@@ -107,6 +113,19 @@ def _enhance(name: str) -> Callable[..., Any]:
         return getattr(ImageEnhance, name)(image).enhance(factor)
 
     return apply
+
+
+def _cut_out(image: Any, half: float, paint: Paint) -> Any:
+    sides = zip(image.size, paint.place, strict=True)
+    edges = [
+        (max(0, int(place * side) - reach), min(side, int(place * side) + reach))
+        for side, place in sides
+        for reach in [round(half * side)]
+    ]
+    (left, right), (top, bottom) = edges
+    changed = image.copy()
+    changed.paste(_fill(image, paint), (left, top, right, bottom))
+    return changed
 
 
 def _grey(image: Any, strength: float, paint: Paint) -> Any:
@@ -148,7 +167,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "solarize_add": Operation(
         apply=_solarize_add,
-        strength=lambda share, sign, shift: min(128, int(share * 110)),
+        strength=lambda share, sign, shift: int(share * 110),
     ),
     "color": _enhancement("Color"),
     "contrast": _enhancement("Contrast"),
@@ -181,6 +200,12 @@ OPERATIONS: dict[str, Operation] = {
         ),
         strength=lambda share, sign, shift: sign * share * shift,
         moves=True,
+    ),
+    # Half a side: 40 of 224 pixels at magnitude 10, big_vision's cutout_const.
+    "cut_out": Operation(
+        apply=_cut_out,
+        strength=lambda share, sign, shift: share * 40 / 224,
+        is_placed=True,
     ),
     "grey": Operation(apply=_grey),
     "blur": Operation(apply=_blur),

@@ -7,13 +7,19 @@ import json
 import os
 import sys
 import traceback
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_vit.distribution import keras_hooks
+
 _entered: list[Distribution] = []
+_started: weakref.WeakKeyDictionary[keras.Model, Distribution] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def current() -> Distribution:
@@ -50,11 +56,20 @@ class Distribution:
     num_replicas = 1
     num_processes = 1
     process_id = 0
+    # Whether the counters of metrics are those of a process alone until they are read.
+    has_own_metrics = False
+    # Whether replicas can share a last batch of any size.
+    shares_uneven_batches = True
 
     @property
     def is_main(self) -> bool:
         """Whether this process is the one that writes files."""
         return self.process_id == 0
+
+    @property
+    def num_mask_streams(self) -> int:
+        """Replicas with masks of their own; a stopped run goes on with as many."""
+        return self.num_replicas
 
     def describe(self) -> str:
         """Return one line about the devices for the start of a run."""
@@ -94,6 +109,34 @@ class Distribution:
 
         Checks where the weights lie and, after `compile`, what was compiled.
         """
+        self.check_weights(model)
+        if getattr(model, "compiled", False):
+            self._check_compiled(model)
+
+    def check_weights(self, model: keras.Model) -> None:
+        """Raise a ValueError unless the weights of a model lie on these devices."""
+
+    def check_arrays(self, loop: str, num_images: int, batch_size: int) -> None:
+        """Raise a ValueError unless the replicas can share each batch of arrays.
+
+        Args:
+            loop: "fit", "evaluate" or "predict".
+            num_images: of this process.
+            batch_size: images of a batch of this process.
+        """
+        share = self.num_replicas // self.num_processes
+        if self.shares_uneven_batches and loop == "predict":
+            return
+        sizes = [min(batch_size, num_images)]
+        if not self.shares_uneven_batches and num_images > batch_size:
+            sizes.append(num_images % batch_size)
+        if any(size % share for size in sizes):
+            raise ValueError(
+                f"Each batch must be a multiple of {share}, because {share} replicas "
+                f"share it, received batches of {' and '.join(map(str, sizes))} "
+                f"images. Choose another batch_size than {batch_size}, and drop an "
+                "incomplete last batch or fill it up with images of sample weight 0."
+            )
 
     def check_same(self, value: Any, what: str) -> None:
         """Raise a ValueError on every process if they were given different values.
@@ -119,6 +162,21 @@ class Distribution:
             ValueError: as of `check_model`.
         """
         self.check_model(model)
+        keras_hooks.guard_loops(model, self.check_arrays)
+        _started[model] = self
+
+    def check_started(self, model: keras.Model) -> None:
+        """Raise a ValueError unless several replicas train a model that was started.
+
+        Also if an engine was set without `distribute`, which is ignored, or wrong.
+        """
+        keras_hooks.check_no_engine_by_hand(model, self.num_replicas)
+        if self.num_replicas > 1 and _started.get(model) is not self:
+            raise ValueError(
+                f"{self.num_replicas} replicas train a model only after "
+                f"distribution.start(model), received {model.name!r} without it. Call "
+                "it after compile, before fit."
+            )
 
     def prepare(self, batches: Any) -> Any:
         """Return what `fit` and `evaluate` of this engine take.
@@ -151,6 +209,9 @@ class Distribution:
         yield self.is_main
         self.barrier()
 
+    def _check_compiled(self, model: keras.Model) -> None:
+        """Raise a ValueError if the engine cannot do what was compiled."""
+
     def _open(self) -> None:
         """Make this distribution the one of the backend."""
 
@@ -165,6 +226,11 @@ class Distribution:
             code = error.code if isinstance(error.code, int) else 1
         else:
             traceback.print_exception(error)
+            print(
+                f"Process {self.process_id} of {self.num_processes} ends. If its error "
+                "is of a connection, look at what the process that ended first says.",
+                file=sys.stderr,
+            )
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit import keras_internals
+from keras_vit.distribution import keras_hooks
 from keras_vit.distribution.base import Distribution
 from keras_vit.distribution.layout import ViTParallel, check_rules, vit_layout_map
 from keras_vit.distribution.processes import Processes, must_end_within
@@ -81,6 +81,8 @@ class JaxDistribution(Distribution):
         kind: "data_parallel" or "model_parallel".
     """
 
+    shares_uneven_batches = False
+
     def __init__(self, engine: Any, kind: str) -> None:
         import jax
 
@@ -89,6 +91,10 @@ class JaxDistribution(Distribution):
         self.num_replicas = int(engine.num_model_replicas)
         self.num_processes = jax.process_count()
         self.process_id = jax.process_index()
+
+    @property
+    def num_mask_streams(self) -> int:
+        return 1  # Masks are those of the whole batch, however it is cut.
 
     def describe(self) -> str:
         mesh = self.engine.device_mesh
@@ -99,11 +105,17 @@ class JaxDistribution(Distribution):
             processes = f" in {self.num_processes} processes"
         return f"{mesh.devices.size} devices{processes} ({self.kind}; {axes})"
 
-    def check_model(self, model: keras.Model) -> None:
+    def check_weights(self, model: keras.Model) -> None:
+        self._check_place(model, model.variables)
+        if self.kind == "model_parallel":
+            check_rules(keras_hooks.layout_map_of(self.engine), model)
+
+    def _check_compiled(self, model: keras.Model) -> None:
+        optimizer: Any = model.optimizer
+        self._check_place(model, [] if optimizer is None else optimizer.variables)
+
+    def _check_place(self, model: keras.Model, variables: list[Any]) -> None:
         mesh = set(self.engine.device_mesh.backend_mesh.devices.flat)
-        variables = list(model.variables)
-        if getattr(model, "compiled", False) and model.optimizer is not None:
-            variables += model.optimizer.variables
         outside = [v.path for v in variables if v.value.sharding.device_set != mesh]
         if outside:
             raise ValueError(
@@ -112,16 +124,14 @@ class JaxDistribution(Distribution):
                 "outside. Write with keras_vit.distribute(...): model = ...; and train "
                 "inside it."
             )
-        if self.kind == "model_parallel":
-            check_rules(keras_internals.layout_map_of(self.engine), model)
+
+    def start(self, model: keras.Model) -> None:
+        super().start(model)
+        if self.num_processes > 1:
+            keras_hooks.use_gathered_predictions(model, _whole)
 
     def to_numpy(self, variable: Any) -> np.ndarray:
-        from jax.experimental import multihost_utils
-
-        value = variable.value
-        if value.is_fully_addressable or value.is_fully_replicated:
-            return np.asarray(value)
-        return np.asarray(multihost_utils.process_allgather(value, tiled=True))
+        return _whole(variable.value)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[bool]:
@@ -169,6 +179,15 @@ class JaxDistribution(Distribution):
         keras.distribution.set_distribution(self._before)
 
 
+def _whole(value: Any) -> np.ndarray:
+    """Return the value of a JAX array, also where other processes have parts of it."""
+    from jax.experimental import multihost_utils
+
+    if value.is_fully_addressable or value.is_fully_replicated:
+        return np.asarray(value)
+    return np.asarray(multihost_utils.process_allgather(value, tiled=True))
+
+
 def _join(processes: Processes, timeout: float) -> None:
     import jax
 
@@ -210,7 +229,7 @@ def _devices(
             raise ValueError(
                 f"devices must be from 1 to {len(names)}, the number of devices here, "
                 f"received devices={devices}. To try several on a CPU, set XLA_FLAGS="
-                f"--xla_force_host_platform_device_count={devices} before the start."
+                "--xla_force_host_platform_device_count=2 or more, before the start."
             )
         return names[:devices]
     unknown = [name for name in devices if name not in names]

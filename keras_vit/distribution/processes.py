@@ -57,7 +57,8 @@ class Processes:
             f"All {self.num_processes} processes must start within timeout="
             f"{timeout:g} seconds, process {self.process_id} waited for the others "
             f"at {', '.join(self.addresses)}. Start each with the same addresses and "
-            "its own number, or pass a larger timeout."
+            "its own number, choose another port if another program listens there, or "
+            "pass a larger timeout."
         )
 
     def check_port(self, process_id: int = 0) -> None:

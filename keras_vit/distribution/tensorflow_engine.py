@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -11,8 +12,12 @@ import keras
 import numpy as np
 
 from keras_vit import keras_internals
+from keras_vit.distribution import keras_hooks
 from keras_vit.distribution.base import Distribution
 from keras_vit.distribution.processes import Processes, must_end_within
+
+# Bytes of a text that processes exchange at once.
+CHUNK = 4096
 
 
 def find_kind(processes: Processes | None, devices: Any) -> str:
@@ -105,18 +110,16 @@ class TensorFlowDistribution(Distribution):
         name = type(self.strategy).__name__
         return f"{self.num_replicas} replicas{processes} ({name}; here {devices})"
 
-    def check_model(self, model: keras.Model) -> None:
+    def check_weights(self, model: keras.Model) -> None:
         created = self.strategy.extended.variable_created_in_scope
         outside = [v.path for v in model.variables if not created(v.value)]
-        if outside or keras_internals.strategy_of(model) is not self.strategy:
+        if outside or keras_hooks.strategy_of(model) is not self.strategy:
             raise ValueError(
                 "The model must be made, or loaded, inside the scope of its "
                 f"distribution, received {model.name!r} from outside"
                 f"{f' with weights such as {outside[0]!r}' if outside else ''}. Write "
                 "with keras_vit.distribute(...): model = ...; and train inside it."
             )
-        if getattr(model, "compiled", False):
-            self._check_compiled(model)
 
     def _check_compiled(self, model: Any) -> None:
         if model.jit_compile:
@@ -158,10 +161,10 @@ class TensorFlowDistribution(Distribution):
             )
 
     def start(self, model: keras.Model) -> None:
-        self.check_model(model)
-        keras_internals.use_replica_seeds(model, _replica_id)
+        super().start(model)
+        keras_hooks.use_replica_seeds(model, _replica_id)
         if self.num_processes > 1:
-            keras_internals.use_worker_steps(model, self.strategy)
+            keras_hooks.use_worker_steps(model, self.strategy)
 
     def prepare(self, batches: Any) -> Any:
         if self.num_processes == 1:
@@ -196,24 +199,40 @@ class TensorFlowDistribution(Distribution):
     def exchange(self, text: str) -> list[str]:
         if self.num_processes == 1:
             return [text]
+        data = text.encode()
+        parts = [data[i : i + CHUNK] for i in range(0, len(data), CHUNK)]
+        texts = [bytearray() for _ in range(self.num_processes)]
+        longest, done = 1, 0
+        while done < longest:
+            part = parts[done] if done < len(parts) else b""
+            row = np.zeros(1 + CHUNK, np.int32)
+            row[0] = len(data)
+            row[1 : 1 + len(part)] = np.frombuffer(part, np.uint8)
+            rows = self._gather(row).numpy()[:: self._num_local]
+            for found, other in zip(texts, rows, strict=True):
+                left = int(other[0]) - len(found)
+                found += other[1 : 1 + min(left, CHUNK)].astype(np.uint8).tobytes()
+            longest, done = -(-int(rows[:, 0].max()) // CHUNK), done + 1
+        return [found.decode() for found in texts]
+
+    @functools.cached_property
+    def _gather(self) -> Any:
+        """Function from a row to those of all replicas.
+
+        One graph with one shape: outside of a graph each call would make its own.
+        """
         import tensorflow as tf
 
-        own = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+        def of_replica(row: Any) -> Any:
+            context: Any = tf.distribute.get_replica_context()
+            return context.all_gather(row[None], axis=0)
 
-        def gather(values: np.ndarray) -> np.ndarray:
-            # One row per process; a replica of this process takes each further one.
-            rows = self.strategy.run(lambda: tf.constant(values[None]))
-            return self.strategy.gather(rows, axis=0).numpy()[:: self._num_local]
+        @tf.function(input_signature=[tf.TensorSpec((1 + CHUNK,), tf.int32)])
+        def gather(row: Any) -> Any:
+            rows = self.strategy.run(of_replica, args=(row,))
+            return self.strategy.experimental_local_results(rows)[0]
 
-        lengths = gather(np.array([own.size], np.int32))[:, 0]
-        # TensorFlow 2.21 crashes where it gathers nothing.
-        padded = np.zeros(max(1, int(lengths.max())), np.int32)
-        padded[: own.size] = own
-        rows = gather(padded)
-        return [
-            bytes(row[:length].astype(np.uint8)).decode()
-            for row, length in zip(rows, lengths, strict=True)
-        ]
+        return gather
 
     def barrier(self) -> None:
         self.exchange("")

@@ -10,12 +10,15 @@ from typing import Any
 import keras
 
 from keras_vit import keras_internals
+from keras_vit.distribution import keras_hooks
 from keras_vit.distribution.base import Distribution
-from keras_vit.distribution.processes import Processes
+from keras_vit.distribution.processes import Processes, must_end_within
 
 # Seconds that a process may be slower than the others in a step, such as rank 0 while
 # it writes. A process that ends is noticed at once, because its connections close.
 PATIENCE = 1800
+# Seconds that torch has to report an absence itself.
+GRACE = 5
 BUCKET_BYTES = 64 * 2**20
 
 
@@ -56,6 +59,7 @@ class TorchDistribution(Distribution):
     """
 
     kind = "data_parallel"
+    has_own_metrics = True
 
     def __init__(self, processes: Processes, timeout: float) -> None:
         import torch
@@ -66,7 +70,6 @@ class TorchDistribution(Distribution):
         self._owns_group = not dist.is_initialized()
         if self._owns_group:
             processes.check_port()
-            host, port = processes.addresses[0].rsplit(":", 1)
             if torch.cuda.is_available():
                 local = int(
                     os.environ.get("LOCAL_RANK")
@@ -74,14 +77,24 @@ class TorchDistribution(Distribution):
                     or self.process_id % torch.cuda.device_count()
                 )
                 torch.cuda.set_device(local)
-            seconds = datetime.timedelta(seconds=timeout)
-            try:
+            self._join(processes, timeout)
+        self.backend = dist.get_backend()
+
+    def _join(self, processes: Processes, timeout: float) -> None:
+        import torch
+        import torch.distributed as dist
+
+        host, port = processes.addresses[0].rsplit(":", 1)
+        absence = processes.describe_absence(timeout)
+        try:
+            # torch waits for ever if another program takes the call and is silent.
+            with must_end_within(timeout + GRACE, absence):
                 store = dist.TCPStore(
                     host,
                     int(port),
                     self.num_processes,
                     is_master=self.is_main and not processes.holds_port,
-                    timeout=seconds,
+                    timeout=datetime.timedelta(seconds=timeout),
                 )
                 dist.init_process_group(
                     "nccl" if torch.cuda.is_available() else "gloo",
@@ -90,25 +103,35 @@ class TorchDistribution(Distribution):
                     world_size=self.num_processes,
                     timeout=datetime.timedelta(seconds=max(PATIENCE, timeout)),
                 )
-            except (RuntimeError, ValueError) as error:
-                raise RuntimeError(
-                    f"{processes.describe_absence(timeout)} torch says: "
-                    f"{str(error).splitlines()[0]}"
-                ) from error
-        self.backend = dist.get_backend()
+        except (RuntimeError, ValueError) as error:
+            raise RuntimeError(
+                f"{absence} torch says: {str(error).splitlines()[0]}"
+            ) from error
 
     def describe(self) -> str:
         return f"{self.num_replicas} processes (torch.distributed, {self.backend})"
+
+    def _check_compiled(self, model: keras.Model) -> None:
+        optimizer = model.optimizer
+        if optimizer is None or keras_internals.reduces_first(optimizer):
+            return
+        raise ValueError(
+            "Keras's optimizers do not know of other processes on torch, received "
+            f"{type(optimizer).__name__}, with which each process would train a model "
+            "of its own. Use the optimizers of keras_vit.training, which sum over the "
+            "processes."
+        )
 
     def start(self, model: keras.Model) -> None:
         import torch
         import torch.distributed as dist
 
-        self.check_model(model)
+        super().start(model)
         paths = [variable.path for variable in model.variables]
         self.check_same(paths, "weights")
         values = [v.value.detach() for v in model.variables]
-        values += [v.value.detach() for v in model.optimizer.variables]
+        if getattr(model, "compiled", False):  # `predict` needs no optimizer.
+            values += [v.value.detach() for v in model.optimizer.variables]
         for value in values:
             # gloo has no uint32 and needs one piece of memory.
             copy = value.contiguous()
@@ -117,11 +140,21 @@ class TorchDistribution(Distribution):
         if self.process_id:
             # Dropout without a seed draws from the generator of torch itself.
             torch.manual_seed(
-                (torch.initial_seed() + keras_internals.seed_offset(self.process_id))
+                (torch.initial_seed() + keras_hooks.seed_offset(self.process_id))
                 % 2**32
             )
-        keras_internals.use_replica_seeds(model, lambda: self.process_id)
-        keras_internals.use_summed_metrics(model, self.all_reduce)
+        keras_hooks.use_replica_seeds(model, lambda: self.process_id)
+        keras_hooks.use_summed_metrics(model, self.all_reduce)
+        keras_hooks.use_gathered_predictions(model, self.gather)
+
+    def gather(self, rows: Any) -> Any:
+        """Return the rows of all processes, as many of each, in their order."""
+        import torch
+        import torch.distributed as dist
+
+        parts = [torch.empty_like(rows) for _ in range(self.num_processes)]
+        dist.all_gather(parts, rows.detach().contiguous())
+        return torch.cat(parts)
 
     def all_reduce(self, tensors: list[Any]) -> list[Any]:
         """Return the sums over the processes, of tensors in the same order on each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +16,16 @@ import numpy as np
 
 from keras_vit.distribution import Distribution, current
 from keras_vit.files import replacing
+from keras_vit.training import sharded_checkpoint
 
 FILE_NAME = "checkpoint.npz"
 PREVIOUS_NAME = "checkpoint.previous.npz"
+# Folders, where weights are cut over devices.
+SHARDED_NAME = "checkpoint.orbax"
+PREVIOUS_SHARDED_NAME = "checkpoint.previous.orbax"
+TEMPORARY_SHARDED_NAME = ".checkpoint.orbax.new"
+# The newest first; of both kinds there is one at most.
+NAMES = (FILE_NAME, SHARDED_NAME, PREVIOUS_NAME, PREVIOUS_SHARDED_NAME)
 
 Arrays = dict[str, np.ndarray]
 
@@ -49,8 +57,13 @@ def save_checkpoint(
     checksum and takes its name when it is complete; the one before it is kept beside
     it, for the case that the disk damages the newer one.
 
+    Where JAX has cut weights over devices ("model_parallel") and Orbax is installed, it
+    is a folder in Orbax's format, to which each process writes its own parts; without
+    Orbax, process 0 gathers all of them.
+
     Args:
-        folder: gets the file `checkpoint.npz`, and `checkpoint.previous.npz`.
+        folder: gets the file `checkpoint.npz`, and `checkpoint.previous.npz`, or the
+            folders `checkpoint.orbax` and `checkpoint.previous.orbax`.
         model: compiled and built.
         position: how far the run has come.
         facts: what the run is made of, JSON values; `load_checkpoint` compares them.
@@ -60,32 +73,48 @@ def save_checkpoint(
     Raises:
         OSError: if the file cannot be written; the former ones stay.
     """
-    devices = devices or current()
+    devices, folder = devices or current(), Path(folder)
     synchronize(model)
+    variables = _state(model)
+    header = {"position": asdict(position), "facts": facts, "names": _names(model)}
+    if sharded_checkpoint.is_wanted(variables, devices):
+        temporary = folder / TEMPORARY_SHARDED_NAME
+        sharded_checkpoint.write(temporary, header, variables, devices)
+        if devices.is_main:
+            _keep_former(folder)
+            os.replace(temporary, folder / SHARDED_NAME)
+        return
     arrays: Arrays = {
         f"{number:05d}": _as_array(variable, devices)
-        for number, variable in enumerate(_state(model))
+        for number, variable in enumerate(variables)
     }
-    arrays |= _random_states(devices)
+    arrays |= _states_of_processes(model, devices)
     if not devices.is_main:
         return
-    header = {
-        "position": asdict(position),
-        "facts": facts,
-        "names": _names(model),
-        "sha256": _checksum(arrays),
-    }
-    path = Path(folder) / FILE_NAME
-    with replacing(path) as temporary:
+    header["sha256"] = _checksum(arrays)
+    with replacing(folder / FILE_NAME) as temporary:
         np.savez(temporary, header=np.array(json.dumps(header)), **arrays)  # pyright: ignore[reportArgumentType]
-        if path.is_file():
-            # A stop between the two renames leaves the previous one alone, which loads.
-            os.replace(path, path.with_name(PREVIOUS_NAME))
+        _keep_former(folder)
+
+
+def _keep_former(folder: Path) -> None:
+    """Make the newest checkpoint the previous one.
+
+    If the next one never takes its name, the previous one is there alone, and loads.
+    """
+    newest = [folder / name for name in (FILE_NAME, SHARDED_NAME)]
+    present = [path for path in newest if path.exists()]
+    if not present:
+        return
+    (folder / PREVIOUS_NAME).unlink(missing_ok=True)
+    shutil.rmtree(folder / PREVIOUS_SHARDED_NAME, ignore_errors=True)
+    path = present[0]
+    os.replace(path, path.with_name(f"{path.stem}.previous{path.suffix}"))
 
 
 def has_checkpoint(folder: str | Path) -> bool:
     """Tell whether there is a checkpoint in `folder`, whole or not."""
-    return any((Path(folder) / name).is_file() for name in (FILE_NAME, PREVIOUS_NAME))
+    return any((Path(folder) / name).exists() for name in NAMES)
 
 
 def read_header(folder: str | Path) -> dict[str, Any]:
@@ -95,7 +124,7 @@ def read_header(folder: str | Path) -> dict[str, Any]:
         FileNotFoundError: if there is none.
         ValueError: if it is damaged, and the one before it, too.
     """
-    return _read(folder)[0]
+    return _read(folder, current())[0]
 
 
 def load_checkpoint(
@@ -114,7 +143,8 @@ def load_checkpoint(
         ValueError: if it is damaged, or was made by another model or run; the message
             names the differences, and the model is left as it was.
     """
-    header, arrays = _read(folder)
+    devices = devices or current()
+    header, arrays, path = _read(folder, devices)
     differences = [
         f"{key}: {header['facts'].get(key)!r} there, {facts.get(key)!r} now"
         for key in sorted({*header["facts"], *facts})
@@ -132,14 +162,13 @@ def load_checkpoint(
             f"that are not those of this model ({len(variables)}). Use the same "
             "version of Keras and keras_vit, or another folder."
         )
-    for number, variable in enumerate(variables):
-        array = arrays[f"{number:05d}"]
-        if variable.dtype == "bfloat16":
-            array = array.astype("float32")
-        variable.assign(array)
-    own = f"{(devices or current()).process_id}:"
-    states = {k: v for k, v in arrays.items() if k.startswith(own)}
-    set_global_random_state({k.removeprefix(own): v for k, v in states.items()})
+    if arrays is None:
+        values = sharded_checkpoint.restore(path, variables)
+    else:
+        values = [arrays[f"{number:05d}"] for number in range(len(variables))]
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    _set_state_of_process(model, arrays or {}, devices)
     return Position(**header["position"])
 
 
@@ -173,15 +202,36 @@ def _as_array(variable: Any, devices: Distribution) -> np.ndarray:
     return array.astype("float32") if variable.dtype == "bfloat16" else array
 
 
-def _random_states(devices: Distribution) -> Arrays:
-    """Return the random states of all processes, "PROCESS:NAME"."""
-    own = {k: v.tobytes().hex() for k, v in global_random_state().items()}
+def _states_of_processes(model: keras.Model, devices: Distribution) -> Arrays:
+    """Return what each process has for itself, as bytes, "PROCESS:NAME"."""
+    arrays = global_random_state()
+    if devices.has_own_metrics:
+        metrics: Any = model.metrics_variables
+        arrays |= {f"metric_{i}": _as_array(v, devices) for i, v in enumerate(metrics)}
+    own = {k: v.tobytes().hex() for k, v in arrays.items()}
     states = [json.loads(text) for text in devices.exchange(json.dumps(own))]
     return {
         f"{process}:{name}": np.frombuffer(bytes.fromhex(value), "uint8").copy()
         for process, found in enumerate(states)
         for name, value in found.items()
     }
+
+
+def _set_state_of_process(
+    model: keras.Model, arrays: Arrays, devices: Distribution
+) -> None:
+    prefix = f"{devices.process_id}:"
+    own = {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+    if devices.has_own_metrics:
+        metrics: Any = model.metrics_variables
+        for i, variable in enumerate(metrics):
+            value = own[f"metric_{i}"].view(variable.dtype)
+            variable.assign(value.reshape(tuple(variable.shape)))
+    set_global_random_state(own)
 
 
 def global_random_state() -> dict[str, np.ndarray]:
@@ -211,10 +261,12 @@ def set_global_random_state(arrays: dict[str, np.ndarray]) -> None:
             torch.cuda.set_rng_state(state.cpu(), number)
 
 
-def _read(folder: str | Path) -> tuple[dict[str, Any], Arrays]:
-    """Return header and arrays of the newest whole checkpoint."""
-    paths = [Path(folder) / name for name in (FILE_NAME, PREVIOUS_NAME)]
-    present = [path for path in paths if path.is_file()]
+def _read(
+    folder: str | Path, devices: Distribution
+) -> tuple[dict[str, Any], Arrays | None, Path]:
+    """Return header, arrays (None if they are sharded) and path of the newest whole."""
+    paths = [Path(folder) / name for name in NAMES]
+    present = [path for path in paths if path.exists()]
     if not present:
         raise FileNotFoundError(
             f"No checkpoint {str(paths[0])!r}. Start without resuming."
@@ -222,7 +274,9 @@ def _read(folder: str | Path) -> tuple[dict[str, Any], Arrays]:
     problems = []
     for path in present:
         try:
-            found = _read_file(path)
+            found = _read_one(path, devices)
+        except ImportError:
+            raise
         except Exception as error:  # A damaged zip raises many types.
             problems.append(f"{str(path)!r} is damaged ({error})")
             continue
@@ -240,14 +294,18 @@ def _read(folder: str | Path) -> tuple[dict[str, Any], Arrays]:
     )
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], Arrays]:
+def _read_one(
+    path: Path, devices: Distribution
+) -> tuple[dict[str, Any], Arrays | None, Path]:
+    if path.suffix == Path(SHARDED_NAME).suffix:
+        return sharded_checkpoint.read(path, devices), None, path
     # Opened here, because np.load leaves a damaged file open.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
         arrays = {name: found[name] for name in found.files}
     header = json.loads(str(arrays.pop("header")))
     if header["sha256"] != _checksum(arrays):
         raise ValueError("its checksum is wrong")
-    return header, arrays
+    return header, arrays, path
 
 
 def _checksum(arrays: Arrays) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_vit.distribution import Distribution
 from keras_vit.outputs import output_activation
 from keras_vit.training import replicas
 
 DistillationKind = Literal["hard", "soft"]
+
+_ANY_SIZE = 224  # pixels, of an image to try a teacher with
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Distillation:
         kind: "hard" or "soft".
         alpha: share of the distillation loss, [0, 1].
         temperature: of "soft", above 0.
+        activation: that the teacher ends with, "softmax" or None for logits.
         tokens: model from images to what two classifiers see; None if there is one.
 
     Reference: arXiv:2012.12877, section 4, equations 2 (soft) and 3 (hard).
@@ -34,6 +40,7 @@ class Distillation:
     kind: DistillationKind
     alpha: float
     temperature: float
+    activation: str | None
     tokens: Any = None
 
     @classmethod
@@ -55,6 +62,7 @@ class Distillation:
                 "distillation must be one of ['hard', 'soft', None], received "
                 f"distillation={kind!r}. Check the spelling."
             )
+        check_teacher(teacher)
         if (kind is None) != (teacher is None):
             raise ValueError(
                 "Distillation needs both a teacher and a kind, received teacher="
@@ -73,11 +81,11 @@ class Distillation:
                 f"temperature must be above 0, received temperature={temperature!r}. "
                 "DeiT uses 3 for soft distillation."
             )
-        _check_models(student, teacher)
+        activation = _check_models(student, teacher)
         tokens = None
         if hasattr(_head(student), "both"):
             tokens = keras.Model(student.inputs[0], _head(student).input)
-        return cls(student, teacher, kind, alpha, temperature, tokens)
+        return cls(student, teacher, kind, alpha, temperature, activation, tokens)
 
     def heads(self, images: Any) -> tuple[Any, Any]:
         """Return the logits that learn from the labels and those from the teacher.
@@ -100,7 +108,7 @@ class Distillation:
         taught = ops.stop_gradient(self.teacher(images, training=False))
         taught = ops.cast(taught, "float32")
         logits = ops.cast(logits, "float32")
-        if output_activation(self.teacher) == "softmax":
+        if self.activation == "softmax":
             taught = ops.log(ops.maximum(taught, keras.config.epsilon()))
         values = distillation_loss(logits, taught, self.kind, self.temperature)
         if weights is not None:
@@ -137,29 +145,78 @@ def _head(model: Any) -> Any:
     return model.layers[-1]
 
 
-def _check_models(student: keras.Model, teacher: keras.Model) -> None:
+def check_teacher(teacher: Any) -> None:
+    """Raise an error unless this is a Keras model with weights, or None."""
+    if teacher is None:
+        return
+    if not isinstance(teacher, keras.Model):
+        raise TypeError(
+            "A teacher is a keras.Model, received "
+            f"{type(teacher).__name__}. Load it first: keras_vit.load(...) or "
+            "keras.models.load_model(...)."
+        )
+    if not teacher.built:
+        raise ValueError(
+            "The teacher must know something already, received a model that has no "
+            f"weights yet, {teacher.name!r}. Load its weights or train it."
+        )
+
+
+def fingerprint(model: keras.Model, devices: Distribution) -> str:
+    """Return a short hash of the weights of a model; call it on all processes."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        array = np.ascontiguousarray(devices.to_numpy(weight))
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(array.view("uint8").data)
+    return digest.hexdigest()[:16]
+
+
+def _check_models(student: keras.Model, teacher: keras.Model) -> str | None:
+    """Raise an error if two models do not fit; return the teacher's activation."""
     if output_activation(student) is not None:
         raise ValueError(
             "Distillation needs a student that returns logits, received one that ends "
             f"with {output_activation(student)!r}. Build it with "
             "classifier_activation=None."
         )
-    if output_activation(teacher) not in (None, "softmax"):
+    _check_images(student, teacher)
+    theirs, activation = _outputs(teacher, student)
+    if activation not in (None, "softmax"):
         raise ValueError(
             "Distillation needs a teacher that returns logits or a softmax, received "
-            f"one that ends with {output_activation(teacher)!r}. Use its logits."
+            f"one that ends with {activation!r}. Use its logits."
         )
-    ours, theirs = student.output_shape[-1], teacher.output_shape[-1]
+    ours = student.output_shape[-1]
     if ours != theirs:
         raise ValueError(
             "Teacher and student must have the same classes, received "
             f"{theirs} of the teacher and {ours} of the student."
         )
-    sizes = zip(student.input_shape[1:], teacher.input_shape[1:], strict=False)
+    return activation
+
+
+def _outputs(teacher: Any, student: keras.Model) -> tuple[int, str | None]:
+    """Return number of classes and activation of a teacher."""
+    if getattr(teacher, "outputs", None):
+        return teacher.output_shape[-1], output_activation(teacher)
+    # A subclass of keras.Model shows what it returns, and nothing else.
+    size = [size or _ANY_SIZE for size in student.input_shape[1:]]
+    noise = np.random.default_rng(0).normal(size=(2, *size)).astype("float32")
+    values = ops.convert_to_numpy(teacher(noise, training=False)).astype("float32")
+    sums = values.sum(axis=-1)
+    is_softmax = values.min() >= 0 and np.allclose(sums, 1, atol=1e-2)
+    return values.shape[-1], "softmax" if is_softmax else None
+
+
+def _check_images(student: keras.Model, teacher: Any) -> None:
+    """Raise a ValueError unless the teacher takes the images of the student."""
+    theirs = teacher.input_shape if getattr(teacher, "inputs", None) else ()
+    sizes = zip(student.input_shape[1:], theirs[1:], strict=False)
     if any(None not in size and size[0] != size[1] for size in sizes):
         raise ValueError(
             "The teacher sees the images of the student and must take their size, "
-            f"received input shapes {teacher.input_shape} of the teacher and "
+            f"received input shapes {theirs} of the teacher and "
             f"{student.input_shape} of the student. Put a keras.layers.Resizing before "
             "the teacher: keras.Model(inputs, teacher(resizing(inputs)))."
         )

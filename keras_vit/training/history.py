@@ -60,6 +60,7 @@ def plot_history(path: str | Path, history: History) -> None:
             if any(value is not None for value in values):
                 axes.plot(epochs, values, label=label)
         axes.set(xlabel="epoch", ylabel=metric)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
     with replacing(path) as temporary:

@@ -29,15 +29,21 @@ class Interruption:
     """A scope in which SIGTERM sets `requested` instead of ending the process.
 
     Does nothing outside the main thread, where Python takes no signal handlers.
+
+    Args:
+        is_active: whether somebody asks for `requested`; else SIGTERM ends the process
+            as it always does. Default True.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_active: bool = True) -> None:
+        self.is_active = is_active
         self.requested = False
         self._former: Any = None
         self._is_set = False
 
     def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():
+        is_main = threading.current_thread() is threading.main_thread()
+        if self.is_active and is_main:
             self._former = signal.signal(signal.SIGTERM, self._handle)
             self._is_set = True
         return self

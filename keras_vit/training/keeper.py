@@ -26,6 +26,10 @@ from keras_vit.training.interruption import Interruption, TrainingInterrupted
 from keras_vit.training.run_folder import CHECKPOINT_FOLDER, HISTORY_FILE, MODEL_FILE
 from keras_vit.training.step import TrainingModel
 
+# Steps after which processes ask each other whether one has to stop.
+ASK_STEPS = 10
+STOP, SAVE, BAD_LOSS = "stop", "save", "loss"
+
 
 class Keeper(keras.callbacks.Callback):
     """Keep the best weights, the history and, with a folder, the files.
@@ -64,6 +68,8 @@ class Keeper(keras.callbacks.Callback):
         self.best_epoch = 0
         self.best_weights: list[Any] | None = None
         self.position = Position()
+        self.loss_watch = LossWatch()
+        self._start = 0  # batches of this epoch that an earlier run has finished
         self._metrics: list[Any] | None = None
         self._random_state: dict[str, Any] | None = None
         self._written = time.monotonic()
@@ -88,36 +94,25 @@ class Keeper(keras.callbacks.Callback):
             # torch's data loader draws when an epoch begins, here in its middle.
             set_global_random_state(self._random_state)
             self._random_state = None
+        # Here and not at the end of a batch, whose callbacks wait for its results, and
+        # JAX would have nothing to do until they have come.
+        self.position = Position(self.position.epoch, self._start + batch)
+        if self.position.batch == 0:
+            return  # The end of the epoch before has seen to it.
+        # Processes ask each other, which takes time, now and then only.
+        if self.devices.num_processes == 1 or self.position.batch % ASK_STEPS == 0:
+            is_due = time.monotonic() - self._written > self.checkpoint_seconds
+            self._answer_wishes(is_due)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         # Order and augmentation follow from the epoch, also after a restart.
         self.batches.epoch = epoch
+        self._start = self.position.batch
         if self._metrics is not None:
             variables: Any = cast(keras.Model, self.model).metrics_variables
             for variable, value in zip(variables, self._metrics, strict=True):
                 variable.assign(value)
             self._metrics = None
-
-    def on_train_batch_end(
-        self, batch: int, logs: dict[str, Any] | None = None
-    ) -> None:
-        self.position = Position(self.position.epoch, self.position.batch + 1)
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(float(loss)):
-            self._refuse_loss(float(loss))
-        if self.folder is None:
-            return
-        is_due = time.monotonic() - self._written > self.checkpoint_seconds
-        # Processes ask each other, which takes time, now and then only.
-        is_asked = self.devices.num_processes == 1 or self.position.batch % 10 == 0
-        if is_asked and self._agreed(self.interruption.requested):
-            self._checkpoint()
-            raise TrainingInterrupted(
-                f"Stopped by SIGTERM after epoch {self.position.epoch}, batch "
-                f"{self.position.batch}; the same command goes on from there."
-            )
-        if self.devices.num_processes == 1 and is_due:
-            self._checkpoint()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
@@ -142,7 +137,7 @@ class Keeper(keras.callbacks.Callback):
             if writes:
                 write_history(self.folder / HISTORY_FILE, self.history)
         if epoch + 1 < self.epochs:
-            self._checkpoint()
+            self._answer_wishes(True)
 
     @contextlib.contextmanager
     def _best_of_this_epoch(self) -> Any:
@@ -166,19 +161,61 @@ class Keeper(keras.callbacks.Callback):
             )
         self._written = time.monotonic()
 
-    def _agreed(self, wish: bool) -> bool:
-        """Return whether any process wishes it, the same on all of them."""
-        if self.devices.num_processes == 1:
-            return wish
-        return "1" in self.devices.exchange("1" if wish else "0")
+    def _answer_wishes(self, is_due: bool) -> None:
+        """Do what any process wishes: write a checkpoint, or stop.
 
-    def _refuse_loss(self, loss: float) -> None:
+        Raises:
+            TrainingInterrupted: if SIGTERM came.
+            ValueError: if the loss is not a number.
+        """
+        wishes = self.devices.exchange(self._wish(is_due))
+        if BAD_LOSS in wishes:
+            self._refuse_loss(self.loss_watch.bad_loss)
+        if STOP in wishes or SAVE in wishes:
+            self._checkpoint()
+        if STOP in wishes:
+            raise TrainingInterrupted(
+                f"Stopped by SIGTERM after epoch {self.position.epoch}, batch "
+                f"{self.position.batch}; the same command goes on from there."
+            )
+
+    def _wish(self, is_due: bool) -> str:
+        if self.loss_watch.bad_loss is not None:
+            return BAD_LOSS
+        if self.folder is None:
+            return ""
+        return STOP if self.interruption.requested else SAVE if is_due else ""
+
+    def _refuse_loss(self, loss: float | None) -> None:
         synchronize(cast(keras.Model, self.model))
+        found = "not a number" if loss is None else loss  # None: of another process
         raise ValueError(
-            f"The loss is {loss} in epoch {self.position.epoch + 1}. The last good "
+            f"The loss is {found} in epoch {self.position.epoch + 1}. The last good "
             "state is kept. Use a lower learning_rate, a longer warm-up or a smaller "
             "gradient_clip_norm."
         )
+
+
+class LossWatch(keras.callbacks.Callback):
+    """Look whether the loss is a number, without making the next step wait.
+
+    Attributes:
+        bad_loss: the first one that is not; None: all are.
+    """
+
+    # Keras calls it from a thread of its own when the results of a batch are there.
+    async_safe = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bad_loss: float | None = None
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss) and self.bad_loss is None:
+            self.bad_loss = loss
 
 
 def rank(row: dict[str, float]) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ def add_lora(
     rank: int,
     *,
     alpha: float | None = None,
-    layers: Sequence[str] = LORA_LAYERS,
+    layers: str | Sequence[str] = LORA_LAYERS,
     train_head: bool = True,
 ) -> None:
     """Freeze a model and give some of its Dense layers trainable low-rank factors.
@@ -31,9 +31,9 @@ def add_lora(
         model: functional, such as a `ViT`.
         rank: of the factors, at least 1.
         alpha: strength, above 0. Default None: `rank`, a factor of 1.
-        layers: ends of the paths of Dense layers, for example "attention/qkv",
-            "mlp/expand" or "block_3/mlp/contract". Default: both matrices of the
-            attention.
+        layers: end of the path of Dense layers, or several, for example
+            "attention/qkv", "mlp/expand" or "block_3/mlp/contract". Default: both
+            matrices of the attention.
         train_head: whether the last layer of the model trains, too. Default True.
 
     Raises:
@@ -52,7 +52,7 @@ def add_lora(
             "The model has LoRA factors already. Call merge_lora(model) first."
         )
     chosen = {}
-    for name in layers:
+    for name in (layers,) if isinstance(layers, str) else layers:
         found = {p: d for p, d in dense.items() if f"/{p}".endswith(f"/{name}")}
         if not found:
             endings = sorted({p.split("/", 1)[-1] for p in dense})

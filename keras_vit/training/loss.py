@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
 
 import keras
 from keras import ops
+
+LossName = Literal["cross_entropy", "binary_cross_entropy", "sigmoid_cross_entropy"]
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -108,6 +112,13 @@ class BinaryCrossEntropy(keras.losses.Loss):
             "over_classes": self.over_classes,
             "threshold": self.threshold,
         }
+
+
+LOSSES: dict[LossName, Callable[..., keras.losses.Loss]] = {
+    "cross_entropy": CrossEntropy,
+    "binary_cross_entropy": partial(BinaryCrossEntropy, threshold=0.0),
+    "sigmoid_cross_entropy": partial(BinaryCrossEntropy, over_classes="sum"),
+}
 
 
 def as_probabilities(y_true: Any, y_pred: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_vit.keras_internals import OptimizerHooks
+from keras_vit.keras_internals import LambHooks, OptimizerHooks
 from keras_vit.training import replicas
 
 # On torch `keras.optimizers.AdamW(...)` makes an object of a subclass that updates all
@@ -132,8 +132,11 @@ class Adafactor(TrainingOptimizer, keras.optimizers.Adafactor):
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class Lamb(TrainingOptimizer, keras.optimizers.Lamb):
-    """`keras.optimizers.Lamb` with decoupled weight decay on the kernels alone.
+class Lamb(LambHooks, TrainingOptimizer, keras.optimizers.Lamb):
+    """LAMB as in apex and timm: the weight decay is a part of the update.
+
+    A kernel that decays moves by a share of its norm; all else, and everything without
+    weight decay, moves as by Adam. `keras.optimizers.Lamb` does it for each weight.
 
     Args:
         *args: those of the parent: `learning_rate`, `beta_1`, `beta_2`, ...
@@ -143,8 +146,8 @@ class Lamb(TrainingOptimizer, keras.optimizers.Lamb):
     Raises:
         ValueError: if `layer_decay` is out of range.
 
-    Reference: arXiv:1904.00962. The paper adds the decay to the update, before its norm
-    is taken; Keras multiplies the weight first.
+    Reference: arXiv:1904.00962, algorithm 2, with phi(z) = max(z, that of weights of
+    deviation 0.02): a head of zeros learns as DeiT III's does, which starts with that.
     """
 
 

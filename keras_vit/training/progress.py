@@ -6,6 +6,8 @@ import math
 import threading
 import time
 import warnings
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,6 +18,7 @@ _FIRST_STEPS = 3
 _MEASURED_STEPS = 20
 # Share of the time of a step that preparing a batch may take without a warning.
 _BUSY = 0.95
+_TENSORBOARD = ("tensorboard", "tensorflow")
 
 
 class MeasuredBatches(keras.utils.PyDataset):
@@ -68,6 +71,10 @@ class Progress(keras.callbacks.Callback):
             for them.
     """
 
+    # Keras calls it from threads of its own, when the results of a batch are there, so
+    # that the next step need not wait.
+    async_safe = True
+
     def __init__(
         self,
         batch_size: int,
@@ -83,6 +90,7 @@ class Progress(keras.callbacks.Callback):
         self.seconds = 0.0
         self._last: float | None = None
         self._reported = False
+        self._lock = threading.Lock()
 
     @property
     def images_per_second(self) -> float | None:
@@ -96,15 +104,17 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        now = time.perf_counter()
-        if self._last is not None:
-            self.steps += 1
-            if self.steps > _FIRST_STEPS:
-                self.seconds += now - self._last
-        self._last = now
-        if self.steps == _FIRST_STEPS + _MEASURED_STEPS and not self._reported:
+        with self._lock:
+            now = time.perf_counter()
+            if self._last is not None:
+                self.steps += 1
+                if self.steps > _FIRST_STEPS:
+                    self.seconds += now - self._last
+            self._last = now
+            if self.steps < _FIRST_STEPS + _MEASURED_STEPS or self._reported:
+                return
             self._reported = True
-            self._report()
+        self._report()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None and self.images_per_second is not None:
@@ -124,6 +134,27 @@ class Progress(keras.callbacks.Callback):
                 "smaller pictures on disk, or less augmentation.",
                 stacklevel=2,
             )
+
+
+def check_tensorboard(folder: Path | None) -> None:
+    """Raise an error unless TensorBoard's logs can be written.
+
+    Raises:
+        ImportError: if TensorBoard or TensorFlow, which writes them, is missing.
+        ValueError: if there is no folder to write to.
+    """
+    if folder is None:
+        raise ValueError(
+            "TensorBoard's logs go to the output folder, received output=None. Pass "
+            "output, or tensorboard=False."
+        )
+    missing = [name for name in _TENSORBOARD if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"{' and '.join(missing)} is needed for TensorBoard's logs. Install it "
+            "with pip install 'keras3-vit[tensorboard]', or leave tensorboard out; "
+            "history.csv and curves.png are written in any case."
+        )
 
 
 def duration(seconds: float) -> str:

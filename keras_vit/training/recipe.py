@@ -13,10 +13,10 @@ from keras_vit.outputs import output_activation
 from keras_vit.training.distillation import DistillationKind
 from keras_vit.training.freezing import freeze, freeze_all_but_head
 from keras_vit.training.lora import LORA_LAYERS, add_lora, has_lora
-from keras_vit.training.loss import BinaryCrossEntropy, CrossEntropy
+from keras_vit.training.loss import LOSSES, LossName
 from keras_vit.training.metric import Accuracy
 from keras_vit.training.optimizer import OPTIMIZERS, LossScaleOptimizer
-from keras_vit.training.recipe_checks import check_recipe
+from keras_vit.training.recipe_checks import check_recipe, image_phases
 from keras_vit.training.schedule import Curve, WarmupSchedule
 from keras_vit.training.settings import (
     RATES,
@@ -59,11 +59,15 @@ class Recipe:
             Default 1.
         ema_decay: share of the old value in the moving averages of the weights, [0, 1).
             Default None: no averages.
-        loss_name: "cross_entropy" (default) or "binary_cross_entropy", as in DeiT III.
+        loss_name: "cross_entropy" (default); "binary_cross_entropy" of DeiT III, where
+            each class that is in a mixed image counts as whole, mean over the classes;
+            or big_vision's "sigmoid_cross_entropy", labels as they are, summed.
         label_smoothing: share of the probability spread over all classes, [0, 1).
             Default 0.1.
         stochastic_depth_rate: of the last block, [0, 1). Default None: as the model has
-            it; this holds for the next three, too.
+            it; this holds for the next four, too.
+        stochastic_depth_curve: "linear" from 0 in the first block to that rate, or
+            "constant". Default None.
         dropout_rate: after positions, attention and MLP, [0, 1). Default None.
         attention_dropout_rate: of the attention weights, [0, 1). Default None.
         patch_dropout_rate: share of the patches, [0, 1). Default None.
@@ -116,9 +120,10 @@ class Recipe:
     gradient_clip_norm: float | None = 1.0
     accumulation_steps: int = 1
     ema_decay: float | None = None
-    loss_name: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
+    loss_name: LossName = "cross_entropy"
     label_smoothing: float = 0.1
     stochastic_depth_rate: float | None = None
+    stochastic_depth_curve: Literal["linear", "constant"] | None = None
     dropout_rate: float | None = None
     attention_dropout_rate: float | None = None
     patch_dropout_rate: float | None = None
@@ -145,9 +150,10 @@ class Recipe:
         if isinstance(self.mixing, dict):
             object.__setattr__(self, "mixing", Mixing(**self.mixing))
         # JSON has lists where Python has tuples.
-        object.__setattr__(self, "lora_layers", tuple(self.lora_layers))
-        sizes = tuple((int(first), int(size)) for first, size in self.image_sizes)
-        object.__setattr__(self, "image_sizes", sizes)
+        names = self.lora_layers
+        names = (names,) if isinstance(names, str) else tuple(names)
+        object.__setattr__(self, "lora_layers", names)
+        object.__setattr__(self, "image_sizes", image_phases(self.image_sizes))
         check_recipe(self)
 
     def schedule(
@@ -183,11 +189,7 @@ class Recipe:
 
     def loss(self, from_logits: bool = True) -> keras.losses.Loss:
         """Return the loss; labels are class numbers or class probabilities."""
-        if self.loss_name == "binary_cross_entropy":
-            return BinaryCrossEntropy(
-                self.label_smoothing, from_logits=from_logits, threshold=0.0
-            )
-        return CrossEntropy(self.label_smoothing, from_logits=from_logits)
+        return LOSSES[self.loss_name](self.label_smoothing, from_logits=from_logits)
 
     def prepare(self, model: keras.Model) -> None:
         """Give a built model the rates, dtype, frozen layers and LoRA of this recipe.
@@ -199,7 +201,8 @@ class Recipe:
             ValueError: if the model cannot do what the recipe says.
         """
         inside: Any = getattr(model, "model", model)
-        rates = {name: getattr(self, name) for name in RATES}
+        names = (*RATES, "stochastic_depth_curve")
+        rates = {name: getattr(self, name) for name in names}
         if any(rate is not None for rate in rates.values()):
             set_rates(model, **rates)
         if self.dtype is not None:
@@ -257,6 +260,7 @@ class Recipe:
                 f"{self.distillation!r}, received a model with {steps} and {kind!r}. "
                 "Use recipe.training_model(model, teacher=...)."
             )
+        self._check_head(output_activation(model))
         self.prepare(model)
         optimizer = self.optimizer(steps_per_epoch)
         metrics: Any = [Accuracy()]
@@ -270,3 +274,13 @@ class Recipe:
             loss=self.loss(from_logits=output_activation(model) is None),
             **{name: metrics},
         )
+
+    def _check_head(self, activation: str | None) -> None:
+        """Refuse a head whose probabilities are of the other kind of loss."""
+        wrong = "sigmoid" if self.loss_name == "cross_entropy" else "softmax"
+        if activation == wrong:
+            raise ValueError(
+                f"loss_name={self.loss_name!r} is not for a model that ends with "
+                f"{wrong}, whose outputs mean something else. Use "
+                "classifier_activation=None, which goes with each loss."
+            )

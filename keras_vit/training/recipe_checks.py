@@ -5,6 +5,9 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, get_args
 
+from keras_vit.data.augmentation import Augmentation
+from keras_vit.data.mixing import Mixing
+from keras_vit.training.loss import LossName
 from keras_vit.training.schedule import Curve
 from keras_vit.training.step import check_accumulation
 
@@ -37,10 +40,13 @@ _RANGES = {
     "distillation_alpha": (0, True, 1, True, False),
     "distillation_temperature": (0, False, _INFINITY, False, False),
 }
+# (type, whether None is allowed)
+_PARTS = {"augmentation": (Augmentation, False), "mixing": (Mixing, True)}
 _CHOICES = {
     "schedule_name": get_args(Curve),
     "optimizer_name": ("adamw", "sgd", "adafactor", "lamb"),
-    "loss_name": ("cross_entropy", "binary_cross_entropy"),
+    "loss_name": get_args(LossName),
+    "stochastic_depth_curve": ("linear", "constant", None),
     "train_only": ("all", "head", "lora"),
     "distillation": ("hard", "soft", None),
     "rematerialization": ("full", "activations", None),
@@ -52,8 +58,17 @@ def check_recipe(recipe: Any) -> None:
     """Raise an error if a field is out of its range or contradicts another.
 
     Raises:
+        TypeError: if augmentation or mixing is something else.
         ValueError: with what is required and what was received.
     """
+    for name, (kind, with_none) in _PARTS.items():
+        value = getattr(recipe, name)
+        if not isinstance(value, kind) and not (with_none and value is None):
+            raise TypeError(
+                f"{name} must be a keras_vit.{kind.__name__}"
+                f"{' or None' if with_none else ''}, received {name}={value!r}. "
+                f"Build one, or take that of a recipe: RECIPES['deit'].{name}."
+            )
     for name, low in _COUNTS.items():
         _check_count(name, getattr(recipe, name), low)
     for name, limits in _RANGES.items():
@@ -89,12 +104,33 @@ def check_recipe(recipe: Any) -> None:
             f"{recipe.freeze_until!r}, train_only={recipe.train_only!r}. Use one."
         )
     firsts = [first for first, _ in recipe.image_sizes]
-    if firsts and (firsts[0] != 0 or firsts != sorted(set(firsts))):
+    if firsts and firsts[-1] >= recipe.epochs:
+        raise ValueError(
+            "Each phase of image_sizes must begin before the last epoch, received "
+            f"image_sizes={recipe.image_sizes}, epochs={recipe.epochs}. Train longer, "
+            "or begin it earlier."
+        )
+
+
+def image_phases(image_sizes: Any) -> tuple[tuple[int, int], ...]:
+    """Return the (first epoch, pixels) of each phase, also from lists.
+
+    Raises:
+        ValueError: if they are something else.
+    """
+    try:
+        phases = tuple((int(first), int(size)) for first, size in image_sizes)
+    except (TypeError, ValueError):
+        phases = ((-1, 0),)
+    firsts = [first for first, _ in phases]
+    is_growing = firsts == sorted(set(firsts)) and firsts[:1] in ([], [0])
+    if not is_growing or any(size < 1 for _, size in phases):
         raise ValueError(
             "image_sizes must hold (first epoch, pixels), growing from epoch 0, "
-            f"received image_sizes={recipe.image_sizes}. For example "
+            f"received image_sizes={image_sizes!r}. For example "
             "((0, 160), (60, 224))."
         )
+    return phases
 
 
 def _check_count(name: str, value: Any, low: int) -> None:

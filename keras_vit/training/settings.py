@@ -31,6 +31,7 @@ def set_rates(
     dropout_rate: float | None = None,
     attention_dropout_rate: float | None = None,
     patch_dropout_rate: float | None = None,
+    stochastic_depth_curve: str | None = None,
 ) -> None:
     """Change the rates of a built `ViT`, as if it had been built with them.
 
@@ -40,11 +41,12 @@ def set_rates(
 
     Args:
         model: `ViT`, or a `TrainingModel` around one.
-        stochastic_depth_rate: of the last block, [0, 1); linear from 0 in the first.
-            Default None: as it is.
+        stochastic_depth_rate: of the last block, [0, 1). Default None: as it is.
         dropout_rate: [0, 1). Default None: as it is.
         attention_dropout_rate: [0, 1). Default None: as it is.
         patch_dropout_rate: [0, 1); needs a model that was built with one.
+            Default None: as it is.
+        stochastic_depth_curve: "linear" from 0 in the first block, or "constant".
             Default None: as it is.
 
     Raises:
@@ -62,8 +64,9 @@ def set_rates(
         "dropout_rate": dropout_rate,
         "attention_dropout_rate": attention_dropout_rate,
         "patch_dropout_rate": patch_dropout_rate,
+        "stochastic_depth_curve": stochastic_depth_curve,
     }
-    changes = {name: rate for name, rate in given.items() if rate is not None}
+    changes = {name: value for name, value in given.items() if value is not None}
     config = replace(inside.config, **changes)
     names = [layer.name for layer in inside.layers]
     if config.patch_dropout_rate and "patch_dropout" not in names:
@@ -76,9 +79,8 @@ def set_rates(
     for layer in inside.layers:
         rates = {name: getattr(config, name) for name in RATES}
         if layer.name.startswith("block_"):
-            # As parts.py gives them to the blocks: linear from 0 in the first.
-            block, last = int(layer.name[6:]), max(1, config.num_layers - 1)
-            rates["stochastic_depth_rate"] *= block / last
+            block = int(layer.name.removeprefix("block_"))
+            rates["stochastic_depth_rate"] = config.block_stochastic_depth(block)
         _set(layer, rates)
     for compiled in {id(m): m for m in (model, inside)}.values():
         forget_compiled_steps(compiled)

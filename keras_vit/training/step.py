@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.distribution import current
 from keras_vit.keras_internals import forget_compiled_steps
 from keras_vit.training import replicas
 from keras_vit.training.distillation import Distillation, DistillationKind
@@ -35,8 +37,8 @@ class TrainingModel(keras.Model):
 
     Args:
         model: functional model with one output of shape (B, classes), such as a `ViT`.
-        accumulation_steps: number of micro-batches, at least 1; it has to divide the
-            batch. Default 1.
+        accumulation_steps: number of micro-batches, at least 1; a batch that it does
+            not divide, such as the last one, is filled up with padding. Default 1.
         teacher: Keras model for the same images with as many classes; it runs in
             inference mode and stays as it is. Default None.
         distillation: "hard" (the class that the teacher prefers) or "soft" (its
@@ -127,6 +129,7 @@ class TrainingModel(keras.Model):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
+        loss_weights: None = None,
         metrics: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -136,13 +139,19 @@ class TrainingModel(keras.Model):
             optimizer: one of `keras_vit.training`, or any of Keras. In "mixed_float16"
                 it is wrapped so that an overflow skips the step.
             loss: with the default reduction, the mean over the images.
+            loss_weights: None; it is here so that places are those of Keras.
             metrics: names or metrics that take sample weights.
             **kwargs: further arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: if `weighted_metrics` are given, or the optimizer accumulates
-                gradients itself.
+            ValueError: if `loss_weights` or `weighted_metrics` are given, or the
+                optimizer accumulates gradients itself.
         """
+        if loss_weights is not None:
+            raise ValueError(
+                "TrainingModel has one output and one loss, received loss_weights="
+                f"{loss_weights!r}. Pass metrics by name: metrics=[...]."
+            )
         if kwargs.pop("weighted_metrics", None):
             raise ValueError(
                 "TrainingModel counts each image once in its metrics, received "
@@ -167,6 +176,21 @@ class TrainingModel(keras.Model):
             weighted_metrics=None if metrics is None else list(metrics),
             **kwargs,
         )
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        current().check_started(self)
+        return super().fit(*args, **kwargs)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        current().check_started(self)
+        return super().evaluate(*args, **kwargs)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        current().check_started(self)
+        return super().predict(*args, **kwargs)
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
         return _steps().train_step(self, *args, **kwargs)
@@ -240,9 +264,25 @@ def check_accumulation(accumulation_steps: int, batch_size: int | None = None) -
     if batch_size is not None and batch_size % steps:
         raise ValueError(
             "batch_size must be a multiple of accumulation_steps, received "
-            f"batch_size={batch_size}, accumulation_steps={steps}. Choose a divisor, "
-            "and drop an incomplete last batch."
+            f"batch_size={batch_size}, accumulation_steps={steps}. Choose a divisor."
         )
+
+
+def fill_up(batch: Sequence[Any], numbers: Any, num_rows: Any) -> list[Any]:
+    """Return images, labels and weights with more rows, which are padding.
+
+    Args:
+        batch: images, labels, and sample weights or None.
+        numbers: 0, 1, 2, ..., as many as there shall be rows.
+        num_rows: how many there are.
+    """
+    # Copies of the last image, so that nothing unusual is computed.
+    rows = ops.minimum(numbers, num_rows - 1)
+    x, y, weights = (None if v is None else ops.take(v, rows, axis=0) for v in batch)
+    is_image = ops.cast(ops.less(numbers, num_rows), "float32")
+    if weights is None:
+        return [x, y, is_image]
+    return [x, y, ops.cast(weights, "float32") * is_image]
 
 
 def factors(weights: Any, num_rows: Any) -> tuple[Any, Any, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_vit.training.step import check_accumulation, factors
+from keras_vit.training.step import factors, fill_up
 
 State = tuple[list[Any], ...]
 
@@ -19,9 +19,12 @@ def train_step(model: Any, state: State, data: Any) -> tuple[dict[str, Any], Sta
     import jax
 
     trainable, non_trainable, optimizer_state, metrics = state
-    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-    steps, rows = model.accumulation_steps, x.shape[0]
-    check_accumulation(steps, rows)
+    batch = keras.utils.unpack_x_y_sample_weight(data)
+    steps, rows = model.accumulation_steps, batch[0].shape[0]
+    if rows % steps:
+        rows += -rows % steps
+        batch = fill_up(batch, jax.numpy.arange(rows), batch[0].shape[0])
+    x, y, weights = batch
     weights, mask, number = factors(weights, rows)
 
     def loss_of(

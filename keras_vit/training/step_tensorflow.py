@@ -10,25 +10,19 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.training.step import check_accumulation, factors
+from keras_vit.training.step import factors, fill_up
 
 
 def train_step(model: Any, data: Any) -> dict[str, Any]:
     """Make one update and return the logs."""
     import tensorflow as tf
 
-    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-    steps, rows = model.accumulation_steps, tf.shape(x)[0]
-    check_accumulation(steps, x.shape[0])
-    if steps > 1 and x.shape[0] is None:
-        message = (
-            f"The batch must be a multiple of accumulation_steps={steps}. Drop an "
-            "incomplete last batch."
-        )
-        check = tf.debugging.assert_equal(rows % steps, 0, message)
-        with tf.control_dependencies([] if check is None else [check]):
-            x = tf.identity(x)
-    weights, mask, number = factors(weights, rows)
+    batch = keras.utils.unpack_x_y_sample_weight(data)
+    steps, rows = model.accumulation_steps, tf.shape(batch[0])[0]
+    if steps > 1 and (batch[0].shape[0] or 1) % steps:  # Or not known before it runs.
+        batch = fill_up(batch, tf.range(rows + -rows % steps), rows)
+    x, y, weights = batch
+    weights, mask, number = factors(weights, tf.shape(x)[0])
     variables = model.trainable_variables
     total, outputs, losses = None, [], []
     for i in range(steps):

@@ -6,16 +6,19 @@ from typing import Any
 
 import keras
 
-from keras_vit.training.step import check_accumulation, factors
+from keras_vit.training.step import factors, fill_up
 
 
 def train_step(model: Any, data: Any) -> dict[str, Any]:
     """Make one update and return the logs."""
     import torch
 
-    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-    steps = model.accumulation_steps
-    check_accumulation(steps, x.shape[0])
+    batch = keras.utils.unpack_x_y_sample_weight(data)
+    steps, rows = model.accumulation_steps, batch[0].shape[0]
+    if rows % steps:
+        numbers = torch.arange(rows + -rows % steps, device=batch[0].device)
+        batch = fill_up(batch, numbers, rows)
+    x, y, weights = batch
     weights, mask, number = factors(weights, x.shape[0])
     variables = model.trainable_variables
     for variable in variables:

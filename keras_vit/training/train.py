@@ -13,14 +13,22 @@ import keras
 
 from keras_vit.data.image_data import ImageData
 from keras_vit.distribution import Distribution, current
+from keras_vit.distribution.keras_hooks import check_no_engine_by_hand
 from keras_vit.keras_file import save_model
+from keras_vit.keras_internals import all_layers
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.checkpoint import Position, has_checkpoint
+from keras_vit.training.distillation import check_teacher, fingerprint
 from keras_vit.training.ema import AveragedWeights
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.keeper import Keeper
 from keras_vit.training.lora import has_lora, merge_lora
-from keras_vit.training.progress import MeasuredBatches, Progress, start_summary
+from keras_vit.training.progress import (
+    MeasuredBatches,
+    Progress,
+    check_tensorboard,
+    start_summary,
+)
 from keras_vit.training.recipe import Recipe
 from keras_vit.training.run_folder import (
     CHECKPOINT_FOLDER,
@@ -78,25 +86,30 @@ def train(
         overwrite: whether files of an earlier run in `output` are replaced.
             Default False.
         checkpoint_seconds: time after which a checkpoint is written within an epoch,
-            beside that at its end; one process only. Default 600.
+            beside that at its end. Default 600.
         tensorboard: whether to write logs for TensorBoard to `output/tensorboard`;
-            needs TensorFlow. Default False.
+            needs the extra `tensorboard`. Default False.
         verbose: as in `keras.Model.fit`. Default "auto": a progress bar.
 
     Raises:
         FileExistsError: if `output` exists and is not to be taken up or overwritten.
+        ImportError: if TensorBoard is asked for and not installed.
         OSError: if the disk is full or `output` cannot be written.
+        TypeError: if data, recipe or teacher is something else.
         TrainingInterrupted: a SystemExit, if SIGTERM comes; the state is saved.
         ValueError: if model, data, recipe and devices do not fit, the checkpoint is of
             another configuration, or the loss is not a number.
     """
-    recipe = recipe or Recipe()
+    recipe = Recipe() if recipe is None else recipe
+    _check_types(data, recipe)
     devices = current()
     _prepare_model(model, data)
-    _check(recipe, data, teacher, devices)
+    _check(model, recipe, data, teacher, devices)
     facts = _facts(model, data, recipe, teacher, devices)
     devices.check_same(facts, "configuration")
     folder = None if output is None else Path(output).expanduser()
+    if tensorboard:
+        check_tensorboard(folder)
     if folder is not None:
         devices.barrier()  # All look at the folder as it was.
         finished = open_output(folder, model, facts, resume, overwrite, devices.is_main)
@@ -104,6 +117,7 @@ def train(
         if finished is not None:
             return finished
 
+    trainable = [(layer, layer.trainable) for layer in all_layers(model)]
     keras.utils.set_random_seed(recipe.seed)
     trained = recipe.training_model(model, teacher)
     steps = len(_train_batches(model, data, recipe, devices, None))
@@ -114,7 +128,8 @@ def train(
     is_shown = bool(verbose) and devices.is_main
     if is_shown:
         print(start_summary(data, model, recipe, devices.describe()))
-    with Interruption() as interruption:
+    # Without a folder there is nothing to save, and SIGTERM ends the run at once.
+    with Interruption(folder is not None) as interruption:
         keeper = Keeper(
             folder,
             facts,
@@ -128,11 +143,12 @@ def train(
             keeper.resume(trained, folder)
         progress = Progress(recipe.batch_size, recipe.epochs * steps, is_shown)
         # Speed is shown and logged, but no part of the history, which repeats exactly.
-        callbacks = [keeper, progress]
+        callbacks = [keeper, keeper.loss_watch, progress]
         if recipe.ema_decay is not None:
             callbacks.insert(0, AveragedWeights())
         if tensorboard and devices.is_main:
-            callbacks.append(_tensorboard(folder))
+            logs = str(folder and folder / LOG_FOLDER)
+            callbacks.append(keras.callbacks.TensorBoard(logs))
         started = time.perf_counter()
         for phase in _phases(model, data, recipe, devices, keeper.position):
             keeper.batches, progress.batches = phase.source, phase.batches
@@ -152,11 +168,29 @@ def train(
         output=folder,
     )
     _restore_best(trained, keeper, recipe)
+    # What the recipe froze may train again, such as after a linear probe.
+    for layer, value in trainable:
+        layer.trainable = value
     if folder is not None:
         with devices.writing() as is_writer:
             if is_writer:
                 finish(folder, result, facts)
     return result
+
+
+def _check_types(data: Any, recipe: Any) -> None:
+    if not isinstance(data, ImageData):
+        raise TypeError(
+            "train takes what keras_vit.load_data returns, received data of type "
+            f"{type(data).__name__}. Call load_data with a folder, arrays or a data "
+            "set. For batches of your own: trained = recipe.training_model(model); "
+            "recipe.compile(trained, steps_per_epoch); trained.fit(batches)."
+        )
+    if not isinstance(recipe, Recipe):
+        raise TypeError(
+            f"recipe must be a keras_vit.Recipe, received recipe={recipe!r}. Take one "
+            "of keras_vit.RECIPES by its name, or build one with Recipe(...)."
+        )
 
 
 def _prepare_model(model: keras.Model, data: ImageData) -> None:
@@ -214,9 +248,14 @@ def _keep_weights_at_end(trained: keras.Model) -> None:
 
 
 def _check(
-    recipe: Recipe, data: ImageData, teacher: Any, devices: Distribution
+    model: keras.Model,
+    recipe: Recipe,
+    data: ImageData,
+    teacher: Any,
+    devices: Distribution,
 ) -> None:
     """Refuse what cannot work, before any work."""
+    check_teacher(teacher)
     if (teacher is None) != (recipe.distillation is None):
         raise ValueError(
             "A teacher and the distillation of the recipe go together, received "
@@ -224,7 +263,11 @@ def _check(
             f"{recipe.distillation!r}. Pass both or none."
         )
     batch_size = min(recipe.batch_size, len(data.train))
-    devices.check_batch_size(batch_size, recipe.accumulation_steps)
+    devices.check_weights(model)
+    check_no_engine_by_hand(model, devices.num_replicas)
+    # A device alone fills micro-batches up, where the set is smaller than a batch.
+    steps = recipe.accumulation_steps if devices.num_replicas > 1 else 1
+    devices.check_batch_size(batch_size, steps)
 
 
 def _facts(
@@ -243,8 +286,8 @@ def _facts(
         "classes": list(data.class_names),
         "model": config,
         "recipe": asdict(recipe),
-        "replicas": devices.num_replicas,
-        "teacher": None if teacher is None else teacher.count_params(),
+        "replicas": devices.num_mask_streams,
+        "teacher": None if teacher is None else fingerprint(teacher, devices),
     }
     flat = {
         f"{group}.{key}": value
@@ -334,15 +377,6 @@ def _validation(
         pad=devices.num_replicas > 1,
     )
     return devices.prepare(batches)
-
-
-def _tensorboard(folder: Path | None) -> keras.callbacks.Callback:
-    if folder is None:
-        raise ValueError(
-            "TensorBoard's logs go to the output folder, received output=None. Pass "
-            "output, or tensorboard=False."
-        )
-    return keras.callbacks.TensorBoard(folder / LOG_FOLDER)
 
 
 def _restore_best(trained: TrainingModel, keeper: Keeper, recipe: Recipe) -> None:

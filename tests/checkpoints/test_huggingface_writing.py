@@ -84,6 +84,7 @@ def test_what_transformers_lacks_is_named(
 
 
 def test_rates_of_training_do_not_stand_against_writing() -> None:
-    config = ViTConfig(**TINY, dropout_rate=0.1, stochastic_depth_rate=0.2)
+    rates = {"dropout_rate": 0.1, "stochastic_depth_rate": 0.2}
+    config = ViTConfig(**TINY, **rates, stochastic_depth_curve="constant")
     assert huggingface_model(config).config["hidden_dropout_prob"] == 0.1
     assert huggingface_model(replace(config, pooling="mean")).model_type == "ijepa"

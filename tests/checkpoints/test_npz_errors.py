@@ -138,6 +138,11 @@ def test_what_the_files_cannot_hold_is_named(options, named):
         npz_arrays(model)
 
 
+def test_rates_of_training_do_not_stand_against_writing():
+    rates = {"stochastic_depth_rate": 0.2, "stochastic_depth_curve": "constant"}
+    assert npz_arrays(keras_vit.ViT(**TINY, **rates))
+
+
 def test_the_old_naming_has_no_attention_pooling():
     model = keras_vit.ViT(**TINY, pooling="attention")
     with pytest.raises(ValueError, match="pooling='mean'"):

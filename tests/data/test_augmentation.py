@@ -26,12 +26,13 @@ def test_no_augmentation_is_the_resize_of_inference(picture):
     "augmentation",
     [
         Augmentation(crop_area=(0.2, 0.9)),
+        Augmentation(crop_padding=4),
         Augmentation(rotation=30),
         Augmentation(shear=30),
         Augmentation(translation=0.3),
         Augmentation(zoom=0.3),
     ],
-    ids=["crop", "rotation", "shear", "translation", "zoom"],
+    ids=["crop", "padded crop", "rotation", "shear", "translation", "zoom"],
 )
 def test_the_generator_decides_the_change(augmentation, picture):
     first = augment(augmentation, picture, seed=1)
@@ -104,6 +105,10 @@ def test_crop_area_bounds_what_is_seen():
     [
         ({"crop_area": (0.5, 0.2)}, "crop_area must be"),
         ({"crop_area": (0.0, 1.0)}, "crop_area must be"),
+        ({"crop_area": 0.5}, "crop_area must be"),
+        ({"crop_padding": -1}, "crop_padding must be a whole number"),
+        ({"crop_padding": 1.5}, "crop_padding must be a whole number"),
+        ({"crop_padding": 4, "crop_area": (0.1, 1.0)}, "Leave one of them out"),
         ({"rotation": 200}, r"rotation must be in \[0, 180\]"),
         ({"shear": 90}, r"shear must be in \[0, 90\)"),
         ({"translation": 1.0}, "translation must be at least 0 and below 1"),
@@ -113,3 +118,13 @@ def test_crop_area_bounds_what_is_seen():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Augmentation(**options)
+
+
+def test_a_switch_takes_no_probability():
+    with pytest.raises(TypeError, match="horizontal_flip must be True or False"):
+        Augmentation(horizontal_flip=0.3)
+
+
+def test_padding_needs_images_that_are_larger():
+    with pytest.raises(ValueError, match="crop_padding must be less than the sides"):
+        Augmentation(crop_padding=16).check(PREPROCESSING)

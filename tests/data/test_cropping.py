@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import keras_vit
 from keras_vit import Augmentation, Preprocessing
-from keras_vit.data.cropping import crop_array, crop_file
+from keras_vit.data.cropping import crop_array, crop_file, crop_padded
+from tests.peers import import_timm
 
 AREA = (0.2, 1.0)
 
@@ -76,3 +78,69 @@ def test_files_are_distorted_as_arrays(picture, tmp_path):
             )
         )
         np.testing.assert_array_equal(given, expected)
+
+
+class Given:
+    """A generator that gives what it is told."""
+
+    def __init__(self, *numbers):
+        self.numbers = list(numbers)
+
+    def integers(self, high):
+        number = self.numbers.pop(0)
+        assert 0 <= number < high
+        return number
+
+
+@pytest.mark.parametrize("size", [(130, 170), (170, 130), (64, 64), (65, 64)])
+def test_the_padded_crop_is_the_simple_random_crop_of_deit3(size, rng):
+    import_timm()
+    from torchvision.transforms import functional
+
+    smooth = rng.integers(0, 256, (6, 5, 3), dtype="uint8")
+    picture = Image.fromarray(smooth).resize(size, Image.Resampling.BICUBIC)
+    resized = functional.resize(
+        picture, 64, interpolation=functional.InterpolationMode.BICUBIC
+    )
+    padded = functional.pad(resized, 4, padding_mode="reflect")
+    preprocessing = Preprocessing(image_size=64, crop_ratio=0.9)
+    # The corners: torchvision, too, draws up to and with the last place.
+    for top in (0, padded.height - 64):
+        for left in (0, padded.width - 64):
+            expected = functional.crop(padded, top, left, 64, 64)
+            found = crop_padded(np.asarray(picture), 4, preprocessing, Given(top, left))
+            np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def test_each_place_of_a_padded_crop_is_as_likely(rng):
+    columns = np.broadcast_to(np.arange(8)[:, None], (8, 8, 1)).astype("uint8")
+    preprocessing = Preprocessing(image_size=8, channels=1)
+    lefts = [crop_padded(columns, 2, preprocessing, rng)[0, 0, 0] for _ in range(500)]
+    # Mirrored: 2 1 | 0 1 2, so that the first column is 0 once and 1 and 2 twice.
+    shares = np.bincount(lefts, minlength=3) / 500
+    np.testing.assert_allclose(shares, [0.2, 0.4, 0.4], atol=0.07)
+
+
+def test_padded_crops_are_drawn_anew_with_and_without_a_cache(picture, tmp_path):
+    pixels = np.asarray(picture)
+    images = np.stack([pixels, pixels[::-1]])
+    data = keras_vit.load_data((images, np.array([0, 1])), validation_fraction=0.0)
+    batches = [
+        data.train.batches(
+            Preprocessing(image_size=32),
+            2,
+            training=True,
+            augmentation=Augmentation(crop_padding=4, horizontal_flip=True),
+            cache=cache,
+        )
+        for cache in (False, tmp_path)
+    ]
+    epochs = []
+    for epoch in range(2):
+        found = []
+        for each in batches:
+            each.epoch = epoch
+            found.append(each[0][0])
+        np.testing.assert_array_equal(*found)
+        epochs.append(found[0])
+    assert not np.array_equal(*epochs)

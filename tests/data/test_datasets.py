@@ -75,7 +75,7 @@ def test_streams_are_refused_with_what_to_do(pixels):
     stream = tf.data.Dataset.from_tensor_slices((pixels, LABELS))
     with pytest.raises(TypeError, match="which is a stream. Use 'tfds:NAME'"):
         keras_vit.load_data(stream)
-    with pytest.raises(TypeError, match="Give its batches to model.fit"):
+    with pytest.raises(TypeError, match="recipe.training_model"):
         keras_vit.load_data(iter(Pairs(pixels)))
 
 

@@ -95,13 +95,21 @@ def make(cv, name):
         return cv.RandomAugmentationPipeline(
             [cv.GridMask(), cv.RandomShear(0.2)], augmentations_per_image=1
         )
+    if name == "RandomApply":
+        return cv.RandomApply(cv.GridMask(), rate=0.5)
+    if name == "RandomChoice":
+        return cv.RandomChoice([cv.GridMask(), cv.ChannelShuffle()])
     options = {"RandomCutout": (0.3, 0.3), "RandomJpegQuality": ((20, 60),)}
     return getattr(cv, name)(*options.get(name, ()))
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "name", ["GridMask", "RandomAugmentationPipeline", "RandomCutout"]
+    "name",
+    [
+        *("GridMask", "RandomAugmentationPipeline", "RandomCutout"),
+        *("RandomApply", "RandomChoice"),
+    ],
 )
 def test_keras_cv_changes_images(name, cv, picture):
     first = [apply(make(cv, name), picture, seed) for seed in range(3)]

@@ -54,15 +54,15 @@ def test_images_and_labels_are_those_of_timm(rng, monkeypatch):
     np.testing.assert_allclose(mixed_labels[back], expected_labels.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("centre", [(0, 0), (3, 9), (7, 5)])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.77, 1.0])
-def test_rectangles_are_those_of_timm(share, monkeypatch):
-    for centre in ((0, 0), (3, 9), (7, 5)):
-        given = iter(centre)
-        monkeypatch.setattr(np.random, "randint", lambda *a, size=None: next(given))  # noqa: B023
-        box, left = mixup.cutmix_bbox_and_lam((3, 8, 10), share)
-        ours, share_left = cut_box(share, centre, (8, 10))
-        assert ours == tuple(int(edge) for edge in box)
-        assert share_left == pytest.approx(left)
+def test_rectangles_are_those_of_timm(share, centre, monkeypatch):
+    given = iter(centre)
+    monkeypatch.setattr(np.random, "randint", lambda *a, size=None: next(given))
+    box, left = mixup.cutmix_bbox_and_lam((3, 8, 10), share)
+    ours, share_left = cut_box(share, centre, (8, 10))
+    assert ours == tuple(int(edge) for edge in box)
+    assert share_left == pytest.approx(left)
 
 
 def test_shares_follow_the_beta_distributions(rng):

@@ -80,3 +80,43 @@ def test_aug_mix_chooses_from_the_operations_of_timm():
     }
     names = {**NAMES}
     assert {names[name] for name in AUG_MIX_OPERATIONS} == peers
+
+
+@pytest.mark.parametrize("place", [(0.0, 0.0), (0.5, 0.5), (0.99, 0.3)])
+def test_squares_are_cut_out_as_in_big_vision(place):
+    """Written after `cutout` of its pp/archive/autoaugment.py: 80 of 224 pixels."""
+    side = 224
+    picture = Image.fromarray(np.full((side, side, 3), 7, "uint8"))
+    strength = strength_of(OPERATIONS["cut_out"], 10.0, 1, shift=0.45, increasing=False)
+    paint = Paint(fill=(128,) * 3, resample=PAINT.resample, place=place)
+    column, row = (int(share * side) for share in place)
+    expected = np.full((side, side, 3), 7, "uint8")
+    rows = slice(max(0, row - 40), side - max(0, side - row - 40))
+    columns = slice(max(0, column - 40), side - max(0, side - column - 40))
+    expected[rows, columns] = 128
+    result = OPERATIONS["cut_out"](picture, strength, paint)
+    np.testing.assert_array_equal(np.asarray(result), expected)
+
+
+def test_magnitudes_above_ten_are_those_of_big_vision():
+    # level_to_arg of its autoaugment.py at (2, 15), and at 20 where it is limited.
+    expected = {
+        "rotate": -45.0,
+        "posterize": 6,
+        "solarize": 256,
+        "solarize_add": 165,
+        "color": 2.8,
+        "shear_x": -0.45,
+        "translate_x": -150 / 224,
+        "cut_out": 60 / 224,
+    }
+    for name, strength in expected.items():
+        found = strength_of(
+            OPERATIONS[name], 15.0, -1, shift=100 / 224, increasing=False
+        )
+        assert found == pytest.approx(strength), name
+    picture = Image.fromarray(np.arange(256, dtype="uint8").reshape(16, 16))
+    for name, same in (("posterize", True), ("solarize", True), ("solarize_add", 0)):
+        strength = strength_of(OPERATIONS[name], 20.0, 1, shift=0.45, increasing=False)
+        changed = np.asarray(OPERATIONS[name](picture, strength, PAINT))
+        assert np.array_equal(changed, np.asarray(picture)) == bool(same)

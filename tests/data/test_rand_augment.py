@@ -5,6 +5,7 @@ import pytest
 
 from keras_vit import Augmentation, Preprocessing
 from keras_vit.data import AugMix, RandAugment
+from keras_vit.data.rand_augment import RAND_AUGMENT_OPERATIONS
 
 PREPROCESSING = Preprocessing(image_size=16)
 
@@ -56,6 +57,36 @@ def test_each_kind_of_picture_works(channels, dtype, rng):
         assert changed.shape == (16, 16, channels) and changed.dtype == np.uint8
 
 
+def test_big_visions_kind_always_changes_and_at_one_magnitude(picture):
+    # Of 16 operations none leaves noise as it is, but auto_contrast, and those whose
+    # AutoAugment scale is weakest at magnitude 20: posterize and solarize.
+    kind = RandAugment.big_vision(20.0, num_operations=1)
+    kept = [
+        np.array_equal(distort(Augmentation(rand_augment=kind), picture, s), picture)
+        for s in range(200)
+    ]
+    assert 0.08 < np.mean(kept) < 0.3
+    assert kind == RandAugment(
+        magnitude=20, magnitude_std=0, probability=1, num_operations=1,
+        increasing=False, operations=(*RAND_AUGMENT_OPERATIONS, "cut_out"),
+    )  # fmt: skip
+
+
+def test_squares_are_cut_out_at_places_that_are_drawn(picture):
+    cut = RandAugment(
+        magnitude=10, magnitude_std=0, num_operations=1, probability=1,
+        operations=("cut_out",),
+    )  # fmt: skip
+    changed = [
+        (distort(Augmentation(rand_augment=cut), picture, s) != picture).any(axis=-1)
+        for s in range(30)
+    ]
+    # 40 of 224 pixels to each side are 3 of 16, less at the border.
+    heights = {int(c.any(axis=1).sum()) for c in changed}
+    assert max(heights) == 6 and min(heights) >= 3
+    assert len({c.tobytes() for c in changed}) > 15
+
+
 def test_other_pictures_are_refused_before_training():
     augmentation = Augmentation(rand_augment=True)
     for options in ({"channels": 5}, {"value_range": (0, 1)}):
@@ -89,7 +120,10 @@ def test_options_are_built_from_true_and_from_json():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandAugment(magnitude=11), r"magnitude must be in \[0, 10\]"),
+        (lambda: RandAugment(magnitude=21), r"magnitude must be in \[0, 20\]"),
+        (lambda: RandAugment(operations=("melt",)), r"received \['melt'\]. Check"),
+        (lambda: RandAugment(operations=()), "operations must be some of"),
+        (lambda: AugMix(magnitude=11), r"magnitude must be in \[0, 10\]"),
         (lambda: RandAugment(magnitude_std=-1), "magnitude_std must be at least 0"),
         (lambda: RandAugment(num_operations=0), "num_operations must be a whole"),
         (lambda: RandAugment(probability=0), "probability must be above 0"),

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,10 @@ def fit(distribution: Any, name: str) -> dict[str, Any]:
     padded = distribution.prepare(Slices(rank, count, padded=5))
     logs = trained.evaluate(padded, return_dict=True, verbose=0)
     weights = [distribution.to_numpy(v) for v in trained.trainable_variables]
+    outputs = trained.predict(distribution.prepare(Slices(rank, count)), verbose=0)
     return {
         "history": history,
+        "predicted": outputs.tolist(),
         "evaluated": logs,
         "weights": np.concatenate([w.ravel() for w in weights]).tolist(),
     }
@@ -97,9 +100,12 @@ def masks(distribution: Any) -> list[list[float]]:
     dropout = trained.get_layer("block_0").mlp.expand_dropout
     ones = np.ones((BATCH // distribution.num_processes, 8), "float32")
     if BACKEND == "tensorflow" and distribution.kind != "single":
-        values = distribution.strategy.run(
-            lambda: dropout(keras.ops.ones((8, 8)), training=True)
-        )
+        import tensorflow as tf
+
+        def draw() -> Any:
+            return dropout(keras.ops.ones((8, 8)), training=True)
+
+        values = tf.function(lambda: distribution.strategy.run(draw))()
         results = distribution.strategy.experimental_local_results(values)
         return [result.numpy().ravel().tolist() for result in results]
     if BACKEND == "jax" and distribution.kind != "single":
@@ -155,17 +161,22 @@ def error_of(function: Any) -> str:
     return "no error"
 
 
+def start_error(distribution: Any, optimizer: Any, **options: Any) -> str:
+    model = make_model()
+    model.compile(optimizer, training.CrossEntropy(), **options)
+    return error_of(lambda: distribution.start(model))
+
+
 def refusals(distribution: Any, outside: Any) -> dict[str, str]:
     """Return the errors of models that an engine refuses."""
     found = {"outside": error_of(lambda: distribution.start(outside))}
 
-    def start(optimizer: Any, **options: Any) -> str:
-        model = make_model()
-        model.compile(optimizer, training.CrossEntropy(), **options)
-        return error_of(lambda: distribution.start(model))
-
+    trained = compiled(make_model(), "sgd")
+    distribution.start(trained)
+    images, labels = np.zeros((BATCH, 16, 16, 3)), np.zeros(BATCH)
+    found["odd batch"] = error_of(lambda: trained.fit(images, labels, batch_size=15))
     if BACKEND == "tensorflow":
-        stock = keras.optimizers.SGD
+        stock, start = keras.optimizers.SGD, partial(start_error, distribution)
         found["jit"] = start(training.SGD(), jit_compile=True)
         found["accumulation"] = start(stock(gradient_accumulation_steps=2))
         found["overwrite"] = start(stock(use_ema=True, ema_overwrite_frequency=2))
@@ -211,7 +222,15 @@ def process(
         for name in ("sgd", "adamw"):
             results[name] = fit(distribution, name)
         results["masks"] = masks(distribution)
+        results["exchanged"] = distribution.exchange(str(rank) * (rank + 1) * 5000)
+        results["not started"] = error_of(
+            lambda: compiled(make_model(), "sgd").fit(
+                distribution.prepare(Slices(rank, count)), verbose=0
+            )
+        )
         results["same"] = error_of(lambda: distribution.check_same({"a": 1}, "x"))
+        stock = keras.optimizers.SGD()
+        results["stock"] = start_error(distribution, stock)
         configuration = {"model": "B/16", "seed": rank}
         results["different"] = error_of(
             lambda: distribution.check_same(configuration, "configuration")

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+
 import keras
 import pytest
 
@@ -9,6 +13,12 @@ from keras_vit.distribution.distribute import KINDS
 from keras_vit.distribution.layout import check_rules
 
 BACKEND = keras.backend.backend()
+LATE = """
+import keras_vit
+keras_vit.distribute(
+    "data_parallel", coordinator="{address}", num_processes=2, process_id=1, timeout=1
+)
+"""
 
 
 def test_the_default_is_a_single_device():
@@ -132,3 +142,17 @@ if BACKEND == "jax":
     def test_a_mesh_without_model_axis_is_refused():
         with pytest.raises(ValueError, match='must have an axis "model"'):
             vit_layout_map(mesh("batch"))
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="each process listens itself")
+def test_a_program_that_listens_in_place_of_process_0_is_no_trap():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        child = subprocess.run(
+            [sys.executable, "-c", LATE.format(address=address)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert child.returncode != 0
+    assert "must start within timeout=1 seconds" in child.stderr

@@ -54,6 +54,17 @@ def test_loss_and_metrics_equal_those_of_one_device_on_each_rank(engine, name):
 
 
 @pytest.mark.parametrize("name", ENGINES)
+def test_each_rank_predicts_all_images(engine, name):
+    ranks, single = engine(name)
+    for rank in ranks:
+        np.testing.assert_allclose(
+            *(rank["sgd"]["predicted"], single["sgd"]["predicted"]),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+
+@pytest.mark.parametrize("name", ENGINES)
 def test_each_replica_has_masks_of_its_own(engine, name):
     ranks, single = engine(name)
     masks = [tuple(mask) for rank in ranks for mask in rank["masks"]]
@@ -80,6 +91,11 @@ if SEVERAL_DEVICES:
         error = engine(name)[0][0]["refusals"]["outside"]
         assert error.startswith("ValueError") and "with keras_vit.distribute" in error
 
+    @pytest.mark.parametrize("name", SEVERAL_DEVICES)
+    def test_arrays_that_the_replicas_cannot_share_are_refused(engine, name):
+        error = engine(name)[0][0]["refusals"]["odd batch"]
+        assert error.startswith("ValueError: Each batch must be a multiple of")
+
 
 if BACKEND == "tensorflow":
 
@@ -102,6 +118,25 @@ def test_processes_that_disagree_all_end_with_what_differs(engine):
     for rank in engine("processes")[0]:
         assert rank["same"] == "no error"
         assert "seed: 0 (process 0), 1 (process 1)" in rank["different"]
+
+
+def test_processes_exchange_texts_of_any_length_without_warnings(engine):
+    for rank in engine("processes")[0]:
+        assert rank["exchanged"] == ["0" * 5000, "1" * 10000]
+        assert "retracing" not in rank["output"]
+        assert "CollectiveAllReduceStrategy eagerly" not in rank["output"]
+
+
+def test_a_model_without_start_is_refused(engine):
+    for rank in engine("processes")[0]:
+        assert "distribution.start(model)" in rank["not started"]
+
+
+if BACKEND == "torch":
+
+    def test_an_optimizer_that_knows_no_other_processes_is_refused(engine):
+        for rank in engine("processes")[0]:
+            assert "optimizers of keras_vit.training" in rank["stock"]
 
 
 def test_one_process_writes_and_the_others_wait_for_the_file(engine):

@@ -102,6 +102,41 @@ def test_a_teacher_with_softmax_teaches_the_same():
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
+class Subclassed(keras.Model):
+    """A teacher of which Keras knows no inputs and outputs."""
+
+    def __init__(self, inside):
+        super().__init__()
+        self.inside = inside
+
+    def call(self, images, training=False):
+        return self.inside(images, training=training)
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_a_teacher_of_any_kind_teaches_the_same(activation):
+    plain = teacher(activation)
+    images = keras.Input((32, 32, 3))
+    # What the error about sizes recommends.
+    resized = keras.Model(images, plain(keras.layers.Resizing(32, 32)(images)))
+    subclassed = Subclassed(plain)
+    subclassed(IMAGES[:1])
+    found = []
+    for taught in (teacher(), resized, subclassed):
+        trainer = TrainingModel(student(), teacher=taught, distillation="soft")
+        trainer.compile(SGD(1e-30), CrossEntropy())
+        found.append(float(trainer.train_on_batch(IMAGES, LABELS)))
+    assert found[1:] == pytest.approx([found[0]] * 2, rel=1e-4)
+
+
+def test_something_else_than_a_trained_model_is_no_teacher():
+    with pytest.raises(TypeError, match="A teacher is a keras.Model, received str"):
+        TrainingModel(student(), teacher="cnn", distillation="hard")
+    unbuilt = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="Load its weights or train it"):
+        TrainingModel(student(), teacher=unbuilt, distillation="hard")
+
+
 def test_the_student_learns_from_the_teacher_alone_and_the_teacher_stays():
     model, taught = student(use_distillation_token=True), teacher()
     before = [np.array(w) for w in taught.get_weights()]

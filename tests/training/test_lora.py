@@ -89,3 +89,14 @@ def test_wrong_settings_are_refused():
     add_lora(model, 2)
     with pytest.raises(ValueError, match="already"):
         add_lora(model, 2)
+
+
+@pytest.mark.parametrize("format", ["keras", "timm"])
+def test_every_format_gets_the_sum(tmp_path, format):
+    model = small()
+    add_lora(model, 2)
+    train(model)  # Compiled, with an optimizer for the factors.
+    keras_vit.save(model, tmp_path / "saved", format=format)
+    again = keras_vit.load(tmp_path / "saved")
+    np.testing.assert_allclose(predict(again), predict(model), rtol=1e-4, atol=1e-5)
+    assert any("lora" in weight.path for weight in model.weights)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from keras_vit.training import Accuracy, BinaryCrossEntropy, CrossEntropy
+from keras_vit.training import Accuracy, BinaryCrossEntropy, CrossEntropy, Recipe
 
 
 def reference(logits: np.ndarray, targets: np.ndarray) -> float:
@@ -85,3 +85,19 @@ def test_accuracy_takes_numbers_and_probabilities(rng):
         metric.update_state(y, logits, sample_weight=weights)
         assert float(metric.result()) == pytest.approx(expected)
     assert Accuracy.from_config(Accuracy("x").get_config()).name == "x"
+
+
+def test_the_losses_of_recipes_are_those_of_their_sources(rng):
+    logits = rng.normal(size=(6, 4)).astype("float32")
+    mixed = rng.dirichlet(np.ones(4), size=6).astype("float32")
+    mixed[:, 1] = 0
+    expected = {
+        # engine.py of DeiT III: targets.gt(0.0), then BCEWithLogitsLoss.
+        "binary_cross_entropy": ((mixed > 0).astype("float32"), 1),
+        # sigmoid_xent of big_vision's utils.py: summed over the classes.
+        "sigmoid_cross_entropy": (mixed, 4),
+    }
+    for name, (targets, times) in expected.items():
+        loss = Recipe(loss_name=name, label_smoothing=0.0).loss()(mixed, logits)
+        peer = torch.nn.BCEWithLogitsLoss()(*map(torch.tensor, (logits, targets)))
+        assert float(loss) == pytest.approx(times * float(peer), rel=1e-5)

@@ -89,11 +89,12 @@ def run(optimizer: keras.optimizers.Optimizer, rng) -> dict[str, np.ndarray]:
     return {v.path: keras.ops.convert_to_numpy(v) for v in variables}
 
 
-class nested(contextlib.ExitStack):  # noqa: N801
-    def __init__(self, scopes):
-        super().__init__()
+@contextlib.contextmanager
+def nested(scopes):
+    with contextlib.ExitStack() as stack:
         for scope in scopes:
-            self.enter_context(scope)
+            stack.enter_context(scope)
+        yield
 
 
 def run_torch(make, rng, clip=None, ema=None) -> dict[str, np.ndarray]:
@@ -170,15 +171,25 @@ def test_adafactor_is_that_of_torch():
     close(ours, other, 1e-4)
 
 
-def test_lamb_without_decay_is_that_of_timm():
-    ours = run(Lamb(0.01, epsilon=1e-6), fresh())
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_lamb_is_that_of_timm(decay):
+    ours = run(Lamb(0.01, epsilon=1e-6, weight_decay=decay), fresh())
     other = run_torch(
-        lambda p: optim.Lamb(
-            groups(p, 0.0), lr=0.01, eps=1e-6, max_grad_norm=None, always_adapt=True
-        ),
+        lambda p: optim.Lamb(groups(p, decay), lr=0.01, eps=1e-6, max_grad_norm=None),
         fresh(),
     )
     close(ours, other, 1e-4)
+
+
+def test_lamb_moves_a_kernel_of_zeros_as_one_of_deviation_002(rng):
+    kernel = keras.Variable(np.zeros((16, 10), "float32"), name="kernel")
+    optimizer = Lamb(0.1, weight_decay=0.01)
+    optimizer.build([kernel])
+    optimizer.apply([keras.ops.cast(rng.normal(size=(16, 10)), "float32")], [kernel])
+    moved = keras.ops.convert_to_numpy(kernel)
+    assert np.sqrt(np.mean(moved**2)) == pytest.approx(0.1 * 0.02, rel=1e-4)
+    optimizer.apply([keras.ops.zeros((16, 10))], [kernel])
+    assert np.isfinite(keras.ops.convert_to_numpy(kernel)).all()
 
 
 @pytest.mark.parametrize("kind", [AdamW, SGD, Lamb])

@@ -41,12 +41,14 @@ def rates_of(model: keras.Model) -> list[tuple[str, float]]:
     ]
 
 
+@pytest.mark.parametrize("curve", ["linear", "constant"])
 @pytest.mark.parametrize("options", FAMILIES)
-def test_the_rates_are_those_of_a_model_built_with_them(options):
+def test_the_rates_are_those_of_a_model_built_with_them(options, curve):
     rates = {
         "stochastic_depth_rate": 0.4,
         "dropout_rate": 0.1,
         "attention_dropout_rate": 0.2,
+        "stochastic_depth_curve": curve,
     }
     model = small(**options)
     keras.utils.clear_session(free_memory=False)  # Templates count their names.

@@ -237,11 +237,21 @@ def test_compiling_again_takes_the_new_loss():
     assert abs(losses[0] - losses[1]) > 1e-3
 
 
-def test_a_batch_that_cannot_be_cut_is_refused():
-    trainer = TrainingModel(small(), accumulation_steps=3)
-    trainer.compile("sgd", CrossEntropy())
-    with pytest.raises(Exception, match="multiple of accumulation_steps"):
-        trainer.fit(IMAGES[:8], LABELS[:8], batch_size=8, verbose=0)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_uneven_last_batch_counts_each_image_once(weighted):
+    weight = np.linspace(0.5, 2, 8) if weighted else None
+    found = []
+    for steps in (1, 3):
+        trainer = TrainingModel(small(), accumulation_steps=steps)
+        trainer.compile(SGD(0.1), CrossEntropy(), metrics=["accuracy"])
+        options = {"batch_size": 6, "shuffle": False, "verbose": 0}
+        history = trainer.fit(IMAGES[:8], LABELS[:8], sample_weight=weight, **options)
+        found.append((weights(trainer), history.history))
+    (one, logs), (other, other_logs) = found
+    assert difference(weights(small()), one) > 1e-3
+    assert difference(one, other) <= 1e-5
+    assert logs["loss"] == pytest.approx(other_logs["loss"], rel=1e-5)
+    assert logs["accuracy"] == other_logs["accuracy"]
 
 
 def test_wrong_settings_are_refused():
@@ -252,6 +262,8 @@ def test_wrong_settings_are_refused():
     trainer = TrainingModel(small())
     with pytest.raises(ValueError, match="Pass them as metrics"):
         trainer.compile("sgd", CrossEntropy(), weighted_metrics=["accuracy"])
+    with pytest.raises(ValueError, match="Pass metrics by name"):
+        trainer.compile("sgd", CrossEntropy(), ["accuracy"])  # loss_weights in Keras
     with pytest.raises(ValueError, match="Pass accumulation_steps"):
         trainer.compile(
             keras.optimizers.SGD(gradient_accumulation_steps=2), CrossEntropy()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -328,3 +330,26 @@ def test_class_names_of_the_model_are_kept_or_must_agree(data):
     )
     with pytest.raises(ValueError, match="same classes in the same order"):
         keras_vit.train(model, other, RECIPE)
+
+
+def test_sigterm_ends_a_run_without_a_folder_as_usual(data, monkeypatch):
+    handlers = []
+    original = keeper.Keeper.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        original(self, batch, logs)
+
+    monkeypatch.setattr(keeper.Keeper, "on_train_batch_end", on_train_batch_end)
+    keras_vit.train(make_model(), data, replace(RECIPE, epochs=2), verbose=0)
+    assert set(handlers) == {signal.getsignal(signal.SIGTERM)}
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="it works there")
+def test_an_engine_that_keras_ignores_is_refused_before_any_work(
+    data, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: "data parallel")
+    with pytest.raises(ValueError, match="chosen by keras_vit.distribute"):
+        keras_vit.train(make_model(), data, RECIPE, output=tmp_path / "new", verbose=0)
+    assert not (tmp_path / "new").exists()

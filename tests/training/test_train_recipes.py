@@ -91,9 +91,9 @@ def test_images_grow_during_progressive_resizing(data):
     sizes = []
 
     class Spy(Keeper):
-        def on_train_batch_end(self, batch, logs=None):
+        def on_train_batch_begin(self, batch, logs=None):
             sizes.append(self.batches.preprocessing.image_size)
-            super().on_train_batch_end(batch, logs)
+            super().on_train_batch_begin(batch, logs)
 
     recipe = replace(RECIPE, image_sizes=((0, 8), (2, 16)))
     with pytest.MonkeyPatch.context() as patch:
@@ -118,6 +118,63 @@ def test_a_teacher_is_learned_from(data):
 def test_a_teacher_without_distillation_is_refused(data):
     with pytest.raises(ValueError, match="Pass both or none"):
         keras_vit.train(make_model(), data, RECIPE, teacher=make_model())
+
+
+def test_a_run_is_not_taken_up_with_another_teacher(data, tmp_path):
+    teacher = make_model()
+    recipe = replace(RECIPE, epochs=1, warmup_epochs=0, distillation="soft")
+    options = {"teacher": teacher, "output": tmp_path / "run", "verbose": 0}
+    keras_vit.train(make_model(), data, recipe, **options)
+    keras_vit.train(make_model(), data, recipe, resume=True, **options)
+    teacher.set_weights([weight + 1 for weight in teacher.get_weights()])
+    with pytest.raises(ValueError, match="another configuration .*teacher"):
+        keras_vit.train(make_model(), data, recipe, resume=True, **options)
+
+
+def test_a_teacher_that_is_no_model_is_refused(data):
+    recipe = replace(RECIPE, distillation="soft")
+    with pytest.raises(TypeError, match="Load it first"):
+        keras_vit.train(make_model(), data, recipe, teacher="cnn.keras")
+
+
+def test_something_else_than_data_and_recipe_is_refused(data):
+    with pytest.raises(TypeError, match="Call load_data .* recipe.compile"):
+        keras_vit.train(make_model(), load_digits(), RECIPE)
+    with pytest.raises(TypeError, match="keras_vit.RECIPES by its name"):
+        keras_vit.train(make_model(), data, "photos")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"train_only": "head"}, {"freeze_until": "block_0"}, {"train_only": "lora"}],
+)
+def test_what_a_recipe_froze_trains_again_afterwards(options, data, tmp_path):
+    model = make_model()
+    keras_vit.freeze(model, until="patch_encoder")  # The user's own wish stays.
+    paths = [weight.path for weight in model.trainable_weights]
+    recipe = replace(RECIPE, epochs=1, warmup_epochs=0, **options)
+    keras_vit.train(model, data, recipe, output=tmp_path / "run", verbose=0)
+    assert [weight.path for weight in model.trainable_weights] == paths
+    saved = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert len(saved.trainable_weights) == len(saved.weights)
+
+
+def test_tensorboard_is_looked_for_before_training(data, tmp_path, monkeypatch):
+    options = {"tensorboard": True, "verbose": 0}
+    with pytest.raises(ValueError, match="Pass output, or tensorboard=False"):
+        keras_vit.train(make_model(), data, RECIPE, **options)
+    monkeypatch.setattr("keras_vit.training.progress.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="keras3-vit.tensorboard"):
+        keras_vit.train(make_model(), data, RECIPE, output=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_set_smaller_than_a_batch_takes_micro_batches(data):
+    size = 4 * len(data.train) + 4
+    recipe = replace(RECIPE, epochs=1, warmup_epochs=0, batch_size=size)
+    recipe = replace(recipe, accumulation_steps=4)
+    (row,) = keras_vit.train(make_model(), data, recipe, verbose=0).history
+    assert 0 < row["loss"] < 10
 
 
 def test_a_stopped_run_goes_on_without_being_asked(data, tmp_path):
