@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,6 @@ def _text(
     parts = ", ".join(
         f"{len(part)} {part_name}" for part_name, part in data.parts.items()
     )
-    settings = {k: v for k, v in asdict(recipe).items() if k not in ("seed", "source")}
     preprocessing = model.preprocessing
     return f"""# {name}
 
@@ -87,7 +86,7 @@ Made by:
 {command}
 ```
 
-Recipe: {", ".join(f"{k}={v}" for k, v in settings.items())}.
+Recipe: `{_expression(recipe)}`.
 Source of the recipe: {recipe.source or "none given"}.
 
 ## Limits
@@ -119,3 +118,18 @@ def _size(preprocessing: Any) -> str:
         f"({preprocessing.resize}, {preprocessing.interpolation}); mean "
         f"{preprocessing.mean}, std {preprocessing.std}"
     )
+
+
+def _expression(value: Any) -> str:
+    """Return the expression that makes a recipe or a part of one, without defaults."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return repr(value)
+    default = type(value)()
+    given = {
+        field.name: getattr(value, field.name)
+        for field in fields(value)
+        if getattr(value, field.name) != getattr(default, field.name)
+    }
+    given.pop("source", None)
+    options = ", ".join(f"{k}={_expression(v)}" for k, v in given.items())
+    return f"{type(value).__name__}({options})"
