@@ -55,7 +55,8 @@ class TrainingModel(keras.Model):
     Example:
         >>> model = keras_vit.ViT.from_variant("test", num_classes=10)
         >>> trained = keras_vit.training.TrainingModel(model, accumulation_steps=2)
-        >>> trained.compile("sgd", keras_vit.training.CrossEntropy(), ["accuracy"])
+        >>> loss = keras_vit.training.CrossEntropy()
+        >>> trained.compile("sgd", loss, metrics=["accuracy"])
         >>> images, labels = np.zeros((8, 32, 32, 3)), np.arange(8)
         >>> history = trained.fit(images, labels, batch_size=4, verbose=0)
 

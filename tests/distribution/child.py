@@ -70,7 +70,7 @@ def compiled(model: Any, name: str) -> training.TrainingModel:
             *(1e-3,), weight_decay=0.05, global_clipnorm=0.2, use_ema=True
         )
         trained = training.TrainingModel(model, accumulation_steps=2)
-    trained.compile(optimizer, training.CrossEntropy(), ["accuracy"])
+    trained.compile(optimizer, training.CrossEntropy(), metrics=["accuracy"])
     return trained
 
 
