@@ -4,10 +4,10 @@ JPEG files of 500 x 375 pixels and the like, quality 90, cut from scikit-learn's
 sample pictures, become batches of 224 pixels: random resized crop (bicubic), flip,
 rand-m9-mstd0.5-inc1, random erasing 0.25, MixUp 0.8 and CutMix 1.0. timm reads with
 `create_loader` and `Mixup`, with and without its prefetcher on the CPU (then
-`FastCollateMixup`), with one and two worker processes, of which the fastest counts. All
-take turns, an epoch each, workers warm; the ratio is ours over timm's fastest, median
-over rounds with quartiles. Two rows of processor time, in one process, hardly depend on
-what else the machine does. Pin it to two cores:
+`FastCollateMixup`), with two and three worker processes, of which the fastest counts.
+All take turns, an epoch each, workers warm; the ratio is ours over timm's fastest,
+median over rounds with quartiles. Two rows of processor time, in one process, hardly
+depend on what else the machine does. Pin it to two cores:
 
     taskset -c 0,1 python benchmarks/input_pipeline.py         2 to 4 minutes
 """
@@ -59,7 +59,9 @@ def write_photos(folder: Path, count: int) -> None:
         part.save(path, quality=90)
 
 
-def ours(folder: Path, engine: str, processes: int = 0) -> Callable[[], Iterable[Any]]:
+def ours(
+    folder: Path, engine: str, workers: int = 2, processes: int = 0
+) -> Callable[[], Iterable[Any]]:
     data = load_data(folder, validation_fraction=0.0)
     batches = data.train.batches(
         Preprocessing(mean=MEAN, std=STD),
@@ -72,7 +74,7 @@ def ours(folder: Path, engine: str, processes: int = 0) -> Callable[[], Iterable
             random_erasing=0.25,
         ),
         mixing=Mixing(mixup_alpha=0.8, cutmix_alpha=1.0, label_smoothing=0.1),
-        workers=2,
+        workers=workers,
     )
     if processes:
         loader = to_torch(batches, workers=processes)
@@ -171,16 +173,17 @@ def main() -> None:
             f"timm, {workers} worker(s){', prefetcher' if prefetcher else ''}": theirs(
                 folder, workers, prefetcher
             )
-            for workers in (1, 2)
+            for workers in (2, 3)
             for prefetcher in (False, True)
         }
         for arm in arms.values():
             seconds(arm)
         arms["ours, torch, 2 workers"] = ours(folder, "torch", processes=2)
-        arms["ours, 2 threads"] = ours(folder, "threads")
+        for workers in (2, 3):
+            arms[f"ours, {workers} threads"] = ours(folder, "threads", workers)
         arms["ours, tf.data"] = ours(folder, "tf.data")
         names = list(arms)
-        for name in names[-3:]:
+        for name in names[4:]:
             seconds(arms[name])
         times = np.zeros((args.rounds, len(names)))
         load = os.getloadavg()[0]
