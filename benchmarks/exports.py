@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,10 @@ def write_keras_hub(variant: str, folder: Path) -> None:
 
 def timm_model(variant: str) -> tuple[Any, Any]:
     """Return timm's model and one image."""
+    # torchvision of another build than torch has no operators; timm needs none of them.
+    sys.modules.setdefault(
+        "torchvision._meta_registrations", types.ModuleType("registrations")
+    )
     import timm
     import torch
 
