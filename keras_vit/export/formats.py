@@ -93,6 +93,7 @@ FORMATS: dict[str, FormatRow] = {
         runtime="onnxruntime",
         extra="onnx",
         any_size=True,
+        quantizations=("float16", "dynamic_int8"),
         attention=True,
         max_bytes=_TWO_GIB,
     ),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vit.export.converters.function import inference, load_model, named_outputs
+from keras_vit.export.converters.onnx_precisions import PRECISIONS
 from keras_vit.export.converters.saved_model import images_spec
 
 # The latest that tf2onnx 1.17 writes.
@@ -15,7 +16,12 @@ _SIDES = ("batch", "height", "width", "channels")
 
 def convert(job: dict[str, Any]) -> None:
     """Write the file `job["target"]`."""
-    write_onnx(job, job["target"])
+    if job["quantization"] not in PRECISIONS:
+        write_onnx(job, job["target"])
+        return
+    float_file = str(Path(job["scratch"]) / "float.onnx")
+    write_onnx(job, float_file)
+    PRECISIONS[job["quantization"]](float_file, job["target"])
 
 
 def write_onnx(job: dict[str, Any], path: str) -> None:
