@@ -42,7 +42,7 @@ import torch
 files = {"labels.txt": ""}
 program = torch.export.load(path, extra_files=files)
 text = files["labels.txt"]
-outputs = program.module()(images=torch.tensor(images))
+outputs = program.module()(torch.tensor(images))
 found = {name: value.detach().numpy() for name, value in outputs.items()}
 """,
     "stablehlo": """
@@ -157,6 +157,29 @@ def test_openvino_stores_float16(model, tmp_path):
     ]
     assert weights[0] < 0.55 * weights[1]
     assert 0 < half.max_difference < 0.01 and half.top1_agreement == 1.0
+
+
+def test_onnx_stores_float16_and_int8(model, tmp_path):
+    reports = {
+        precision: keras_vit.export(
+            model,
+            tmp_path / f"{precision}.onnx",
+            format="onnx",
+            quantization=precision,
+            images=PHOTOS,
+        )
+        for precision in ("float32", "float16", "dynamic_int8")
+    }
+    whole, half, bytes_ = reports.values()
+    assert 0 < half.max_difference < 0.01 and bytes_.max_difference < 0.2
+    assert bytes_.num_bytes < half.num_bytes < whole.num_bytes
+    import onnx
+
+    def types(report) -> set[int]:
+        return {t.data_type for t in onnx.load(report.path).graph.initializer}
+
+    assert onnx.TensorProto.FLOAT16 in types(half)
+    assert onnx.TensorProto.INT8 in types(bytes_)
 
 
 def test_a_damaged_onnx_file_is_named(tmp_path):

@@ -49,6 +49,9 @@ def write_dynamic_int8(source: str, target: str) -> None:
         target,
         op_types_to_quantize=[*_PRODUCTS],
         per_channel=True,
+        # Seven bits: processors without VNNI add pairs of products in sixteen bits, and
+        # would clip some of them without a word.
+        reduce_range=True,
         weight_type=QuantType.QInt8,
     )
 
