@@ -16,7 +16,7 @@ demo: $(VENV)/.ready-$(BACKEND)
 test: test-tensorflow test-jax test-torch
 
 # One thread per process: the two processes have a core each.
-test-tensorflow test-jax test-torch: test-%: $(VENV)/.ready-test
+test-tensorflow test-jax test-torch: test-%: $(VENV)/.ready-test $(VENV)/.ready-browser
 	KERAS_BACKEND=$* OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 \
 		$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=10
 
@@ -46,6 +46,15 @@ $(VENV)/.ready-%: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.ready-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[test]'
 	touch $@
+
+# The tests of the page skip themselves where Chromium or npm is missing and cannot be had.
+$(VENV)/.ready-browser: | $(BIN)/python
+	@(command -v chromium || command -v chromium-browser) >/dev/null \
+		&& command -v npm >/dev/null \
+		|| apt-get install -y -qq chromium npm >/dev/null 2>&1 \
+		|| (apt-get update -qq && apt-get install -y -qq chromium npm) >/dev/null 2>&1 \
+		|| echo "Chromium or npm is missing: apt-get install chromium npm"
+	@touch $@
 
 $(VENV)/.ready-lint: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[test,lint]'

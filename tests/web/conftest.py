@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,17 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def npm() -> None:
+    """Skip where the npm packages cannot be had: pages hold some of them."""
+    command = shutil.which("npm")
+    if command is None:
+        pytest.skip("needs npm: apt-get install npm")
+    asked = [command, "view", "@litertjs/core", "version", "--loglevel=error"]
+    if subprocess.run(asked, capture_output=True, timeout=120).returncode:
+        pytest.skip("needs an npm registry that holds @litertjs/core")
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -86,7 +98,7 @@ def photo_model() -> keras_vit.ViT:
 
 
 @pytest.fixture(scope="session")
-def photo_site(photo_model, tmp_path_factory) -> Path:
+def photo_site(npm, photo_model, tmp_path_factory) -> Path:
     """The page of that model, with its attention map."""
     folder = tmp_path_factory.mktemp("web") / "site"
     return keras_vit.write_demo(

@@ -48,7 +48,7 @@ CONTRAST = """() => {
 
 
 @pytest.fixture
-def visit(chromium, serve) -> Iterator[Callable[..., Any]]:
+def visit(npm, chromium, serve) -> Iterator[Callable[..., Any]]:
     """Return a function that opens a page; in the end, nothing must have gone wrong."""
     contexts, problems = [], []
 
