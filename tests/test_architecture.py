@@ -76,6 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "data.digits",  # pictures to verify on
         "data.folder",  # pictures to calibrate with
+        "data.images",  # checks of labels
         "export",
         "files",
         "layers.image_preprocessing",  # goes around the model, not into it

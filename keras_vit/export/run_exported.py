@@ -12,10 +12,15 @@ from typing import Any
 import numpy as np
 
 
-def saved_model_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+def saved_model_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch to the outputs of a SavedModel."""
     import tensorflow as tf
 
+    if threads is not None:  # Of the process, so it has to be the first there.
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     loaded = tf.saved_model.load(path)
     signature = loaded.signatures["serving_default"]
     ((name, spec),) = signature.structured_input_signature[1].items()
@@ -29,11 +34,13 @@ def saved_model_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: in_batches(run, images, batch)
 
 
-def litert_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+def litert_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch to the outputs of a LiteRT file."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=path)
+    interpreter = Interpreter(model_path=path, num_threads=threads)
     runner = interpreter.get_signature_runner("serving_default")
     ((name, details),) = runner.get_input_details().items()
     batch = int(details["shape_signature"][0])
@@ -64,7 +71,8 @@ def in_batches(
     return np.concatenate(outputs)
 
 
-RUNNERS: dict[str, Callable[[str], Callable[[np.ndarray], np.ndarray]]] = {
+# From a path and a number of threads (None: the runtime's own) to what runs the file.
+RUNNERS: dict[str, Callable[..., Callable[[np.ndarray], np.ndarray]]] = {
     "litert": litert_runner,
     "saved_model": saved_model_runner,
 }
