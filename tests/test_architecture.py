@@ -79,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "data.images",  # checks of labels
         "export",
         "files",
+        "keras_file",
         "layers.image_preprocessing",  # goes around the model, not into it
         "metadata",
         "outputs",
@@ -94,6 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "web",
     },
     # Processes of their own, which have to load models.
+    "export.time_exported": {"keras_vit"},
     "export.converters": {
         "config",
         "export.attention",

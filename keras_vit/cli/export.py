@@ -14,6 +14,7 @@ import keras
 from keras_vit.cli.values import batch, size_or_any
 from keras_vit.data.folder import image_files
 from keras_vit.data.image_data import ImageData, load_data
+from keras_vit.export.comparison import export_all
 from keras_vit.export.export import export
 from keras_vit.export.formats import FORMATS, format_name
 from keras_vit.export.judge import MAX_LOSS
@@ -59,6 +60,11 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
         "--sensitivity",
         action="store_true",
         help="write nothing; print what each part costs in int8 on --calibration",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="write every format and precision to the folder --output, and a table",
     )
     parser.add_argument("--output", metavar="PATH", help="default: beside the model")
     parser.add_argument(
@@ -115,6 +121,9 @@ def run_export(options: argparse.Namespace) -> None:
     if options.sensitivity:
         print_sensitivity(load_keras(source), options)
         return
+    if options.all:
+        print_comparison(load_keras(source), source, options)
+        return
     output = options.output or default_path(
         source, options.format, options.quantization
     )
@@ -141,6 +150,34 @@ def run_export(options: argparse.Namespace) -> None:
         print(json.dumps(report.as_json(), indent=1))
         return
     print_report(report)
+
+
+def print_comparison(
+    model: keras.Model, source: Path, options: argparse.Namespace
+) -> None:
+    """Write all formats and precisions, and print the table."""
+    fixed = {"format": "litert", "quantization": None, "batch": 1, "input_size": None}
+    given = [name for name, value in fixed.items() if getattr(options, name) != value]
+    if given or options.attention:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(
+            "--all compares every format and precision with one image per call, "
+            f"received {names or '--attention'}. Leave it out."
+        )
+    found = export_all(
+        model,
+        options.output or f"{source.with_suffix('')}_exports",
+        evaluation=evaluation_data(source, options),
+        images=options.images and image_files(options.images),
+        calibration=options.calibration and image_files(options.calibration),
+        input=options.input,
+        max_loss=options.max_loss,
+        accept_loss=options.accept_loss,
+        overwrite=options.force,
+    )
+    print(json.dumps(found.as_json(), indent=1) if options.json else found.text())
+    if not options.json:
+        print(f"{found.folder}: {', '.join(found.summaries())}")
 
 
 def print_report(report: ExportReport) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from keras_vit.export.quantizations import FLOAT32
@@ -104,3 +105,15 @@ def check_modules(name: str, quantization: str = FLOAT32) -> None:
             "the model: the conversion runs in a process of its own. Install with "
             f"pip install 'keras3-vit[{row.extra}]'."
         )
+
+
+def find_format(path: Path) -> str | None:
+    """Return the format of an exported file or folder, by its name; None: none."""
+    for name, row in FORMATS.items():
+        if row.marker:
+            is_one = (path / row.marker).is_file()
+        else:
+            is_one = path.suffix == row.suffix and path.is_file()
+        if is_one:
+            return name
+    return None

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_vit.export.child import start
 
+ANY_SIDE = 224  # Pixels of the pictures for a file that takes any size.
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -102,6 +103,11 @@ def time_files(
         [summarize(times, batch, threads) for times in of_files]
         for batch, of_files in zip(batches, found, strict=True)
     ]
+
+
+def image_shape(shape: Sequence[int | None]) -> tuple[int, ...]:
+    """Return the shape of one image from that of an input; any side is 224 pixels."""
+    return tuple(ANY_SIDE if side is None else side for side in shape[1:])
 
 
 def summarize(times: Sequence[float], batch: int, threads: int) -> Latency:
