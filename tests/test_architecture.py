@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_values": set(),
     "variants": set(),
     "files": set(),
-    "metadata": set(),
+    "containers": set(),
+    "metadata": {"containers"},
     "outputs": set(),
     "pixels": set(),
     "preprocessing": {"pixels"},
@@ -64,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inference": {
         "config",
         "data",
+        "export.formats",  # which files those are
         "export.run_exported",  # runs the files that export writes
         "features",
         "inference",
@@ -100,8 +102,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "export.attention",
         "export.converters",
+        "export.encoded",  # names of a signature
+        "export.formats",
+        "export.run_exported",
         "keras_vit",
         "layers.attention_product",  # tells what its weights were
+        "layers.image_preprocessing",
     },
 }
 EVERYTHING = {"__init__", "__main__", "cli"}
@@ -111,6 +117,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     **{name: set() for name in ("config", "config_checks", "config_counts")},
     **{name: set() for name in ("config_values", "variants")},
     "files": set(),
+    "containers": set(),
     "metadata": set(),
     "checkpoints": {"numpy"},
     "pixels": {"numpy"},

@@ -31,7 +31,7 @@ EXIT_INTERRUPTED = 130
 EXIT_STOPPED = EXIT_CODE  # by SIGTERM, with the state saved
 
 _DATA_HELP = "digits, a folder of images, or tfds:NAME"
-_MODEL_HELP = ".keras or .tflite file, SavedModel folder, or output folder of train"
+_MODEL_HELP = ".keras file, file or folder of export, or output folder of train"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,8 +28,8 @@ def convert(
 ) -> dict[str, Any]:
     """Write a model in another format, under the backend of that format.
 
-    A LiteRT file of another precision leaves the one in float32 that it was made from
-    at `float_file(scratch)`.
+    A file of another precision may leave the one in float32 that it was made from at
+    `float_file(scratch, request)`.
 
     Args:
         model: in float32, with preprocessing in front of it if the file takes pixels.
@@ -51,7 +51,7 @@ def convert(
         "scratch": str(scratch),
         "target": str(target),
         "result": str(scratch / "result.json"),
-        "float_file": str(float_file(scratch)),
+        "float_file": str(float_file(scratch, request)),
         "converter": converter or request.row.converter,
         "quantization": request.quantization,
         "input": metadata["input"],
@@ -70,9 +70,9 @@ def convert(
     return json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
 
 
-def float_file(scratch: Path) -> Path:
+def float_file(scratch: Path, request: ExportRequest) -> Path:
     """Return where a converter leaves the file in float32 that it quantizes."""
-    return scratch / "float.tflite"
+    return scratch / f"float{request.row.suffix}"
 
 
 def run(

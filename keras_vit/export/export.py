@@ -13,6 +13,7 @@ import keras
 from keras_vit.export.audit import check_ops
 from keras_vit.export.calibration import calibration_images
 from keras_vit.export.child import convert, run
+from keras_vit.export.encoded import bytes_warnings
 from keras_vit.export.evaluation import choose_pictures, keras_outputs
 from keras_vit.export.formats import check_modules, format_name
 from keras_vit.export.judge import (
@@ -68,18 +69,23 @@ def export(
     """Write a model in another format, and run the file to verify it.
 
     Conversion runs in a child process, so it works from each backend and gives the same
-    file. The file has one signature, `serving_default`, from `images` to `logits`
-    (`probabilities` if the model has a classifier activation, `features` if it is
-    headless), and carries preprocessing and class names. A LiteRT file holds built-in
-    ops only. The exported file is then run without this package on `images` and its
-    outputs are compared with those of `model`; if they differ, nothing is left behind.
-    What was found stands beside the file, in `NAME.report.json` and `NAME.report.md`.
+    file. It computes `logits` (`probabilities` if the model has a classifier
+    activation, `features` if it is headless) from `images`, and carries preprocessing
+    and class names. LiteRT files and SavedModels do so in the signature
+    `serving_default`; a SavedModel has another, `serving_bytes`, for JPEG and PNG
+    files. A LiteRT file holds built-in ops only. The exported file is then run without
+    this package on `images` and its outputs are compared with those of `model`; if they
+    differ, nothing is left behind. What was found stands beside the file, in
+    `NAME.report.json` and `NAME.report.md`.
 
     Args:
         model: a float model; mixed precision is exported in float32.
-        path: of the folder, or of the file, which ends in `.tflite`.
-        format: "litert" (also "tflite") or "saved_model". Default "litert".
-        quantization: precision of a LiteRT file, see `QUANTIZATIONS`. Default: float32.
+        path: of the file, which ends as `FORMATS` says (`.tflite`, `.onnx`, `.pt2`,
+            `.stablehlo`), or of the folder.
+        format: "litert" (also "tflite"), "saved_model", "onnx", "openvino", "torch"
+            (also "pt2") or "stablehlo". Default "litert".
+        quantization: precision, see `QUANTIZATIONS`; "float32" and those in the
+            format's row of `FORMATS`. Default: float32.
         calibration: pictures that show which values occur, for "int8", "int16x8" and
             "mixed_int8": a folder, or paths, PIL images or arrays. At least 10, better
             100, like those in use; each one is used.
@@ -89,11 +95,11 @@ def export(
         batch: images per call, at least 1. Default 1, which mobile runtimes handle
             best. None: any number.
         input_size: pixels of the pictures that a file with `input="pixels"` takes, one
-            number or (height, width), or "any" for a SavedModel. Default: the size of
-            the model.
-        attention: whether a LiteRT file or SavedModel has a second output, `attention`:
-            what each patch gives to the image's vector, (batch, rows, columns), in the
-            last attention of the model, averaged over heads. Files for MediaPipe's
+            number or (height, width), or "any" for a SavedModel, ONNX or OpenVINO.
+            Default: the size of the model.
+        attention: whether the file has a second output, `attention`: what each patch
+            gives to the image's vector, (batch, rows, columns), in the last attention
+            of the model, averaged over heads. Files for MediaPipe's
             ImageClassifier have one output. Default False.
         images: pictures to verify on, of any size: paths, PIL images or arrays.
             Default: those of calibration, else digits from the embedded data set, which
@@ -140,6 +146,7 @@ def export(
     exported = exported_model(model, request, size)
     metadata = describe(model, exported, request)
     preprocessing = getattr(model, "preprocessing", None)
+    warnings = bytes_warnings(preprocessing) if request.row.bytes_signature else ()
     samples = None
     if calibration is not None:
         samples = calibration_images(calibration, preprocessing, exported, request)
@@ -170,6 +177,7 @@ def export(
         if report:
             image = shown.pictures[0]
             found |= latencies(exported, temporary, image, scratch, request, metadata)
+        found["warnings"] += warnings
         result = ExportReport(
             path=request.path,
             format=request.format,

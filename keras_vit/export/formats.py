@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from keras_vit.export.quantizations import FLOAT32
+from keras_vit.metadata import OPENVINO_FILE
 
-Format = Literal["litert", "saved_model"]
+Format = Literal["litert", "saved_model", "onnx", "openvino", "torch", "stablehlo"]
+# What one file of these formats can hold: their containers count in 32 bits.
+_TWO_GIB = 2**31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,18 +26,22 @@ class FormatRow:
             backend of the model: a `.keras` file is the way between them.
         converter: module of `keras_vit.export.converters`.
         modules: what has to be importable, to convert and to run the file.
+        runtime: the one of these that runs the file.
         extra: of this package that installs them.
         any_batch: whether a file can take any number of images.
         any_size: whether a file with preprocessing can take pictures of any size.
         quantizations: precisions besides float32.
         quantization_modules: what has to be importable for these, too.
         attention: whether a file can have the attention map as a second output.
+        max_bytes: largest file; None: as large as the disk.
+        bytes_signature: whether image files can be a second form of input.
     """
 
     suffix: str
     backend: str
     converter: str
     modules: tuple[str, ...]
+    runtime: str
     extra: str
     marker: str = ""
     any_batch: bool = True
@@ -42,6 +49,8 @@ class FormatRow:
     quantizations: tuple[str, ...] = ()
     quantization_modules: tuple[str, ...] = ()
     attention: bool = False
+    max_bytes: int | None = None
+    bytes_signature: bool = False
 
 
 FORMATS: dict[str, FormatRow] = {
@@ -50,6 +59,7 @@ FORMATS: dict[str, FormatRow] = {
         backend="tensorflow",
         converter="litert",
         modules=("tensorflow", "ai_edge_litert"),
+        runtime="ai_edge_litert",
         extra="export",
         quantizations=(
             "float16",
@@ -69,13 +79,59 @@ FORMATS: dict[str, FormatRow] = {
         backend="tensorflow",
         converter="saved_model",
         modules=("tensorflow",),
+        runtime="tensorflow",
         extra="export",
         any_size=True,
         attention=True,
+        bytes_signature=True,
+    ),
+    "onnx": FormatRow(
+        suffix=".onnx",
+        backend="tensorflow",
+        converter="onnx_file",
+        modules=("tensorflow", "tf2onnx", "onnxruntime"),
+        runtime="onnxruntime",
+        extra="onnx",
+        any_size=True,
+        quantizations=("float16", "dynamic_int8"),
+        attention=True,
+        max_bytes=_TWO_GIB,
+    ),
+    "openvino": FormatRow(
+        suffix="",
+        marker=OPENVINO_FILE,
+        backend="tensorflow",
+        converter="openvino_folder",
+        modules=("tensorflow", "tf2onnx", "openvino"),
+        runtime="openvino",
+        extra="openvino",
+        any_size=True,
+        quantizations=("float16",),
+        attention=True,
+        max_bytes=_TWO_GIB,  # The ONNX file on the way.
+    ),
+    "torch": FormatRow(
+        suffix=".pt2",
+        backend="torch",
+        converter="pt2",
+        modules=("torch",),
+        runtime="torch",
+        extra="torch",
+        attention=True,
+    ),
+    "stablehlo": FormatRow(
+        suffix=".stablehlo",
+        backend="jax",
+        converter="stablehlo",
+        modules=("jax", "flatbuffers"),
+        runtime="jax",
+        extra="stablehlo",
+        attention=True,
+        max_bytes=_TWO_GIB,
     ),
 }
 # Other names of a format.
-ALIASES = {"tflite": "litert"}
+ALIASES = {"tflite": "litert", "pt2": "torch"}
 
 
 def format_name(name: str) -> str:
@@ -102,8 +158,8 @@ def check_modules(name: str, quantization: str = FLOAT32) -> None:
     if missing:
         raise ImportError(
             f"Exporting to {name} needs {' and '.join(missing)}, on each backend of "
-            "the model: the conversion runs in a process of its own. Install with "
-            f"pip install 'keras3-vit[{row.extra}]'."
+            f"the model: the conversion runs in a process of its own, under "
+            f"{row.backend}. Install with pip install 'keras3-vit[{row.extra}]'."
         )
 
 

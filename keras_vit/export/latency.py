@@ -61,7 +61,7 @@ def latencies(
 def _in_float32(
     model: keras.Model, scratch: Path, request: ExportRequest, metadata: dict[str, Any]
 ) -> Path:
-    left = float_file(scratch)
+    left = float_file(scratch, request)
     if left.exists():
         return left
     twin = scratch / f"float32{request.row.suffix}"

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_vit.export.attention import describe_attention
+from keras_vit.export.encoded import BYTES_SIGNATURE, why_no_bytes
 from keras_vit.export.evaluation import Shown
 from keras_vit.export.request import ExportRequest
 from keras_vit.layers.image_preprocessing import ImagePreprocessing
@@ -103,11 +104,18 @@ def describe(
         },
         "output": {"name": output, "activation": activation},
         "attention": describe_attention(config) if request.attention else None,
+        "bytes_signature": bytes_signature(model, request),
         "quantization": request.quantization,
         "config": config and asdict(config),
         "preprocessing": preprocessing and asdict(preprocessing),
         "class_names": list(getattr(model, "class_names", None) or []),
     }
+
+
+def bytes_signature(model: keras.Model, request: ExportRequest) -> str | None:
+    """Return the name of the signature that takes image files; None: there is none."""
+    fits = why_no_bytes(getattr(model, "preprocessing", None)) is None
+    return BYTES_SIGNATURE if request.row.bytes_signature and fits else None
 
 
 def as_file_takes_them(

@@ -59,6 +59,7 @@ class ExportRequest:
             _check_pixels(model)
         if self.attention:
             self._check_attention(model)
+        self._check_size_of_file(model)
         for layer in model._flatten_layers():
             if getattr(layer, "quantization_mode", None) is not None:
                 raise ValueError(
@@ -89,6 +90,15 @@ class ExportRequest:
             raise FileExistsError(
                 f"{str(path)!r} exists. Choose another path, or replace it with "
                 "overwrite=True (--force)."
+            )
+
+    def _check_size_of_file(self, model: keras.Model) -> None:
+        largest, needed = self.row.max_bytes, 4 * model.count_params()
+        if largest is not None and needed >= largest:
+            able = [name for name, row in FORMATS.items() if row.max_bytes is None]
+            raise ValueError(
+                f"A {self.format} file holds less than {largest / 1e9:.1f} GB, "
+                f"received a model of {needed / 1e9:.1f} GB. Use one of {able}."
             )
 
     def _check_attention(self, model: keras.Model) -> None:

@@ -5,6 +5,7 @@ Usage: python run_exported.py FORMAT PATH INPUTS.npz OUTPUTS.npy
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,100 @@ def litert_runner(
     return lambda images: in_batches(run, images, None if batch < 0 else batch)
 
 
+def onnx_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a batch to the outputs of an ONNX file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0  # 0: one for each core.
+    session = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
+    (given,) = session.get_inputs()
+    names = [output.name for output in session.get_outputs()]
+    batch = given.shape[0]
+
+    def run(images: np.ndarray) -> np.ndarray:
+        outputs = session.run(names, {given.name: images})
+        return main_output(dict(zip(names, outputs, strict=True)))
+
+    # An unknown size is a name.
+    return lambda images: in_batches(run, images, None if type(batch) is str else batch)
+
+
+def openvino_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a batch to the outputs of an OpenVINO folder."""
+    core = import_openvino().Core()
+    # Some processors would compute in half precision by default.
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    model = core.compile_model(f"{path}/openvino_model.xml", "CPU", options)
+    batch = model.input(0).partial_shape[0]
+
+    def run(images: np.ndarray) -> np.ndarray:
+        found = model(images)
+        return main_output({key.any_name: value for key, value in found.items()})
+
+    size = None if batch.is_dynamic else batch.get_length()
+    return lambda images: in_batches(run, images, size)
+
+
+def import_openvino() -> Any:
+    """Return the module `openvino`, without its telemetry.
+
+    Its import would fork a process that sends usage data, which is not ours to allow.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore
+    return importlib.import_module("openvino")
+
+
+def torch_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a batch to the outputs of a `.pt2` file."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    program = torch.export.load(path)
+    module = program.module()
+    (name,) = program.graph_signature.user_inputs
+    (node,) = (node for node in program.graph.nodes if node.name == name)
+    batch = node.meta["val"].shape[0]
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return main_output(module(torch.as_tensor(images))).numpy()
+
+    # An unknown size is a symbol.
+    return lambda images: in_batches(run, images, batch if type(batch) is int else None)
+
+
+def stablehlo_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a batch to the outputs of a file of `jax.export`.
+
+    JAX has no option for threads: it takes as many as the process has cores.
+    """
+    from jax import export
+
+    with open(path, "rb") as file:
+        exported = export.deserialize(bytearray(file.read()))
+    batch = exported.in_avals[0].shape[0]
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.asarray(main_output(exported.call(images)))
+
+    return lambda images: in_batches(run, images, batch if type(batch) is int else None)
+
+
 def main_output(outputs: dict[str, Any]) -> Any:
     """Return what the model computes: the attention map may stand beside it."""
     return next(value for name, value in outputs.items() if name != "attention")
@@ -75,6 +170,10 @@ def in_batches(
 RUNNERS: dict[str, Callable[..., Callable[[np.ndarray], np.ndarray]]] = {
     "litert": litert_runner,
     "saved_model": saved_model_runner,
+    "onnx": onnx_runner,
+    "openvino": openvino_runner,
+    "torch": torch_runner,
+    "stablehlo": stablehlo_runner,
 }
 
 

@@ -40,8 +40,8 @@ def predict(
     """Classify pictures of any size; preprocessing and class names come from the model.
 
     Args:
-        model: a Keras model; or the path of a `.keras` or `.tflite` file, a SavedModel
-            folder or the output folder of `train`.
+        model: a Keras model; or the path of a `.keras` file, a file or folder of
+            `export`, or the output folder of `train`.
         images: paths, PIL images or arrays (H, W) or (H, W, C), mixed as you like;
             values as `preprocessing.value_range` says, [0, 255] if nothing else is set.
         top: number of classes for each picture, at least 1. Default 5.

@@ -1,22 +1,26 @@
-"""Run a classifier of any form: a Keras model, a SavedModel or a LiteRT file."""
+"""Run a classifier of any form: a Keras model or an exported file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_vit.export.formats import FORMATS, find_format
+from keras_vit.export.run_exported import RUNNERS
 from keras_vit.keras_file import load_keras
 from keras_vit.metadata import read_metadata
 from keras_vit.outputs import output_activation
 from keras_vit.preprocessing import Preprocessing
 
 MODEL_FILE = "model.keras"
-SAVED_MODEL_FILE = "saved_model.pb"
+FOLDER_FILES = (*(row.marker for row in FORMATS.values() if row.marker), MODEL_FILE)
+FILE_ENDINGS = (".keras", *(row.suffix for row in FORMATS.values() if row.suffix))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +80,8 @@ def load_predictor(
     """Open a model for prediction.
 
     Args:
-        model: a Keras model; or the path of a `.keras` file, a `.tflite` file, a
-            SavedModel folder, or a folder with a `model.keras`.
+        model: a Keras model; or the path of a `.keras` file, a file or folder of
+            `export`, or a folder with a `model.keras`.
         preprocessing: takes the place of the model's own.
 
     Raises:
@@ -100,7 +104,7 @@ def load_predictor(
         preprocessing = Preprocessing(**stored)
     return Predictor(
         name=str(path),
-        run=(_saved_model if path.is_dir() else _tflite)(path),
+        run=_exported(path),
         preprocessing=_required(preprocessing, str(path)),
         class_names=tuple(metadata["class_names"]),
         activation=metadata["output"]["activation"],
@@ -109,29 +113,29 @@ def load_predictor(
 
 
 def find_model(path: str | Path) -> Path:
-    """Return the model file or SavedModel folder that `path` means.
+    """Return the model file or exported folder that `path` means.
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if the file has another ending than `.keras` or `.tflite`.
+        ValueError: if the file has an ending that no model has.
     """
     path = Path(path).expanduser()
+    if find_format(path) is not None:
+        return path
     if path.is_dir():
-        if (path / SAVED_MODEL_FILE).is_file():
-            return path
         if (path / MODEL_FILE).is_file():
             return path / MODEL_FILE
         raise FileNotFoundError(
-            f"No model in {str(path)!r}: neither {SAVED_MODEL_FILE} nor {MODEL_FILE}. "
-            "Pass a .keras or .tflite file, a SavedModel folder, or the output folder "
-            "of a training run."
+            f"No model in {str(path)!r}, which needs one of {[*FOLDER_FILES]}. Pass a "
+            f"{' or '.join(FILE_ENDINGS)} file, a SavedModel or OpenVINO folder, or "
+            "the output folder of a training run."
         )
     if not path.exists():
         raise FileNotFoundError(f"No model {str(path)!r}. Check the path.")
-    if path.suffix not in (".keras", ".tflite"):
+    if path.suffix != ".keras":
         raise ValueError(
-            "A model is a .keras or .tflite file or a SavedModel folder, received "
-            f"{str(path)!r}."
+            f"A model is a {' or '.join(FILE_ENDINGS)} file, or a SavedModel or "
+            f"OpenVINO folder, received {str(path)!r}."
         )
     return path
 
@@ -173,26 +177,14 @@ def _required(preprocessing: Preprocessing | None, name: str) -> Preprocessing:
     return preprocessing
 
 
-def _saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    try:
-        import tensorflow  # noqa: F401
-    except ImportError as error:
+def _exported(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    format = find_format(path)
+    if format is None:
+        raise ValueError(f"{str(path)!r} is no file of keras_vit.export.")
+    row = FORMATS[format]
+    if find_spec(row.runtime) is None:
         raise ImportError(
-            "TensorFlow is needed to run a SavedModel. Install it with "
-            "pip install 'keras3-vit[tensorflow]'."
-        ) from error
-    from keras_vit.export.run_exported import saved_model_runner
-
-    return saved_model_runner(str(path))
-
-
-def _tflite(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    from keras_vit.export.run_exported import litert_runner
-
-    try:
-        return litert_runner(str(path))
-    except ImportError as error:
-        raise ImportError(
-            "The LiteRT runtime is needed to run a .tflite file. Install it with "
-            "pip install 'keras3-vit[export]', or ai-edge-litert alone."
-        ) from error
+            f"{row.runtime} is needed to run {str(path)!r}. Install it with "
+            f"pip install 'keras3-vit[{row.extra}]'."
+        )
+    return RUNNERS[format](str(path))

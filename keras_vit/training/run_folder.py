@@ -21,7 +21,10 @@ RESULT_FILE = "training.json"
 CHECKPOINT_FOLDER = "checkpoint"
 LOG_FOLDER = "tensorboard"
 # What other parts write beside the model by default: of no use once it is replaced.
-DERIVED_FILES = ("README.md", "model.tflite", "model_saved_model")
+DERIVED_FILES = (
+    *("README.md", "model.tflite", "model_saved_model", "model.onnx"),
+    *("model_openvino", "model.pt2", "model.stablehlo"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
