@@ -8,6 +8,7 @@ import pytest
 
 import keras_vit
 from keras_vit import Preprocessing
+from keras_vit.cli import main
 from keras_vit.export import comparison
 from keras_vit.export.comparison import ComparisonRow, export_all, mark_best
 from keras_vit.export.formats import FORMATS
@@ -134,3 +135,41 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     with pytest.raises(FileExistsError, match="--force"):
         export_all(make_model(), tmp_path)
     assert (tmp_path / "chapter.txt").read_text() == "years of work"
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = make_model()
+    keras_vit.save_model(model, tmp_path / "model.keras")
+    return tmp_path / "model.keras"
+
+
+def test_the_command_judges_by_held_out_images(saved, monkeypatch, capsys):
+    seen = {}
+
+    def compare(model, folder, **options):
+        seen.update(options, folder=folder)
+        return comparison.Comparison(
+            folder=saved.parent,
+            rows=mark_best([row(1.0, 0.5, 0.9)]),
+            num_images=599,
+            source="evaluation",
+            model_accuracy=0.91,
+            device="a processor",
+        )
+
+    monkeypatch.setattr("keras_vit.cli.export.export_all", compare)
+    arguments = ["export", str(saved), "--all", "--data", "digits", "--max-loss", "0.1"]
+    assert main(arguments) == 0
+    assert len(seen["evaluation"].test) == 599 and seen["max_loss"] == 0.1
+    assert str(seen["folder"]) == str(saved.with_name("model_exports"))
+    out = capsys.readouterr().out
+    assert "| litert | int8 | 1.000 | 90.00% |" in out and "91.00%" in out
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["is_best"]
+
+
+@pytest.mark.parametrize("option", ["--quantization=int8", "--batch=2", "--attention"])
+def test_options_of_one_file_do_not_fit_all(saved, option, capsys):
+    assert main(["export", str(saved), "--all", option]) == 2
+    assert option.split("=")[0] in capsys.readouterr().err

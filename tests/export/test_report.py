@@ -72,18 +72,22 @@ def test_a_report_is_saved_where_one_likes(exported, tmp_path):
     assert names == {"report.json", "report.md"}
 
 
-def test_a_planted_bad_calibration_is_refused_and_leaves_nothing(model, data, tmp_path):
+def test_a_planted_bad_calibration_is_refused_unless_accepted(model, data, tmp_path):
     pictures = [np.asarray(picture) for picture in data.train.samples(20)]
-    faint = [picture // 8 for picture in pictures]
+    options = {
+        "quantization": "int8",
+        "calibration": [picture // 8 for picture in pictures],
+        "evaluation": data,
+        "report": False,
+    }
+    path = tmp_path / "model.tflite"
     with pytest.raises(RuntimeError, match="loses .*mixed_int8.*--accept-loss"):
-        keras_vit.export(
-            model,
-            tmp_path / "model.tflite",
-            quantization="int8",
-            calibration=faint,
-            evaluation=data,
-        )
+        keras_vit.export(model, path, **options)
     assert not list(tmp_path.iterdir())
+    accepted = keras_vit.export(model, path, accept_loss=True, **options)
+    assert accepted.accuracy < accepted.model_accuracy - 0.01
+    assert accepted.latency is None and accepted.latency_ratio is None
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def shown(labels: list[int] | None = None, source: str = "images") -> Shown:
