@@ -12,7 +12,16 @@ from keras_vit.data import (
     show_augmentation,
 )
 from keras_vit.distribution import distribute
-from keras_vit.export import ExportReport, Sensitivity, export, sensitivity
+from keras_vit.export import (
+    Benchmark,
+    Comparison,
+    ExportReport,
+    Sensitivity,
+    benchmark,
+    export,
+    export_all,
+    sensitivity,
+)
 from keras_vit.features import features, pre_logits
 from keras_vit.inference import Prediction, embed, evaluate, predict
 from keras_vit.layers import MLPHead, PatchEncoder, Patches, TransformerBlock
@@ -44,6 +53,8 @@ __all__ = [
     "VARIANTS",
     "AugMix",
     "Augmentation",
+    "Benchmark",
+    "Comparison",
     "ExportReport",
     "ImageData",
     "MLPHead",
@@ -62,10 +73,12 @@ __all__ = [
     "ViT",
     "ViTConfig",
     "add_lora",
+    "benchmark",
     "distribute",
     "embed",
     "evaluate",
     "export",
+    "export_all",
     "features",
     "freeze",
     "layers",

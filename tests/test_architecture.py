@@ -78,8 +78,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "data.digits",  # pictures to verify on
         "data.folder",  # pictures to calibrate with
+        "data.images",  # checks of labels
         "export",
         "files",
+        "keras_file",
         "layers.image_preprocessing",  # goes around the model, not into it
         "metadata",
         "outputs",
@@ -95,6 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "web",
     },
     # Processes of their own, which have to load models.
+    "export.time_exported": {"keras_vit"},
     "export.converters": {
         "config",
         "export.attention",

@@ -8,19 +8,24 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import keras
 
 from keras_vit.cli.values import batch, size_or_any
 from keras_vit.data.folder import image_files
+from keras_vit.data.image_data import ImageData, load_data
+from keras_vit.export.comparison import export_all
 from keras_vit.export.export import export
 from keras_vit.export.formats import FORMATS, format_name
+from keras_vit.export.judge import MAX_LOSS
 from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
+from keras_vit.export.report import ExportReport
+from keras_vit.export.report_text import shape_text
 from keras_vit.export.request import INPUTS
 from keras_vit.export.sensitivity import sensitivity
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import load_keras
+from keras_vit.training.run_folder import trained_split
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -56,6 +61,11 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
         action="store_true",
         help="write nothing; print what each part costs in int8 on --calibration",
     )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="write every format and precision to the folder --output, and a table",
+    )
     parser.add_argument("--output", metavar="PATH", help="default: beside the model")
     parser.add_argument(
         "--batch", type=batch, default=1, metavar="N|dynamic", help="default 1"
@@ -71,6 +81,27 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
     )
     parser.add_argument(
         "--images", nargs="+", metavar="IMAGE", help="to verify on; default: digits"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help="to measure accuracy on: digits, a folder of images, or tfds:NAME",
+    )
+    parser.add_argument(
+        "--max-loss",
+        type=float,
+        default=MAX_LOSS,
+        metavar="X",
+        help="of accuracy that a precision may cost; default 0.01",
+    )
+    parser.add_argument(
+        "--accept-loss", action="store_true", help="keep a file that loses more"
+    )
+    parser.add_argument(
+        "--no-report",
+        dest="report",
+        action="store_false",
+        help="measure no latency and write no report beside the file",
     )
     parser.add_argument(
         "--attention",
@@ -90,6 +121,9 @@ def run_export(options: argparse.Namespace) -> None:
     if options.sensitivity:
         print_sensitivity(load_keras(source), options)
         return
+    if options.all:
+        print_comparison(load_keras(source), source, options)
+        return
     output = options.output or default_path(
         source, options.format, options.quantization
     )
@@ -104,13 +138,50 @@ def run_export(options: argparse.Namespace) -> None:
         input_size=options.input_size,
         attention=options.attention,
         images=options.images and image_files(options.images),
+        evaluation=evaluation_data(source, options),
+        max_loss=options.max_loss,
+        accept_loss=options.accept_loss,
+        report=options.report,
         overwrite=options.force,
     )
     for warning in report.warnings:
         print(f"keras-vit: warning: {warning}", file=sys.stderr)
     if options.json:
-        print(json.dumps({**asdict(report), "path": str(report.path)}, indent=1))
+        print(json.dumps(report.as_json(), indent=1))
         return
+    print_report(report)
+
+
+def print_comparison(
+    model: keras.Model, source: Path, options: argparse.Namespace
+) -> None:
+    """Write all formats and precisions, and print the table."""
+    fixed = {"format": "litert", "quantization": None, "batch": 1, "input_size": None}
+    given = [name for name, value in fixed.items() if getattr(options, name) != value]
+    if given or options.attention:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(
+            "--all compares every format and precision with one image per call, "
+            f"received {names or '--attention'}. Leave it out."
+        )
+    found = export_all(
+        model,
+        options.output or f"{source.with_suffix('')}_exports",
+        evaluation=evaluation_data(source, options),
+        images=options.images and image_files(options.images),
+        calibration=options.calibration and image_files(options.calibration),
+        input=options.input,
+        max_loss=options.max_loss,
+        accept_loss=options.accept_loss,
+        overwrite=options.force,
+    )
+    print(json.dumps(found.as_json(), indent=1) if options.json else found.text())
+    if not options.json:
+        print(f"{found.folder}: {', '.join(found.summaries())}")
+
+
+def print_report(report: ExportReport) -> None:
+    """Print what was written and what verification found."""
     print(f"{report.path}: {report.num_bytes:,} bytes")
     print(f"  input   {report.inputs['name']} {shape_text(report.inputs)}")
     print(f"  output  {report.output}")
@@ -118,6 +189,18 @@ def run_export(options: argparse.Namespace) -> None:
         f"  checked on {report.num_images} images: largest difference "
         f"{report.max_difference:.1e}, top-1 agreement {report.top1_agreement:.2%}"
     )
+    if report.accuracy is not None:
+        print(
+            f"  accuracy {report.accuracy:.2%}, {report.model_accuracy:.2%} for the "
+            "Keras model"
+        )
+    if report.latency is not None:
+        ratio = report.latency_ratio
+        text = "" if ratio is None else f", {ratio:.2f} of float32"
+        print(
+            f"  latency {report.latency.median_ms:.2f} ms{text}, one thread, "
+            f"{report.device}"
+        )
     if report.float_parts:
         print(f"  in float {', '.join(report.float_parts)}")
     if report.ops:
@@ -143,7 +226,9 @@ def default_path(source: Path, format: str, quantization: str | None) -> str:
     return f"{source.with_suffix('')}{precision}{kind}"
 
 
-def shape_text(inputs: dict[str, Any]) -> str:
-    """Return shape, type and meaning of an input in words."""
-    sizes = ", ".join("any" if size is None else str(size) for size in inputs["shape"])
-    return f"({sizes}) {inputs['dtype']}, {inputs['values']}"
+def evaluation_data(source: Path, options: argparse.Namespace) -> ImageData | None:
+    """Return the data of --data, in the parts of the run that made the model."""
+    if options.data is None:
+        return None
+    # Else a model would be judged by images that it was trained on.
+    return load_data(options.data, **trained_split(source.parent, options.data))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from keras_vit.cli.augment import run_augment
+from keras_vit.cli.benchmark import add_benchmark
 from keras_vit.cli.commands import (
     run_evaluate,
     run_info,
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_predict(commands)
     add_export(commands, _add)
+    add_benchmark(commands, _add)
     add_demo(commands, _add)
     _add_list(commands)
     _add_info(commands)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ def convert(
 ) -> dict[str, Any]:
     """Write a model in another format, under the backend of that format.
 
+    A file of another precision may leave the one in float32 that it was made from at
+    `float_file(scratch, request)`.
+
     Args:
         model: in float32, with preprocessing in front of it if the file takes pixels.
         scratch: folder for what is between.
@@ -47,6 +51,7 @@ def convert(
         "scratch": str(scratch),
         "target": str(target),
         "result": str(scratch / "result.json"),
+        "float_file": str(float_file(scratch, request)),
         "converter": converter or request.row.converter,
         "quantization": request.quantization,
         "input": metadata["input"],
@@ -60,13 +65,18 @@ def convert(
         np.save(job["calibration"], calibration)
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
     command = [sys.executable, "-m", "keras_vit.export.converters"]
-    _child([*command, str(scratch / "job.json")], "The conversion", request.row.backend)
+    start([*command, str(scratch / "job.json")], "The conversion", request.row.backend)
     result = Path(job["result"])
     return json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
 
 
+def float_file(scratch: Path, request: ExportRequest) -> Path:
+    """Return where a converter leaves the file in float32 that it quantizes."""
+    return scratch / f"float{request.row.suffix}"
+
+
 def run(
-    path: Path, format: str, pictures: list[np.ndarray], scratch: Path
+    path: Path, format: str, pictures: Sequence[np.ndarray], scratch: Path
 ) -> np.ndarray:
     """Return the outputs of an exported file, run without this package."""
     inputs: dict[str, Any] = {
@@ -77,17 +87,34 @@ def run(
     script = Path(__file__).with_name("run_exported.py")
     arguments = [format, path, scratch / "inputs.npz", scratch / "outputs.npy"]
     command = [sys.executable, "-P", str(script), *map(str, arguments)]
-    _child(command, "Running the exported file", keras.backend.backend())
+    start(command, "Running the exported file", keras.backend.backend())
     return np.load(scratch / "outputs.npy")
 
 
-def _child(command: list[str], what: str, backend: str) -> None:
+def start(
+    command: list[str],
+    what: str,
+    backend: str,
+    variables: Mapping[str, str] | None = None,
+) -> None:
+    """Run a child process on the CPU and wait for it.
+
+    Args:
+        command: program and arguments.
+        what: it does, as the first words of an error.
+        backend: of Keras in that process.
+        variables: of its environment, besides those of this process.
+
+    Raises:
+        RuntimeError: if it fails; with the last lines that it wrote.
+    """
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        **(variables or {}),
     }
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     if result.returncode:

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_vit.export.audit import check_ops
 from keras_vit.export.calibration import calibration_images
 from keras_vit.export.child import convert, run
 from keras_vit.export.encoded import bytes_warnings
+from keras_vit.export.evaluation import choose_pictures, keras_outputs
 from keras_vit.export.formats import check_modules, format_name
+from keras_vit.export.judge import (
+    MAX_LOSS,
+    check_exact,
+    check_loss,
+    check_max_loss,
+    compare,
+)
+from keras_vit.export.latency import latencies
 from keras_vit.export.prepare import (
-    as_file_takes_them,
     describe,
     exported_model,
     part_names,
+    shown_to_file,
 )
 from keras_vit.export.quantizations import FLOAT32
-from keras_vit.export.report import ExportReport, compare, num_bytes
+from keras_vit.export.report import (
+    ExportReport,
+    check_reports,
+    num_bytes,
+    report_paths,
+)
 from keras_vit.export.request import (
     ExportRequest,
     Input,
@@ -45,7 +59,11 @@ def export(
     input_size: InputSize | None = None,
     attention: bool = False,
     images: Sequence[Any] | None = None,
+    evaluation: Any = None,
     tolerance: float = 1e-4,
+    max_loss: float = MAX_LOSS,
+    accept_loss: bool = False,
+    report: bool = True,
     overwrite: bool = False,
 ) -> ExportReport:
     """Write a model in another format, and run the file to verify it.
@@ -57,7 +75,8 @@ def export(
     `serving_default`; a SavedModel has another, `serving_bytes`, for JPEG and PNG
     files. A LiteRT file holds built-in ops only. The exported file is then run without
     this package on `images` and its outputs are compared with those of `model`; if they
-    differ, nothing is left behind.
+    differ, nothing is left behind. What was found stands beside the file, in
+    `NAME.report.json` and `NAME.report.md`.
 
     Args:
         model: a float model; mixed precision is exported in float32.
@@ -83,16 +102,27 @@ def export(
             of the model, averaged over heads. Files for MediaPipe's
             ImageClassifier have one output. Default False.
         images: pictures to verify on, of any size: paths, PIL images or arrays.
-            Default: digits from the embedded data set. Use images like those in use.
+            Default: those of calibration, else digits from the embedded data set, which
+            refuse no precision. Use images like those in use.
+        evaluation: labelled pictures to verify on instead, for accuracies: what
+            `load_data` returns (its test or validation part), one of its parts, or
+            (images, labels).
         tolerance: largest difference of an output value that is accepted in float32,
             relative to the largest output or 1. Default 1e-4.
+        max_loss: largest loss that is accepted in other precisions: of accuracy with
+            `evaluation`, else of top-1 agreement with `model`; one image at least.
+            Default 0.01.
+        accept_loss: whether a file is kept that loses more. Default False.
+        report: whether latencies are measured and the report is written beside the
+            file. Default True.
         overwrite: whether an existing file or folder is replaced. Default False.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is not set.
         ImportError: if what the format needs is not installed.
         OSError: if the disk is full or `path` cannot be written.
-        RuntimeError: if the conversion or the verification fails.
+        RuntimeError: if the conversion or the verification fails, or the precision
+            loses more than `max_loss`.
         ValueError: if an option or the model does not fit; the message says which.
     """
     request = ExportRequest(
@@ -108,41 +138,57 @@ def export(
     request.check(model, calibration)
     size = resolve_input_size(model, request)
     check_modules(request.format, request.quantization)
+    check_max_loss(max_loss)
+    reports = report_paths(request.path) if report else []
+    check_reports(reports, overwrite)
     check_writable(request.path.parent, required_bytes=3 * 4 * model.count_params())
 
     exported = exported_model(model, request, size)
     metadata = describe(model, exported, request)
     preprocessing = getattr(model, "preprocessing", None)
     warnings = bytes_warnings(preprocessing) if request.row.bytes_signature else ()
-    pictures = as_file_takes_them(images, preprocessing, exported, request)
-    shown = None
+    samples = None
     if calibration is not None:
-        shown = calibration_images(calibration, preprocessing, exported, request)
-    expected = np.concatenate(
-        [
-            np.asarray(exported.predict(p[None], verbose=0), "float32")  # pyright: ignore[reportArgumentType]
-            for p in pictures
-        ]
-    )
-    with tempfile.TemporaryDirectory() as scratch, replacing(request.path) as temporary:
-        parts = part_names(model)
+        samples = calibration_images(calibration, preprocessing, exported, request)
+    chosen = choose_pictures(model, evaluation, images, samples)
+    shown = shown_to_file(chosen, preprocessing, exported, request)
+    expected = keras_outputs(exported, shown.pictures)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as written:
+        scratch = Path(folder)
+        temporary = written.enter_context(replacing(request.path))
         decided = convert(
-            exported, Path(scratch), temporary, request, metadata, shown, parts
+            exported,
+            scratch,
+            temporary,
+            request,
+            metadata,
+            samples,
+            part_names(model),
         )
         ops = check_ops(temporary) if request.format == "litert" else {}
         write_metadata(temporary, request.format, {**metadata, **decided})
-        actual = run(temporary, request.format, pictures, Path(scratch))
-        is_exact = request.quantization == FLOAT32
-        found = compare(expected, actual, tolerance if is_exact else None)
-        size_in_bytes = num_bytes(temporary)
-    return ExportReport(
-        path=request.path,
-        format=request.format,
-        quantization=request.quantization,
-        num_bytes=size_in_bytes,
-        inputs=metadata["input"],
-        output=metadata["output"]["name"],
-        ops=ops,
-        float_parts=tuple(decided.get("float_parts", ())),
-        **{**found, "warnings": (*found["warnings"], *warnings)},
-    )
+        actual = run(temporary, request.format, shown.pictures, scratch)
+        found = compare(expected, actual, shown, request.quantization)
+        if request.quantization == FLOAT32:
+            check_exact(found, expected, actual, tolerance)
+        else:
+            is_judged = not accept_loss and metadata["output"]["name"] != "features"
+            check_loss(found, request.quantization, max_loss if is_judged else None)
+        if report:
+            image = shown.pictures[0]
+            found |= latencies(exported, temporary, image, scratch, request, metadata)
+        found["warnings"] += warnings
+        result = ExportReport(
+            path=request.path,
+            format=request.format,
+            quantization=request.quantization,
+            num_bytes=num_bytes(temporary),
+            inputs=metadata["input"],
+            output=metadata["output"]["name"],
+            ops=ops,
+            float_parts=tuple(decided.get("float_parts", ())),
+            **found,
+        )
+        for path, text in zip(reports, result.texts(), strict=bool(reports)):
+            written.enter_context(replacing(path)).write_text(text, encoding="utf-8")
+    return result

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_vit.data.digits import load_digits
 from keras_vit.export.attention import describe_attention
 from keras_vit.export.encoded import BYTES_SIGNATURE, why_no_bytes
+from keras_vit.export.evaluation import Shown
 from keras_vit.export.request import ExportRequest
 from keras_vit.layers.image_preprocessing import ImagePreprocessing
 from keras_vit.metadata import FORMAT_VERSION
@@ -19,7 +19,6 @@ from keras_vit.outputs import output_activation
 from keras_vit.preprocessing import Preprocessing
 
 INPUT_NAME = "images"
-NUM_DEFAULT_IMAGES = 16
 
 
 def exported_model(
@@ -120,7 +119,7 @@ def bytes_signature(model: keras.Model, request: ExportRequest) -> str | None:
 
 
 def as_file_takes_them(
-    images: Sequence[Any] | None,
+    images: Sequence[Any],
     preprocessing: Preprocessing | None,
     exported: keras.Model,
     request: ExportRequest,
@@ -128,16 +127,11 @@ def as_file_takes_them(
     """Return pictures as the file takes them, one array each.
 
     Args:
-        images: paths, PIL images or arrays; None: some of the embedded digits.
+        images: paths, PIL images or arrays.
         preprocessing: of the model.
         exported: what is converted.
         request: what is wanted.
     """
-    if images is None:
-        digits = load_digits()[0]
-        images = list(digits[:: len(digits) // NUM_DEFAULT_IMAGES][:NUM_DEFAULT_IMAGES])
-    if not len(images):
-        raise ValueError("images must hold at least one picture to verify on.")
     height, width, channels = exported.input_shape[1:]
     if preprocessing is None:
         preprocessing = Preprocessing(image_size=(height, width), channels=channels)
@@ -145,3 +139,16 @@ def as_file_takes_them(
         return [preprocessing(image) for image in images]
     size = None if height is None or width is None else (height, width)
     return [preprocessing.to_pixels(image, size) for image in images]
+
+
+def shown_to_file(
+    shown: Shown,
+    preprocessing: Preprocessing | None,
+    exported: keras.Model,
+    request: ExportRequest,
+) -> Shown:
+    """Return pictures as the file takes them; those of calibration are so already."""
+    if shown.source == "calibration":
+        return shown
+    pictures = as_file_takes_them(shown.pictures, preprocessing, exported, request)
+    return replace(shown, pictures=pictures)

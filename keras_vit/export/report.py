@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from keras_vit.export.evaluation import Source
+from keras_vit.export.measure import Latency
 from keras_vit.export.quantizations import FLOAT32
+from keras_vit.export.report_text import report_text
+from keras_vit.files import replacing
+
+_ENDINGS = (".json", ".md")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +29,16 @@ class ExportReport:
         inputs: name, shape (None: any) and dtype of the input.
         output: name of the output: "logits", "probabilities" or "features".
         num_images: on which file and model were compared.
+        source: of these images: "evaluation", "images", "calibration" or "digits", the
+            embedded ones.
         max_difference: largest absolute difference of any output value.
         top1_agreement: share of the images whose highest output is the same.
+        accuracy: of the file, if the images have labels.
+        model_accuracy: of the Keras model on the same images.
+        latency: of the file; None if it was not measured.
+        float32_latency: of the same file in float32, measured in turns with it; None
+            if the file is float32 itself.
+        device: that latencies were measured on.
         ops: LiteRT ops with their number; empty for other formats.
         float_parts: what "mixed_int8" keeps in float, "block_0/attention" for example.
         warnings: what limits this verification; usually empty.
@@ -37,48 +51,65 @@ class ExportReport:
     inputs: dict[str, Any]
     output: str
     num_images: int
+    source: Source = "digits"
     max_difference: float
     top1_agreement: float
+    accuracy: float | None = None
+    model_accuracy: float | None = None
+    latency: Latency | None = None
+    float32_latency: Latency | None = None
+    device: str = ""
     ops: dict[str, int] = field(default_factory=dict)
     float_parts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def latency_ratio(self) -> float | None:
+        """Median latency as a share of that in float32; None if not measured."""
+        if self.latency is None or self.float32_latency is None:
+            return None
+        return self.latency.median_ms / self.float32_latency.median_ms
 
-def compare(
-    expected: np.ndarray, actual: np.ndarray, tolerance: float | None
-) -> dict[str, Any]:
-    """Return the fields of a report that compare outputs, (N, K) each.
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        ratio = self.latency_ratio
+        return {**asdict(self), "path": str(self.path), "latency_ratio": ratio}
 
-    Args:
-        expected: of the Keras model.
-        actual: of the file.
-        tolerance: largest difference, relative to the largest output or 1; None: any.
+    def texts(self) -> tuple[str, str]:
+        """Return the report as JSON and as Markdown."""
+        return json.dumps(self.as_json(), indent=1) + "\n", report_text(self)
 
-    Raises:
-        RuntimeError: if the difference is larger, or not a number.
+    def save(self, folder: str | Path, *, name: str = "report") -> None:
+        """Write `report.json`, and `report.md` to read; former ones are replaced.
+
+        Args:
+            folder: to write to.
+            name: of both files, without ending. Default "report".
+
+        Raises:
+            OSError: if they cannot be written.
+        """
+        for ending, text in zip(_ENDINGS, self.texts(), strict=True):
+            with replacing(Path(folder) / f"{name}{ending}") as temporary:
+                temporary.write_text(text, encoding="utf-8")
+
+
+def report_paths(path: Path) -> list[Path]:
+    """Return the paths of the reports beside a file.
+
+    They hold the whole name of the file: one model has files of several formats.
     """
-    difference = float(np.max(np.abs(expected - actual)))
-    agreement = float(np.mean(expected.argmax(-1) == actual.argmax(-1)))
-    allowed = np.inf if tolerance is None else tolerance
-    allowed *= max(1.0, float(np.max(np.abs(expected))))
-    if not difference <= allowed:
-        raise RuntimeError(
-            f"The exported file computes something else than the model: largest "
-            f"difference {difference:.2g}, allowed {allowed:.2g}, top-1 agreement "
-            f"{agreement:.4f} on {len(expected)} images. Nothing was written."
+    return [path.with_name(f"{path.name}.report{ending}") for ending in _ENDINGS]
+
+
+def check_reports(paths: Sequence[Path], overwrite: bool) -> None:
+    """Raise a FileExistsError if a report stands where one would be written."""
+    existing = [str(path) for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise FileExistsError(
+            f"{existing[0]!r} exists. Choose another path, replace it with "
+            "overwrite=True (--force), or export with report=False (--no-report)."
         )
-    warnings = []
-    if float(np.ptp(expected, axis=0).max()) == 0.0:
-        warnings.append(
-            "The model gives the same output for each image (an untrained head is "
-            "zero), so this comparison says little. Export a trained model."
-        )
-    return {
-        "num_images": len(expected),
-        "max_difference": difference,
-        "top1_agreement": agreement,
-        "warnings": tuple(warnings),
-    }
 
 
 def num_bytes(path: Path) -> int:

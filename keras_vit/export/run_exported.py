@@ -13,10 +13,15 @@ from typing import Any
 import numpy as np
 
 
-def saved_model_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+def saved_model_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch to the outputs of a SavedModel."""
     import tensorflow as tf
 
+    if threads is not None:  # Of the process, so it has to be the first there.
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     loaded = tf.saved_model.load(path)
     signature = loaded.signatures["serving_default"]
     ((name, spec),) = signature.structured_input_signature[1].items()
@@ -30,11 +35,13 @@ def saved_model_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: in_batches(run, images, batch)
 
 
-def litert_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+def litert_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch to the outputs of a LiteRT file."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=path)
+    interpreter = Interpreter(model_path=path, num_threads=threads)
     runner = interpreter.get_signature_runner("serving_default")
     ((name, details),) = runner.get_input_details().items()
     batch = int(details["shape_signature"][0])
@@ -45,11 +52,17 @@ def litert_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: in_batches(run, images, None if batch < 0 else batch)
 
 
-def onnx_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+def onnx_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch to the outputs of an ONNX file."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0  # 0: one for each core.
+    session = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
     (given,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]
     batch = given.shape[0]
@@ -62,11 +75,15 @@ def onnx_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: in_batches(run, images, None if type(batch) is str else batch)
 
 
-def openvino_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+def openvino_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch to the outputs of an OpenVINO folder."""
     core = import_openvino().Core()
     # Some processors would compute in half precision by default.
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
     model = core.compile_model(f"{path}/openvino_model.xml", "CPU", options)
     batch = model.input(0).partial_shape[0]
 
@@ -88,10 +105,14 @@ def import_openvino() -> Any:
     return importlib.import_module("openvino")
 
 
-def torch_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
+def torch_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from a batch to the outputs of a `.pt2` file."""
     import torch
 
+    if threads is not None:
+        torch.set_num_threads(threads)
     program = torch.export.load(path)
     module = program.module()
     (name,) = program.graph_signature.user_inputs
@@ -106,8 +127,13 @@ def torch_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: in_batches(run, images, batch if type(batch) is int else None)
 
 
-def stablehlo_runner(path: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from a batch to the outputs of a file of `jax.export`."""
+def stablehlo_runner(
+    path: str, threads: int | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a batch to the outputs of a file of `jax.export`.
+
+    JAX has no option for threads: it takes as many as the process has cores.
+    """
     from jax import export
 
     with open(path, "rb") as file:
@@ -140,7 +166,8 @@ def in_batches(
     return np.concatenate(outputs)
 
 
-RUNNERS: dict[str, Callable[[str], Callable[[np.ndarray], np.ndarray]]] = {
+# From a path and a number of threads (None: the runtime's own) to what runs the file.
+RUNNERS: dict[str, Callable[..., Callable[[np.ndarray], np.ndarray]]] = {
     "litert": litert_runner,
     "saved_model": saved_model_runner,
     "onnx": onnx_runner,

@@ -101,7 +101,7 @@ def _write_model(
                 f"{str(source)!r}. Pass the .keras file that it was made from."
             )
         source = load_keras(source)
-    export(source, target, format="litert", **options)
+    export(source, target, format="litert", report=False, **options)
 
 
 def _title(source: keras.Model | Path) -> str:

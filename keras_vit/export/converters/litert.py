@@ -20,7 +20,7 @@ def convert(job: dict[str, Any]) -> None:
         return
     # One route to each precision: the float file is what all are made from, so they
     # differ in nothing but numbers.
-    float_file = str(Path(job["scratch"]) / "float.tflite")
+    float_file = job["float_file"]
     write_float(job, float_file)
     measure = Measure(float_file, job["calibration"])
     if precision == MIXED:

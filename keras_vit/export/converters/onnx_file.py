@@ -19,9 +19,8 @@ def convert(job: dict[str, Any]) -> None:
     if job["quantization"] not in PRECISIONS:
         write_onnx(job, job["target"])
         return
-    float_file = str(Path(job["scratch"]) / "float.onnx")
-    write_onnx(job, float_file)
-    PRECISIONS[job["quantization"]](float_file, job["target"])
+    write_onnx(job, job["float_file"])
+    PRECISIONS[job["quantization"]](job["float_file"], job["target"])
 
 
 def write_onnx(job: dict[str, Any], path: str) -> None:

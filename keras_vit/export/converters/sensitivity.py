@@ -56,7 +56,7 @@ def _computing(graph: Sequence[Op]) -> list[str]:
 
 def convert(job: dict[str, Any]) -> None:
     """Write the rows to `job["target"]`, from a LiteRT file in float32."""
-    float_file = str(Path(job["scratch"]) / "float.tflite")
+    float_file = job["float_file"]
     write_float(job, float_file)
     measure = Measure(float_file, job["calibration"])
     found = rows(measure, find_parts(float_file, job["parts"]))

@@ -1,0 +1,122 @@
+"""The pictures that a file and its model are compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from keras_vit.data.digits import load_digits
+from keras_vit.data.images import check_labels
+
+Source = Literal["evaluation", "images", "calibration", "digits"]
+NUM_DEFAULT_IMAGES = 16
+_PREDICTED_AT_ONCE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Pictures that a file and its model are compared on.
+
+    Args:
+        source: which argument of `export` they are from; "digits": from none of them.
+        pictures: of any form and size.
+        labels: class of each picture, if known.
+    """
+
+    source: Source
+    pictures: Sequence[Any]
+    labels: np.ndarray | None = None
+
+
+def choose_pictures(
+    model: keras.Model,
+    evaluation: Any,
+    images: Sequence[Any] | None,
+    calibration: np.ndarray | None,
+) -> Shown:
+    """Return the pictures that say most about how good a file is.
+
+    Raises:
+        ValueError: if there are none, or the labels do not fit the model.
+    """
+    if evaluation is not None and images is not None:
+        raise ValueError(
+            "The file is verified on evaluation or on images, received both. Leave "
+            "images (--images) out: evaluation (--data) has pictures and labels."
+        )
+    if evaluation is not None:
+        pictures, labels = _labelled(model, evaluation)
+        found = Shown(source="evaluation", pictures=pictures, labels=labels)
+    elif images is not None:
+        found = Shown(source="images", pictures=images)
+    elif calibration is not None:
+        found = Shown(source="calibration", pictures=list(calibration))
+    else:
+        digits = load_digits()[0]
+        every = len(digits) // NUM_DEFAULT_IMAGES
+        chosen = list(digits[::every][:NUM_DEFAULT_IMAGES])
+        found = Shown(source="digits", pictures=chosen)
+    if not len(found.pictures):
+        raise ValueError(
+            f"{found.source} must hold at least one picture to verify on, received "
+            "none. Pass pictures like those in use."
+        )
+    return found
+
+
+def _labelled(model: keras.Model, evaluation: Any) -> tuple[list[Any], np.ndarray]:
+    # Data of several parts: that which says how good a model is.
+    held_out = getattr(evaluation, "held_out", None)
+    part = evaluation if held_out is None else held_out[1]
+    if hasattr(part, "pictures") and hasattr(part, "labels"):
+        pictures, labels = list(part.pictures()), part.labels
+    elif isinstance(part, (tuple, list)) and len(part) == 2:
+        pictures, labels = list(part[0]), part[1]
+    else:
+        raise TypeError(
+            "evaluation must be what load_data returns, one of its parts or a tuple "
+            f"(images, labels), received {type(evaluation).__name__}. Pass pictures "
+            "without labels as images."
+        )
+    _check_classes(model, getattr(evaluation, "class_names", None))
+    return pictures, check_labels(labels, len(pictures), _num_classes(model))
+
+
+def _check_classes(model: keras.Model, names: Sequence[str] | None) -> None:
+    own = getattr(model, "class_names", None)
+    if own and names and tuple(own) != tuple(names):
+        raise ValueError(
+            "Model and evaluation must have the same classes in the same order, "
+            f"received {_short(own)} in the model and {_short(names)} in the data. "
+            "Pass the data that the model was trained for."
+        )
+
+
+def _num_classes(model: keras.Model) -> int:
+    config: Any = getattr(model, "config", None)
+    if config is not None and config.num_classes is None:
+        raise ValueError(
+            "evaluation is for classifiers, received a model without a head. Leave it "
+            "out; images shows how close the features are."
+        )
+    return int(model.output_shape[-1])
+
+
+def _short(names: Sequence[str]) -> str:
+    listed = ", ".join(names[:5])
+    return f"[{listed}{', ...' if len(names) > 5 else ''}] ({len(names)})"
+
+
+def keras_outputs(model: keras.Model, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Return what the model computes for pictures as the file takes them, (N, K)."""
+    if len({picture.shape for picture in pictures}) > 1:
+        batches = [picture[None] for picture in pictures]
+    else:
+        starts = range(0, len(pictures), _PREDICTED_AT_ONCE)
+        batches = [np.stack(pictures[i : i + _PREDICTED_AT_ONCE]) for i in starts]
+    found = [np.asarray(model.predict(batch, verbose=0)) for batch in batches]  # pyright: ignore[reportArgumentType]
+    return np.concatenate(found).astype("float32")
