@@ -39,9 +39,9 @@ def append_litert_metadata(path: Path, metadata: dict[str, Any]) -> None:
 
     A flatbuffer is read from its front and a zip archive from its end, so runtimes see
     the model and `unzip` sees the files; TensorFlow's own metadata library packs
-    associated files the same way.
+    associated files the same way. MediaPipe reads files that are not compressed.
     """
-    with zipfile.ZipFile(path, mode="a", compression=zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, mode="a", compression=zipfile.ZIP_STORED) as archive:
         archive.writestr(FILE_NAME, json.dumps(metadata, indent=1) + "\n")
         if metadata["class_names"]:
             archive.writestr(LABELS_NAME, _lines(metadata["class_names"]))

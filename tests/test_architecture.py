@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_counts": {"config"},  # for type checkers only
     "config_values": set(),
     "variants": set(),
+    "version": set(),
     "files": set(),
     "metadata": set(),
     "outputs": set(),
@@ -82,6 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "metadata",
         "outputs",
         "preprocessing",
+        "version",
     },
     "web": {
         "export",
@@ -109,6 +111,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     **{name: set() for name in ("config_values", "variants")},
     "files": set(),
     "metadata": set(),
+    "version": set(),
     "checkpoints": {"numpy"},
     "pixels": {"numpy"},
     "preprocessing": {"numpy"},

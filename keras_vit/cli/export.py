@@ -22,6 +22,14 @@ from keras_vit.export.sensitivity import sensitivity
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import load_keras
 
+# What a file says about itself.
+_ABOUT = {
+    "author": "who made the model",
+    "license": "of the model, Apache-2.0 for example",
+    "description": "what the model is for",
+    "model_version": "of the model, 1.2 for example",
+}
+
 Add = Callable[..., argparse.ArgumentParser]
 
 
@@ -77,6 +85,13 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
         action="store_true",
         help="give the attention map as a second output",
     )
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="add a softmax to a classifier that gives logits",
+    )
+    for name, help in _ABOUT.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=help)
     parser.add_argument("--force", action="store_true", help="replace a former file")
 
 
@@ -103,6 +118,11 @@ def run_export(options: argparse.Namespace) -> None:
         input=options.input,
         input_size=options.input_size,
         attention=options.attention,
+        probabilities=options.probabilities,
+        author=options.author,
+        license=options.license,
+        description=options.description,
+        version=options.model_version,
         images=options.images and image_files(options.images),
         overwrite=options.force,
     )

@@ -28,6 +28,7 @@ from keras_vit.export.request import (
     InputSize,
     resolve_input_size,
 )
+from keras_vit.export.tflite_metadata import write_tflite_metadata
 from keras_vit.files import check_writable, replacing
 from keras_vit.metadata import write_metadata
 
@@ -43,6 +44,11 @@ def export(
     batch: int | None = 1,
     input_size: InputSize | None = None,
     attention: bool = False,
+    probabilities: bool = False,
+    author: str | None = None,
+    license: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
     images: Sequence[Any] | None = None,
     tolerance: float = 1e-4,
     overwrite: bool = False,
@@ -76,6 +82,13 @@ def export(
             what each patch gives to the image's vector, (batch, rows, columns), in the
             last attention of the model, averaged over heads. Files for MediaPipe's
             ImageClassifier have one output. Default False.
+        probabilities: whether a softmax is added to a classifier that gives logits, as
+            programs expect that show what a file gives: MediaPipe's ImageClassifier
+            does. Files that take pixels always give probabilities. Default False.
+        author: who made the model; this and the next three are written into the file.
+        license: of the model, "Apache-2.0" for example.
+        description: what the model is for.
+        version: of the model.
         images: pictures to verify on, of any size: paths, PIL images or arrays.
             Default: digits from the embedded data set. Use images like those in use.
         tolerance: largest difference of an output value that is accepted in float32,
@@ -97,6 +110,10 @@ def export(
         input=input,
         input_size=input_size,
         attention=attention,
+        probabilities=probabilities,
+        about=_given(
+            author=author, license=license, description=description, version=version
+        ),
         overwrite=overwrite,
     )
     request.check(model, calibration)
@@ -123,6 +140,8 @@ def export(
             exported, Path(scratch), temporary, request, metadata, shown, parts
         )
         ops = check_ops(temporary) if request.format == "litert" else {}
+        if request.format == "litert":
+            write_tflite_metadata(temporary, {**metadata, **decided})
         write_metadata(temporary, request.format, {**metadata, **decided})
         actual = run(temporary, request.format, pictures, Path(scratch))
         is_exact = request.quantization == FLOAT32
@@ -139,3 +158,7 @@ def export(
         float_parts=tuple(decided.get("float_parts", ())),
         **found,
     )
+
+
+def _given(**texts: str | None) -> dict[str, str]:
+    return {name: text for name, text in texts.items() if text is not None}

@@ -16,6 +16,7 @@ from keras_vit.layers.image_preprocessing import ImagePreprocessing
 from keras_vit.metadata import FORMAT_VERSION
 from keras_vit.outputs import output_activation
 from keras_vit.preprocessing import Preprocessing
+from keras_vit.version import __version__
 
 INPUT_NAME = "images"
 NUM_DEFAULT_IMAGES = 16
@@ -28,15 +29,17 @@ def exported_model(
     found = _in_float32(model)
     if request.input == "pixels":
         preprocessing: Any = getattr(model, "preprocessing", None)
-        adds_softmax = exported_activation(model, request) != output_activation(model)
-        found = _from_pixels(found, preprocessing, size, adds_softmax)
+        found = _from_pixels(found, preprocessing, size)
+    if exported_activation(model, request) != output_activation(model):
+        found = _with_softmax(found)
     return found
 
 
 def exported_activation(model: keras.Model, request: ExportRequest) -> str | None:
     """Return the activation that a file ends with; None for logits and features."""
     activation = output_activation(model)
-    if request.input == "pixels" and activation is None and not _is_headless(model):
+    wants_them = request.probabilities or request.input == "pixels"
+    if wants_them and activation is None and not _is_headless(model):
         return "softmax"
     return activation
 
@@ -70,17 +73,20 @@ def _from_pixels(
     model: keras.Model,
     preprocessing: Preprocessing,
     size: tuple[int | None, int | None],
-    adds_softmax: bool,
 ) -> keras.Model:
     options = asdict(preprocessing)
     for name in ("channels", "value_range", "transparency"):
         options.pop(name)
     pixels = keras.Input((*size, preprocessing.channels), dtype="uint8", name="images")
     x = ImagePreprocessing(**options, dtype="float32", name="preprocessing")(pixels)
-    x = model(x)
-    if adds_softmax:
-        x = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
-    return keras.Model(pixels, x, name=f"{model.name}_from_pixels")
+    return keras.Model(pixels, model(x), name=f"{model.name}_from_pixels")
+
+
+def _with_softmax(model: keras.Model) -> keras.Model:
+    images = keras.Input(model.input_shape[1:], dtype=model.input.dtype, name="images")
+    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
+    name = f"{model.name}_with_softmax"
+    return keras.Model(images, softmax(model(images)), name=name)
 
 
 def describe(
@@ -96,6 +102,7 @@ def describe(
     is_pixels = request.input == "pixels"
     return {
         "format_version": FORMAT_VERSION,
+        "about": {"name": model.name, **request.about, "provenance": _provenance()},
         "input": {
             "name": INPUT_NAME,
             "shape": [request.batch, *exported.input_shape[1:]],
@@ -109,6 +116,11 @@ def describe(
         "preprocessing": preprocessing and asdict(preprocessing),
         "class_names": list(getattr(model, "class_names", None) or []),
     }
+
+
+def _provenance() -> dict[str, str]:
+    backend = keras.backend.backend()
+    return {"keras3-vit": __version__, "Keras": f"{keras.__version__} ({backend})"}
 
 
 def as_file_takes_them(

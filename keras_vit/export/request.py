@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,8 @@ class ExportRequest:
         input: "float" or "pixels".
         input_size: pixels of the pictures of a file that takes pixels.
         attention: whether the file has the attention map as a second output.
+        probabilities: whether a softmax is added to a classifier that gives logits.
+        about: author, license, description and version, those that were given.
         overwrite: whether what is at `path` is replaced.
     """
 
@@ -39,6 +41,8 @@ class ExportRequest:
     input: str = "float"
     input_size: InputSize | None = None
     attention: bool = False
+    probabilities: bool = False
+    about: dict[str, str] = field(default_factory=dict)
     overwrite: bool = False
 
     @property
@@ -59,6 +63,9 @@ class ExportRequest:
             _check_pixels(model)
         if self.attention:
             self._check_attention(model)
+        if self.probabilities:
+            _check_probabilities(model)
+        _check_about(self.about)
         for layer in model._flatten_layers():
             if getattr(layer, "quantization_mode", None) is not None:
                 raise ValueError(
@@ -138,6 +145,24 @@ def _check_batch(batch: int | None, row: FormatRow, name: str) -> None:
             f"A {name} file takes a fixed number of images, received batch=None. Pass "
             "the number."
         )
+
+
+def _check_probabilities(model: keras.Model) -> None:
+    config: Any = getattr(model, "config", None)
+    if config is not None and config.num_classes is None:
+        raise ValueError(
+            "probabilities=True is for classifiers, received a model with "
+            "num_classes=None. Leave it out: the file gives features."
+        )
+
+
+def _check_about(about: dict[str, str]) -> None:
+    for name, text in about.items():
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(
+                f"{name} must be a text, received {name}={text!r}. Leave it out if "
+                "there is nothing to say."
+            )
 
 
 def _check_pixels(model: keras.Model) -> None:
