@@ -101,6 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "export.converters",
         "keras_vit",
         "layers.attention_product",  # tells what its weights were
+        "layers.root_mean_square",  # is told to be safe in float16
     },
 }
 EVERYTHING = {"__init__", "__main__", "cli"}

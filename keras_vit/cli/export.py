@@ -17,7 +17,7 @@ from keras_vit.data.folder import image_files
 from keras_vit.export.export import export
 from keras_vit.export.formats import FORMATS, format_name
 from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
-from keras_vit.export.request import INPUTS
+from keras_vit.export.request import INPUTS, PROFILES
 from keras_vit.export.sensitivity import sensitivity
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import load_keras
@@ -86,6 +86,11 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
         help="give the attention map as a second output",
     )
     parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        help="mobile: a file that GPU delegates and MediaPipe take",
+    )
+    parser.add_argument(
         "--probabilities",
         action="store_true",
         help="add a softmax to a classifier that gives logits",
@@ -119,6 +124,7 @@ def run_export(options: argparse.Namespace) -> None:
         input_size=options.input_size,
         attention=options.attention,
         probabilities=options.probabilities,
+        profile=options.profile,
         author=options.author,
         license=options.license,
         description=options.description,
@@ -140,6 +146,8 @@ def run_export(options: argparse.Namespace) -> None:
     )
     if report.float_parts:
         print(f"  in float {', '.join(report.float_parts)}")
+    for change in report.changes:
+        print(f"  changed {change}")
     if report.ops:
         print(f"  ops     {sum(report.ops.values())} built-in LiteRT ops")
 

@@ -52,6 +52,7 @@ def convert(
         "input": metadata["input"],
         "output": metadata["output"]["name"],
         "metadata": metadata,
+        "profile": request.profile,
         "calibration": None,
         "parts": parts or [],
     }

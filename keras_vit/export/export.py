@@ -10,10 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.export.audit import check_ops
+from keras_vit.export.audit import check_gpu, check_ops
 from keras_vit.export.calibration import calibration_images
 from keras_vit.export.child import convert, run
 from keras_vit.export.formats import check_modules, format_name
+from keras_vit.export.mobile import file_preprocessing, mobile_changes
 from keras_vit.export.prepare import (
     as_file_takes_them,
     describe,
@@ -23,6 +24,7 @@ from keras_vit.export.prepare import (
 from keras_vit.export.quantizations import FLOAT32
 from keras_vit.export.report import ExportReport, compare, num_bytes
 from keras_vit.export.request import (
+    MOBILE,
     ExportRequest,
     Input,
     InputSize,
@@ -45,6 +47,7 @@ def export(
     input_size: InputSize | None = None,
     attention: bool = False,
     probabilities: bool = False,
+    profile: str | None = None,
     author: str | None = None,
     license: str | None = None,
     description: str | None = None,
@@ -85,6 +88,11 @@ def export(
         probabilities: whether a softmax is added to a classifier that gives logits, as
             programs expect that show what a file gives: MediaPipe's ImageClassifier
             does. Files that take pixels always give probabilities. Default False.
+        profile: "mobile" for a LiteRT file that the GPU of a phone computes as a whole,
+            and MediaPipe's ImageClassifier opens: one image, rank 4 at most, no
+            BROADCAST_TO or dynamic shape, norms that are safe in float16,
+            probabilities, one mean and deviation for all channels. `changes` of the
+            report lists what it did. Default: none, which is for the CPU.
         author: who made the model; this and the next three are written into the file.
         license: of the model, "Apache-2.0" for example.
         description: what the model is for.
@@ -111,6 +119,7 @@ def export(
         input_size=input_size,
         attention=attention,
         probabilities=probabilities,
+        profile=profile,
         about=_given(
             author=author, license=license, description=description, version=version
         ),
@@ -123,7 +132,7 @@ def export(
 
     exported = exported_model(model, request, size)
     metadata = describe(model, exported, request)
-    preprocessing = getattr(model, "preprocessing", None)
+    preprocessing = file_preprocessing(model, request)
     pictures = as_file_takes_them(images, preprocessing, exported, request)
     shown = None
     if calibration is not None:
@@ -142,6 +151,8 @@ def export(
         ops = check_ops(temporary) if request.format == "litert" else {}
         if request.format == "litert":
             write_tflite_metadata(temporary, {**metadata, **decided})
+        if request.profile == MOBILE:
+            check_gpu(temporary)
         write_metadata(temporary, request.format, {**metadata, **decided})
         actual = run(temporary, request.format, pictures, Path(scratch))
         is_exact = request.quantization == FLOAT32
@@ -156,6 +167,7 @@ def export(
         output=metadata["output"]["name"],
         ops=ops,
         float_parts=tuple(decided.get("float_parts", ())),
+        changes=mobile_changes(model, request, decided),
         **found,
     )
 

@@ -64,8 +64,10 @@ def _same_rank(op: LiteRTOp) -> str | None:
     return f"broadcasts {one.text} and {other.text}"
 
 
-def _keeps_rank(op: LiteRTOp) -> str | None:
-    one, result = op.inputs[0], op.outputs[0]
+def _product(op: LiteRTOp) -> str | None:
+    one, weights, result = op.inputs[0], op.inputs[1], op.outputs[0]
+    if weights.dtype not in _DTYPES:
+        return f"weights of {weights.dtype}"
     if op.options.keepNumDims and len(one.shape) != len(result.shape):
         return f"from {one.text} to {result.text}"
     return None
@@ -87,7 +89,7 @@ def _pads(op: LiteRTOp) -> str | None:
 _RULES: dict[str, Callable[[LiteRTOp], str | None]] = {
     "ADD": _same_rank,
     "MUL": _same_rank,
-    "FULLY_CONNECTED": _keeps_rank,
+    "FULLY_CONNECTED": _product,
     "SLICE": _slices,
     "STRIDED_SLICE": _slices,
     "PAD": _pads,

@@ -11,7 +11,8 @@ import numpy as np
 
 from keras_vit.data.digits import load_digits
 from keras_vit.export.attention import describe_attention
-from keras_vit.export.request import ExportRequest
+from keras_vit.export.mobile import file_preprocessing, with_normalization
+from keras_vit.export.request import MOBILE, ExportRequest
 from keras_vit.layers.image_preprocessing import ImagePreprocessing
 from keras_vit.metadata import FORMAT_VERSION
 from keras_vit.outputs import output_activation
@@ -27,6 +28,9 @@ def exported_model(
 ) -> keras.Model:
     """Return what is converted: float32; for pixels from these to probabilities."""
     found = _in_float32(model)
+    own = getattr(model, "preprocessing", None)
+    if own is not None and file_preprocessing(model, request) != own:
+        found = with_normalization(found, own)
     if request.input == "pixels":
         preprocessing: Any = getattr(model, "preprocessing", None)
         found = _from_pixels(found, preprocessing, size)
@@ -38,7 +42,8 @@ def exported_model(
 def exported_activation(model: keras.Model, request: ExportRequest) -> str | None:
     """Return the activation that a file ends with; None for logits and features."""
     activation = output_activation(model)
-    wants_them = request.probabilities or request.input == "pixels"
+    is_mobile = request.profile == MOBILE
+    wants_them = request.probabilities or request.input == "pixels" or is_mobile
     if wants_them and activation is None and not _is_headless(model):
         return "softmax"
     return activation
@@ -94,7 +99,7 @@ def describe(
 ) -> dict[str, Any]:
     """Return what the file says about itself, JSON values."""
     config = getattr(model, "config", None)
-    preprocessing = getattr(model, "preprocessing", None)
+    preprocessing = file_preprocessing(model, request)
     activation = exported_activation(model, request)
     output = "logits" if activation is None else "probabilities"
     if _is_headless(model):

@@ -27,6 +27,7 @@ class ExportReport:
         top1_agreement: share of the images whose highest output is the same.
         ops: LiteRT ops with their number; empty for other formats.
         float_parts: what "mixed_int8" keeps in float, "block_0/attention" for example.
+        changes: how the file differs from an export without a profile.
         warnings: what limits this verification; usually empty.
     """
 
@@ -41,6 +42,7 @@ class ExportReport:
     top1_agreement: float
     ops: dict[str, int] = field(default_factory=dict)
     float_parts: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

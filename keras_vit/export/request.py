@@ -15,6 +15,8 @@ from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
 Input = Literal["float", "pixels"]
 InputSize = int | tuple[int, int] | Literal["any"]
 INPUTS = ("float", "pixels")
+MOBILE = "mobile"
+PROFILES = (MOBILE,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class ExportRequest:
         input_size: pixels of the pictures of a file that takes pixels.
         attention: whether the file has the attention map as a second output.
         probabilities: whether a softmax is added to a classifier that gives logits.
+        profile: "mobile" or None.
         about: author, license, description and version, those that were given.
         overwrite: whether what is at `path` is replaced.
     """
@@ -42,6 +45,7 @@ class ExportRequest:
     input_size: InputSize | None = None
     attention: bool = False
     probabilities: bool = False
+    profile: str | None = None
     about: dict[str, str] = field(default_factory=dict)
     overwrite: bool = False
 
@@ -63,6 +67,8 @@ class ExportRequest:
             _check_pixels(model)
         if self.attention:
             self._check_attention(model)
+        if self.profile is not None:
+            self._check_profile()
         if self.probabilities:
             _check_probabilities(model)
         _check_about(self.about)
@@ -97,6 +103,25 @@ class ExportRequest:
                 f"{str(path)!r} exists. Choose another path, or replace it with "
                 "overwrite=True (--force)."
             )
+
+    def _check_profile(self) -> None:
+        if self.profile not in PROFILES:
+            raise ValueError(
+                f"profile must be one of {[*PROFILES]}, received profile="
+                f"{self.profile!r}. Leave it out for a file for the CPU."
+            )
+        unfit = {
+            "format": (self.format, "litert"),
+            "batch": (self.batch, 1),
+            "input": (self.input, "float"),
+        }
+        for name, (value, needed) in unfit.items():
+            if value != needed:
+                raise ValueError(
+                    f"profile='mobile' needs {name}={needed!r}, received "
+                    f"{name}={value!r}: a phone's GPU takes one float image at a time. "
+                    f"Leave {name} or the profile out."
+                )
 
     def _check_attention(self, model: keras.Model) -> None:
         if not self.row.attention:

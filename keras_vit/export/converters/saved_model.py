@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -10,8 +11,10 @@ import keras_vit  # noqa: F401  (registers the layers)
 from keras_vit.config import ViTConfig
 from keras_vit.export.attention import attention_map
 from keras_vit.layers.attention_product import recorded_weights
+from keras_vit.layers.root_mean_square import half_precision_squares
 
 SIGNATURE = "serving_default"
+MOBILE = "mobile"
 
 
 def convert(job: dict[str, Any]) -> None:
@@ -25,9 +28,11 @@ def write_saved_model(job: dict[str, Any], folder: str) -> None:
 
     model: Any = keras.models.load_model(job["model"], compile=False)
     output, attention = job["output"], job["metadata"]["attention"]
+    is_mobile = job.get("profile") == MOBILE
 
     def serve(images: Any) -> dict[str, Any]:
-        with recorded_weights() as weights:
+        safe = half_precision_squares() if is_mobile else nullcontext()
+        with safe, recorded_weights() as weights:
             outputs = {output: model(images, training=False)}
         if attention:
             config = ViTConfig(**job["metadata"]["config"])
