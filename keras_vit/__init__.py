@@ -44,9 +44,8 @@ from keras_vit.training import (
     train,
     unfreeze,
 )
+from keras_vit.version import __version__ as __version__
 from keras_vit.web import write_demo
-
-__version__ = "0.1.0"
 
 __all__ = [
     "RECIPES",

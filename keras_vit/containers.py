@@ -27,7 +27,8 @@ _RT_INFO, _SECTION = "rt_info", "keras_vit"
 
 def append_zip(path: Path, texts: Texts) -> None:
     """Append a zip archive to a file that is read from its front."""
-    with zipfile.ZipFile(path, mode="a", compression=zipfile.ZIP_DEFLATED) as archive:
+    # MediaPipe reads members that are not compressed.
+    with zipfile.ZipFile(path, mode="a", compression=zipfile.ZIP_STORED) as archive:
         for name, text in texts.items():
             archive.writestr(name, text)
 

@@ -36,7 +36,7 @@ def append_litert_metadata(path: Path, metadata: dict[str, Any]) -> None:
 
     A flatbuffer is read from its front and a zip archive from its end, so runtimes see
     the model and `unzip` sees the files; TensorFlow's own metadata library packs
-    associated files the same way.
+    associated files the same way. MediaPipe reads files that are not compressed.
     """
     containers.append_zip(path, _texts(metadata))
 

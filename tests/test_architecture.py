@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_counts": {"config"},  # for type checkers only
     "config_values": set(),
     "variants": set(),
+    "version": set(),
     "files": set(),
     "containers": set(),
     "metadata": {"containers"},
@@ -86,6 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "metadata",
         "outputs",
         "preprocessing",
+        "version",
     },
     "web": {
         "export",
@@ -108,6 +110,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "keras_vit",
         "layers.attention_product",  # tells what its weights were
         "layers.image_preprocessing",
+        "layers.root_mean_square",  # is told to be safe in float16
     },
 }
 EVERYTHING = {"__init__", "__main__", "cli"}
@@ -119,6 +122,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "files": set(),
     "containers": set(),
     "metadata": set(),
+    "version": set(),
     "checkpoints": {"numpy"},
     "pixels": {"numpy"},
     "preprocessing": {"numpy"},

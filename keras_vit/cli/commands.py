@@ -15,7 +15,7 @@ from keras_vit.checkpoints.hub import find_source
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data.image_data import ImageData, load_data
 from keras_vit.distribution import distribute
-from keras_vit.export.audit import list_ops
+from keras_vit.export.audit import audit
 from keras_vit.files import check_writable
 from keras_vit.inference.evaluate import evaluate
 from keras_vit.inference.predict import predict
@@ -251,20 +251,19 @@ def _list_models(options: argparse.Namespace) -> None:
 def run_info(options: argparse.Namespace) -> None:
     """Print what a model file says about itself."""
     path = find_model(options.model)
-    if path.suffix == ".keras":
-        facts = _keras_facts(load_keras(path))
-    else:
-        metadata = read_metadata(path)
-        facts = {key: metadata[key] for key in ("input", "output", "preprocessing")}
-        facts["class_names"] = metadata["class_names"]
-        facts["config"] = metadata["config"]
-        if path.suffix == ".tflite":
-            facts["ops"] = list_ops(path)
+    audited = audit(path) if path.suffix == ".tflite" else None
+    is_keras = path.suffix == ".keras"
+    facts = _keras_facts(load_keras(path)) if is_keras else _file_facts(path)
+    if audited is not None:
+        facts["ops"] = {op.name: op.count for op in audited.ops}
+        facts["xnnpack_partitions"] = audited.xnnpack_partitions
+        facts["dynamic_shapes"] = audited.dynamic_shapes
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
     num_bytes = sum(file.stat().st_size for file in files)
     facts = {"path": str(path), "bytes": num_bytes, **facts}
     if options.json:
-        return _print_json(facts)
+        audits = {} if audited is None else {"audit": asdict(audited)["ops"]}
+        return _print_json({**facts, **audits})
     for name, value in facts.items():
         if isinstance(value, dict):
             value = ", ".join(f"{k}={v}" for k, v in value.items())
@@ -272,7 +271,26 @@ def run_info(options: argparse.Namespace) -> None:
             value = ", ".join(map(str, value[:20])) + (", …" if len(value) > 20 else "")
         elif isinstance(value, int):
             value = f"{value:,}"
-        print(f"{name:15}{value}")
+        print(f"{name:19}{value}")
+    if audited is not None:
+        print(f"\n{audited.table()}")
+
+
+def _file_facts(path: Path) -> dict[str, Any]:
+    try:
+        metadata = read_metadata(path)
+    except ValueError:
+        if path.suffix != ".tflite":
+            raise
+        return {"metadata": "none of keras_vit"}  # the ops can be told all the same
+    about = metadata.get("about", {})  # files of before have none
+    made_by = about.get("provenance", {})
+    keys = ("input", "output", "preprocessing", "class_names", "config")
+    return {
+        **{key: text for key, text in about.items() if key != "provenance"},
+        **({"made by": made_by} if made_by else {}),
+        **{key: metadata[key] for key in keys},
+    }
 
 
 def _keras_facts(model: keras.Model) -> dict[str, Any]:

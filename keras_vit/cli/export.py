@@ -21,11 +21,19 @@ from keras_vit.export.judge import MAX_LOSS
 from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
 from keras_vit.export.report import ExportReport
 from keras_vit.export.report_text import shape_text
-from keras_vit.export.request import INPUTS
+from keras_vit.export.request import INPUTS, PROFILES
 from keras_vit.export.sensitivity import sensitivity
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import load_keras
 from keras_vit.training.run_folder import trained_split
+
+# What a file says about itself.
+_ABOUT = {
+    "author": "who made the model",
+    "license": "of the model, Apache-2.0 for example",
+    "description": "what the model is for",
+    "model_version": "of the model, 1.2 for example",
+}
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -108,6 +116,18 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
         action="store_true",
         help="give the attention map as a second output",
     )
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        help="mobile: a file that GPU delegates and MediaPipe take",
+    )
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="add a softmax to a classifier that gives logits",
+    )
+    for name, help in _ABOUT.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=help)
     parser.add_argument("--force", action="store_true", help="replace a former file")
 
 
@@ -137,6 +157,12 @@ def run_export(options: argparse.Namespace) -> None:
         input=options.input,
         input_size=options.input_size,
         attention=options.attention,
+        probabilities=options.probabilities,
+        profile=options.profile,
+        author=options.author,
+        license=options.license,
+        description=options.description,
+        version=options.model_version,
         images=options.images and image_files(options.images),
         evaluation=evaluation_data(source, options),
         max_loss=options.max_loss,
@@ -203,6 +229,8 @@ def print_report(report: ExportReport) -> None:
         )
     if report.float_parts:
         print(f"  in float {', '.join(report.float_parts)}")
+    for change in report.changes:
+        print(f"  changed {change}")
     if report.ops:
         print(f"  ops     {sum(report.ops.values())} built-in LiteRT ops")
 

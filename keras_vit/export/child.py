@@ -57,6 +57,7 @@ def convert(
         "input": metadata["input"],
         "output": metadata["output"]["name"],
         "metadata": metadata,
+        "profile": request.profile,
         "calibration": None,
         "parts": parts or [],
     }

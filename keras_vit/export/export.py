@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_vit.export.audit import check_ops
+from keras_vit.export.audit import check_gpu, check_ops
 from keras_vit.export.calibration import calibration_images
 from keras_vit.export.child import convert, run
 from keras_vit.export.encoded import bytes_warnings
@@ -24,6 +24,7 @@ from keras_vit.export.judge import (
     compare,
 )
 from keras_vit.export.latency import latencies
+from keras_vit.export.mobile import file_preprocessing, mobile_changes
 from keras_vit.export.prepare import (
     describe,
     exported_model,
@@ -38,11 +39,13 @@ from keras_vit.export.report import (
     report_paths,
 )
 from keras_vit.export.request import (
+    MOBILE,
     ExportRequest,
     Input,
     InputSize,
     resolve_input_size,
 )
+from keras_vit.export.tflite_metadata import write_tflite_metadata
 from keras_vit.files import check_writable, replacing
 from keras_vit.metadata import write_metadata
 
@@ -58,6 +61,12 @@ def export(
     batch: int | None = 1,
     input_size: InputSize | None = None,
     attention: bool = False,
+    probabilities: bool = False,
+    profile: str | None = None,
+    author: str | None = None,
+    license: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
     images: Sequence[Any] | None = None,
     evaluation: Any = None,
     tolerance: float = 1e-4,
@@ -101,6 +110,18 @@ def export(
             gives to the image's vector, (batch, rows, columns), in the last attention
             of the model, averaged over heads. Files for MediaPipe's
             ImageClassifier have one output. Default False.
+        probabilities: whether a softmax is added to a classifier that gives logits, as
+            programs expect that show what a file gives: MediaPipe's ImageClassifier
+            does. Files that take pixels always give probabilities. Default False.
+        profile: "mobile" for a LiteRT file that the GPU of a phone computes as a whole,
+            and MediaPipe's ImageClassifier opens: one image, rank 4 at most, no
+            BROADCAST_TO or dynamic shape, norms that are safe in float16,
+            probabilities, one mean and deviation for all channels. `changes` of the
+            report lists what it did. Default: none, which is for the CPU.
+        author: who made the model; this and the next three are written into the file.
+        license: of the model, "Apache-2.0" for example.
+        description: what the model is for.
+        version: of the model.
         images: pictures to verify on, of any size: paths, PIL images or arrays.
             Default: those of calibration, else digits from the embedded data set, which
             refuse no precision. Use images like those in use.
@@ -133,6 +154,11 @@ def export(
         input=input,
         input_size=input_size,
         attention=attention,
+        probabilities=probabilities,
+        profile=profile,
+        about=_given(
+            author=author, license=license, description=description, version=version
+        ),
         overwrite=overwrite,
     )
     request.check(model, calibration)
@@ -145,7 +171,7 @@ def export(
 
     exported = exported_model(model, request, size)
     metadata = describe(model, exported, request)
-    preprocessing = getattr(model, "preprocessing", None)
+    preprocessing = file_preprocessing(model, request)
     warnings = bytes_warnings(preprocessing) if request.row.bytes_signature else ()
     samples = None
     if calibration is not None:
@@ -166,6 +192,10 @@ def export(
             part_names(model),
         )
         ops = check_ops(temporary) if request.format == "litert" else {}
+        if request.format == "litert":
+            write_tflite_metadata(temporary, {**metadata, **decided})
+        if request.profile == MOBILE:
+            check_gpu(temporary)
         write_metadata(temporary, request.format, {**metadata, **decided})
         actual = run(temporary, request.format, shown.pictures, scratch)
         found = compare(expected, actual, shown, request.quantization)
@@ -187,8 +217,13 @@ def export(
             output=metadata["output"]["name"],
             ops=ops,
             float_parts=tuple(decided.get("float_parts", ())),
+            changes=mobile_changes(model, request, decided),
             **found,
         )
         for path, text in zip(reports, result.texts(), strict=bool(reports)):
             written.enter_context(replacing(path)).write_text(text, encoding="utf-8")
     return result
+
+
+def _given(**texts: str | None) -> dict[str, str]:
+    return {name: text for name, text in texts.items() if text is not None}

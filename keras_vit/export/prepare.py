@@ -12,11 +12,13 @@ import numpy as np
 from keras_vit.export.attention import describe_attention
 from keras_vit.export.encoded import BYTES_SIGNATURE, why_no_bytes
 from keras_vit.export.evaluation import Shown
-from keras_vit.export.request import ExportRequest
+from keras_vit.export.mobile import file_preprocessing, with_normalization
+from keras_vit.export.request import MOBILE, ExportRequest
 from keras_vit.layers.image_preprocessing import ImagePreprocessing
 from keras_vit.metadata import FORMAT_VERSION
 from keras_vit.outputs import output_activation
 from keras_vit.preprocessing import Preprocessing
+from keras_vit.version import __version__
 
 INPUT_NAME = "images"
 
@@ -26,17 +28,23 @@ def exported_model(
 ) -> keras.Model:
     """Return what is converted: float32; for pixels from these to probabilities."""
     found = _in_float32(model)
+    own = getattr(model, "preprocessing", None)
+    if own is not None and file_preprocessing(model, request) != own:
+        found = with_normalization(found, own)
     if request.input == "pixels":
         preprocessing: Any = getattr(model, "preprocessing", None)
-        adds_softmax = exported_activation(model, request) != output_activation(model)
-        found = _from_pixels(found, preprocessing, size, adds_softmax)
+        found = _from_pixels(found, preprocessing, size)
+    if exported_activation(model, request) != output_activation(model):
+        found = _with_softmax(found)
     return found
 
 
 def exported_activation(model: keras.Model, request: ExportRequest) -> str | None:
     """Return the activation that a file ends with; None for logits and features."""
     activation = output_activation(model)
-    if request.input == "pixels" and activation is None and not _is_headless(model):
+    is_mobile = request.profile == MOBILE
+    wants_them = request.probabilities or request.input == "pixels" or is_mobile
+    if wants_them and activation is None and not _is_headless(model):
         return "softmax"
     return activation
 
@@ -70,17 +78,20 @@ def _from_pixels(
     model: keras.Model,
     preprocessing: Preprocessing,
     size: tuple[int | None, int | None],
-    adds_softmax: bool,
 ) -> keras.Model:
     options = asdict(preprocessing)
     for name in ("channels", "value_range", "transparency"):
         options.pop(name)
     pixels = keras.Input((*size, preprocessing.channels), dtype="uint8", name="images")
     x = ImagePreprocessing(**options, dtype="float32", name="preprocessing")(pixels)
-    x = model(x)
-    if adds_softmax:
-        x = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
-    return keras.Model(pixels, x, name=f"{model.name}_from_pixels")
+    return keras.Model(pixels, model(x), name=f"{model.name}_from_pixels")
+
+
+def _with_softmax(model: keras.Model) -> keras.Model:
+    images = keras.Input(model.input_shape[1:], dtype=model.input.dtype, name="images")
+    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
+    name = f"{model.name}_with_softmax"
+    return keras.Model(images, softmax(model(images)), name=name)
 
 
 def describe(
@@ -88,7 +99,7 @@ def describe(
 ) -> dict[str, Any]:
     """Return what the file says about itself, JSON values."""
     config = getattr(model, "config", None)
-    preprocessing = getattr(model, "preprocessing", None)
+    preprocessing = file_preprocessing(model, request)
     activation = exported_activation(model, request)
     output = "logits" if activation is None else "probabilities"
     if _is_headless(model):
@@ -96,6 +107,7 @@ def describe(
     is_pixels = request.input == "pixels"
     return {
         "format_version": FORMAT_VERSION,
+        "about": {"name": model.name, **request.about, "provenance": _provenance()},
         "input": {
             "name": INPUT_NAME,
             "shape": [request.batch, *exported.input_shape[1:]],
@@ -116,6 +128,11 @@ def bytes_signature(model: keras.Model, request: ExportRequest) -> str | None:
     """Return the name of the signature that takes image files; None: there is none."""
     fits = why_no_bytes(getattr(model, "preprocessing", None)) is None
     return BYTES_SIGNATURE if request.row.bytes_signature and fits else None
+
+
+def _provenance() -> dict[str, str]:
+    backend = keras.backend.backend()
+    return {"keras3-vit": __version__, "Keras": f"{keras.__version__} ({backend})"}
 
 
 def as_file_takes_them(

@@ -41,6 +41,7 @@ class ExportReport:
         device: that latencies were measured on.
         ops: LiteRT ops with their number; empty for other formats.
         float_parts: what "mixed_int8" keeps in float, "block_0/attention" for example.
+        changes: how the file differs from an export without a profile.
         warnings: what limits this verification; usually empty.
     """
 
@@ -61,6 +62,7 @@ class ExportReport:
     device: str = ""
     ops: dict[str, int] = field(default_factory=dict)
     float_parts: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
 Input = Literal["float", "pixels"]
 InputSize = int | tuple[int, int] | Literal["any"]
 INPUTS = ("float", "pixels")
+MOBILE = "mobile"
+PROFILES = (MOBILE,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,9 @@ class ExportRequest:
         input: "float" or "pixels".
         input_size: pixels of the pictures of a file that takes pixels.
         attention: whether the file has the attention map as a second output.
+        probabilities: whether a softmax is added to a classifier that gives logits.
+        profile: "mobile" or None.
+        about: author, license, description and version, those that were given.
         overwrite: whether what is at `path` is replaced.
     """
 
@@ -39,6 +44,9 @@ class ExportRequest:
     input: str = "float"
     input_size: InputSize | None = None
     attention: bool = False
+    probabilities: bool = False
+    profile: str | None = None
+    about: dict[str, str] = field(default_factory=dict)
     overwrite: bool = False
 
     @property
@@ -60,6 +68,11 @@ class ExportRequest:
         if self.attention:
             self._check_attention(model)
         self._check_size_of_file(model)
+        if self.profile is not None:
+            self._check_profile()
+        if self.probabilities:
+            _check_probabilities(model)
+        _check_about(self.about)
         for layer in model._flatten_layers():
             if getattr(layer, "quantization_mode", None) is not None:
                 raise ValueError(
@@ -100,6 +113,25 @@ class ExportRequest:
                 f"A {self.format} file holds less than {largest / 1e9:.1f} GB, "
                 f"received a model of {needed / 1e9:.1f} GB. Use one of {able}."
             )
+
+    def _check_profile(self) -> None:
+        if self.profile not in PROFILES:
+            raise ValueError(
+                f"profile must be one of {[*PROFILES]}, received profile="
+                f"{self.profile!r}. Leave it out for a file for the CPU."
+            )
+        unfit = {
+            "format": (self.format, "litert"),
+            "batch": (self.batch, 1),
+            "input": (self.input, "float"),
+        }
+        for name, (value, needed) in unfit.items():
+            if value != needed:
+                raise ValueError(
+                    f"profile='mobile' needs {name}={needed!r}, received "
+                    f"{name}={value!r}: a phone's GPU takes one float image at a time. "
+                    f"Leave {name} or the profile out."
+                )
 
     def _check_attention(self, model: keras.Model) -> None:
         if not self.row.attention:
@@ -148,6 +180,24 @@ def _check_batch(batch: int | None, row: FormatRow, name: str) -> None:
             f"A {name} file takes a fixed number of images, received batch=None. Pass "
             "the number."
         )
+
+
+def _check_probabilities(model: keras.Model) -> None:
+    config: Any = getattr(model, "config", None)
+    if config is not None and config.num_classes is None:
+        raise ValueError(
+            "probabilities=True is for classifiers, received a model with "
+            "num_classes=None. Leave it out: the file gives features."
+        )
+
+
+def _check_about(about: dict[str, str]) -> None:
+    for name, text in about.items():
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(
+                f"{name} must be a text, received {name}={text!r}. Leave it out if "
+                "there is nothing to say."
+            )
 
 
 def _check_pixels(model: keras.Model) -> None:

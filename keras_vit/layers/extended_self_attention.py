@@ -176,8 +176,11 @@ class ExtendedSelfAttention(CompositeLayer):
         if self.query_value_bias is not None:
             x = self.query_value_bias(x)
         first, second = self._widths[0], sum(self._widths)
-        # Slices, because XNNPACK has no split into parts of different width.
-        query, key, value = x[:, :first], x[:, first:second], x[:, second:]
+        # Slices, because XNNPACK has no split into parts of different width; of rank
+        # 3, because GPU delegates slice no less.
+        x = ops.reshape(x, (-1, length, x.shape[-1]))  # (B, T, D + 2 g d)
+        query, key = x[:, :, :first], x[:, :, first:second]
+        value = x[:, :, second:]
         query = self._heads(query, self.query_norm, length, rotation)  # (B, T, h, d)
         key = self._heads(key, self.key_norm, length, rotation)  # (B, T, g, d)
         value = ops.reshape(value, (-1, length, self._num_groups, self._head_dim))
@@ -197,7 +200,7 @@ class ExtendedSelfAttention(CompositeLayer):
         length: Any,
         rotation: Tensor | None,
     ) -> Tensor:
-        """Split queries or keys (B * T, ...) into heads, normalize and rotate them."""
+        """Split queries or keys (B, T, ...) into heads, normalize and rotate them."""
         num_heads = x.shape[-1] // self._head_dim
         if norm is not None and self.query_key_norm == "width":
             x = norm(x)

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.policies import wide_dtype
+from keras_vit.layers.root_mean_square import divide_by_root_mean_square
 from keras_vit.layers.shapes import Shape, Tensor
 
 
@@ -51,10 +52,7 @@ class LayerNormalization(keras.layers.Layer):
             x = ops.layer_normalization(x, gamma, beta, epsilon=self.epsilon)
             return ops.cast(x, self.compute_dtype)
         d = x - ops.mean(x, axis=-1, keepdims=True)
-        # d * d, not ops.square(d): the converter fuses the latter to an op that full
-        # integer quantization leaves in float.
-        variance = ops.mean(d * d, axis=-1, keepdims=True)
-        x = d * ops.rsqrt(variance + self.epsilon) * gamma + beta
+        x = divide_by_root_mean_square(d, self.epsilon) * gamma + beta
         return ops.cast(x, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -179,9 +179,11 @@ class ParallelBlock(CompositeLayer):
         length, width = shape[1], self.hidden_dim
         x = ops.reshape(self.norm(tokens), (-1, width))  # (B * T, D)
         x = self.expand(x)  # (B * T, M + 3 D)
-        # A slice, because XNNPACK has no split into parts of different width.
-        mlp = x[:, : self.mlp_dim]
-        query, key, value = ops.split(x[:, self.mlp_dim :], 3, axis=-1)
+        # A slice, because XNNPACK has no split into parts of different width; of rank
+        # 3, because GPU delegates slice no less.
+        x = ops.reshape(x, (-1, length, x.shape[-1]))  # (B, T, M + 3 D)
+        mlp = ops.reshape(x[:, :, : self.mlp_dim], (-1, self.mlp_dim))  # (B * T, M)
+        query, key, value = ops.split(x[:, :, self.mlp_dim :], 3, axis=-1)
         heads = (-1, length, self._num_parts, width // self._num_parts)
         query, key = ops.reshape(query, heads), ops.reshape(key, heads)
         if self.query_norm is not None and self.key_norm is not None:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.policies import wide_dtype
+from keras_vit.layers.root_mean_square import divide_by_root_mean_square
 from keras_vit.layers.shapes import Shape, Tensor
 
 
@@ -41,8 +42,7 @@ class RMSNormalization(keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         dtype = wide_dtype(self)
         x = ops.cast(x, dtype)
-        mean_square = ops.mean(x * x, axis=-1, keepdims=True)
-        x = x * ops.rsqrt(mean_square + self.epsilon) * ops.cast(self.gamma, dtype)
+        x = divide_by_root_mean_square(x, self.epsilon) * ops.cast(self.gamma, dtype)
         return ops.cast(x, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

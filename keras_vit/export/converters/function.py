@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -11,6 +12,9 @@ import keras_vit  # noqa: F401  (registers the layers)
 from keras_vit.config import ViTConfig
 from keras_vit.export.attention import attention_map
 from keras_vit.layers.attention_product import recorded_weights
+from keras_vit.layers.root_mean_square import half_precision_squares
+
+MOBILE = "mobile"  # a profile
 
 Function = Callable[[Any], dict[str, Any]]
 
@@ -28,9 +32,11 @@ def named_outputs(job: dict[str, Any], call: Callable[[Any], Any]) -> Function:
         call: from images to the output of the model.
     """
     output, attention = job["output"], job["metadata"]["attention"]
+    is_mobile = job.get("profile") == MOBILE
 
     def serve(images: Any) -> dict[str, Any]:
-        with recorded_weights() as weights:
+        safe = half_precision_squares() if is_mobile else nullcontext()
+        with safe, recorded_weights() as weights:
             outputs = {output: call(images)}
         if attention:
             config = ViTConfig(**job["metadata"]["config"])

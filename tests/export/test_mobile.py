@@ -1,0 +1,140 @@
+"""The mobile profile: files that GPU delegates take as a whole."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vit
+from keras_vit import Preprocessing
+from keras_vit.export.audit import audit
+from keras_vit.layers.layer_normalization import LayerNormalization
+from keras_vit.layers.rms_normalization import RMSNormalization
+from keras_vit.layers.root_mean_square import (
+    divide_by_root_mean_square,
+    half_precision_squares,
+)
+from tests.export.test_tflite_metadata import (
+    NAMES,
+    PICTURES,
+    assert_same,
+    classify,
+    predictions,
+)
+from tests.families import FAMILIES
+
+
+def with_weights(seed: int = 2, **options) -> keras_vit.ViT:
+    model = keras_vit.ViT.from_variant("test", **{"num_classes": 4, **options})
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        # What is the same for each picture is small, so that the picture decides.
+        scale = 0.02 if weight.path.endswith(("token", "table")) else 0.4
+        weight.assign(scale * rng.normal(size=weight.shape))
+    return model
+
+
+@pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic_int8"])
+def test_a_mobile_file_of_a_model_with_imagenet_normalization(tmp_path, quantization):
+    model = with_weights(
+        class_names=NAMES,
+        preprocessing=Preprocessing(
+            image_size=32, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+        ),
+    )
+    path = tmp_path / "model.tflite"
+    report = keras_vit.export(
+        model, path, profile="mobile", quantization=quantization, images=PICTURES
+    )
+    changed = [change.split(":")[0] for change in report.changes]
+    assert changed == ["normalization", "output", "norms", "ranks"]
+    found = audit(path)
+    assert not found.gpu_refusals and found.xnnpack_partitions == 1
+    tolerance = 1e-3 if quantization == "float32" else 0.05
+    assert_same(classify(path, PICTURES), predictions(model), tolerance)
+    own = [
+        {p.class_name: p.probability for p in one}
+        for one in keras_vit.predict(path, PICTURES, top=4)
+    ]
+    assert_same(own, predictions(model), tolerance)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="converts in this process"
+)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_gpus_take_every_architecture(name, tmp_path):
+    from keras_vit.export.converters.litert import write_float
+    from keras_vit.export.converters.measure import make_interpreter
+
+    model = with_weights(**FAMILIES[name])
+    model.save(tmp_path / "model.keras")
+    path = tmp_path / "model.tflite"
+    job = {
+        "model": str(tmp_path / "model.keras"),
+        "scratch": str(tmp_path),
+        "profile": "mobile",
+        "input": {"name": "images", "dtype": "float32"},
+        "output": "logits",
+        "metadata": {"attention": None},
+    }
+    job["input"]["shape"] = [1, *model.input_shape[1:]]
+    write_float(job, str(path))
+    found = audit(path)
+    assert not found.gpu_refusals and found.xnnpack_partitions == 1
+    image = np.random.default_rng(0).normal(size=job["input"]["shape"])
+    image = image.astype("float32")
+    interpreter = make_interpreter(str(path))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.invoke()
+    result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    expected = model.predict(image, verbose=0)
+    np.testing.assert_allclose(
+        result, expected, atol=1e-4 * max(1, abs(expected).max())
+    )
+
+
+@pytest.mark.parametrize("make", [LayerNormalization, RMSNormalization])
+def test_norms_for_float16_give_the_same_numbers(make, rng):
+    layer = make()
+    x = rng.normal(size=(2, 5, 32)).astype("float32") * 10
+    expected = keras.ops.convert_to_numpy(layer(x))
+    with half_precision_squares():
+        found = keras.ops.convert_to_numpy(layer(x))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_norms_for_float16_hold_larger_values():
+    x = keras.ops.convert_to_tensor([1000.0, 1.0, -1.0, 2.0], "float16")
+    plain = keras.ops.convert_to_numpy(divide_by_root_mean_square(x, 1e-6))
+    with half_precision_squares():
+        safe = keras.ops.convert_to_numpy(divide_by_root_mean_square(x, 1e-6))
+    assert plain[0] == 0  # its square is infinite
+    np.testing.assert_allclose(safe[0], 2.0, rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"profile": "watch"}, r"one of \['mobile'\]"),
+        ({"batch": 2}, "needs batch=1"),
+        ({"input": "pixels"}, "needs input='float'"),
+        ({"quantization": "int16x8", "calibration": PICTURES * 2}, None),
+    ],
+)
+def test_what_a_gpu_cannot_take_is_refused(tmp_path, options, message):
+    model = with_weights(preprocessing=Preprocessing(image_size=32))
+    error = ValueError if message else RuntimeError
+    with pytest.raises(error, match=message or "received .*dtype int16"):
+        keras_vit.export(
+            model, tmp_path / "model.tflite", **{"profile": "mobile", **options}
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_litert_files_are_for_phones(tmp_path):
+    with pytest.raises(ValueError, match="needs format='litert'"):
+        keras_vit.export(
+            with_weights(), tmp_path / "m", format="saved_model", profile="mobile"
+        )
