@@ -49,7 +49,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         quality.axhline(100 * comparison.model_accuracy, color="0.6", ls=":")
     low, high = quality.get_ylim()
     # Less than two points would look like more than it is.
-    quality.set_ylim(min(low, high - _LEAST_POINTS), high)
+    quality.set_ylim(min(low, high - _LEAST_POINTS), high + _LEAST_POINTS / 10)
     for axes in (latency, quality):
         axes.grid(alpha=0.3)
     figure.legend(handles=_legend(rows), loc="outside right upper", frameon=False)
