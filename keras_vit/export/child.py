@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import keras
 import numpy as np
 
 from keras_vit.export.request import ExportRequest
+
+# Pictures in one file of inputs: some gigabytes, as large as a disk should spare.
+_RUN_AT_ONCE = 4000
 
 
 def convert(
@@ -80,10 +84,21 @@ def run(
     path: Path, format: str, pictures: Sequence[np.ndarray], scratch: Path
 ) -> np.ndarray:
     """Return the outputs of an exported file, run without this package."""
-    inputs: dict[str, Any] = {
-        f"{number:05d}": picture for number, picture in enumerate(pictures)
-    }
-    np.savez(scratch / "inputs.npz", **inputs)
+    parts = [
+        _run(path, format, pictures[first : first + _RUN_AT_ONCE], scratch)
+        for first in range(0, len(pictures), _RUN_AT_ONCE)
+    ]
+    return np.concatenate(parts)
+
+
+def _run(
+    path: Path, format: str, pictures: Sequence[np.ndarray], scratch: Path
+) -> np.ndarray:
+    # What `np.savez` writes, but one picture after the other.
+    with zipfile.ZipFile(scratch / "inputs.npz", "w") as archive:
+        for number, picture in enumerate(pictures):
+            with archive.open(f"{number:05d}.npy", "w") as file:
+                np.lib.format.write_array(file, np.asarray(picture))
     # As a script, not a module: it must not import this package.
     script = Path(__file__).with_name("run_exported.py")
     arguments = [format, path, scratch / "inputs.npz", scratch / "outputs.npy"]

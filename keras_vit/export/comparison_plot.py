@@ -1,4 +1,4 @@
-"""The picture of a comparison: accuracy over size and over latency."""
+"""The picture of a comparison: latency and accuracy over size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from keras_vit.export.comparison import Comparison, ComparisonRow
 
 _MARKERS = "osD^vPX*"
+# No grey, which is for what has no precision.
+_COLORS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C9", "C8")
+_LEAST_POINTS = 2.0  # Of accuracy, that the axis shows.
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Draw accuracy (agreement, without labels) over size and latency as a PNG.
+    """Draw latency and accuracy (agreement, without labels) over size as a PNG.
 
     A colour for each precision, a shape for each format, a ring around the best.
 
@@ -31,36 +34,43 @@ def draw(comparison: Comparison, path: Path) -> None:
         ) from error
     rows = [row for row in comparison.rows if row.latency is not None]
     # Figure without pyplot: no display, no global state.
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    panels: Any = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    latency, quality = figure.subplots(1, 2)
     for row in rows:
-        for axes, value in zip(panels, _values(row), strict=True):
-            axes.scatter(value, 100 * (row.quality or 0.0), **_style(row))
+        size = (row.num_bytes or 0) / 1e6
+        latency.scatter(size, row.latency.median_ms, **_style(row))  # pyright: ignore[reportOptionalMemberAccess]
+        quality.scatter(size, 100 * (row.quality or 0.0), **_style(row))
+    _set_log(latency.xaxis, latency.yaxis, quality.xaxis)
+    latency.set(xlabel="size in MB", ylabel="latency in ms, one thread")
     labelled = comparison.model_accuracy is not None
-    panels[0].set(
-        xlabel="size in MB",
-        ylabel="accuracy in %" if labelled else "top-1 agreement in %",
-    )
-    panels[1].set(xlabel="latency in ms, one thread")
-    for axes in panels:
-        axes.set_xscale("log")
-        axes.grid(alpha=0.3, which="both")
-        if comparison.model_accuracy is not None:
-            axes.axhline(100 * comparison.model_accuracy, color="0.6", ls=":")
+    what = "accuracy" if labelled else "top-1 agreement"
+    quality.set(xlabel="size in MB", ylabel=f"{what} in %")
+    if comparison.model_accuracy is not None:
+        quality.axhline(100 * comparison.model_accuracy, color="0.6", ls=":")
+    low, high = quality.get_ylim()
+    # Less than two points would look like more than it is.
+    quality.set_ylim(min(low, high - _LEAST_POINTS), high + _LEAST_POINTS / 10)
+    for axes in (latency, quality):
+        axes.grid(alpha=0.3)
     figure.legend(handles=_legend(rows), loc="outside right upper", frameon=False)
     figure.savefig(path, dpi=120)
 
 
-def _values(row: ComparisonRow) -> tuple[float, float]:
-    latency = row.latency.median_ms if row.latency else float("nan")
-    return (row.num_bytes or 0) / 1e6, latency
+def _set_log(*axes: Any) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    for axis in axes:
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _style(row: ComparisonRow) -> dict[str, Any]:
     return {
         "color": _color(row.quantization),
         "marker": _marker(row.format),
-        "s": 90 if row.is_best else 45,
+        "s": 110 if row.is_best else 50,
         "edgecolors": "black" if row.is_best else "none",
         "linewidths": 1.5,
         "alpha": 0.85,
@@ -69,7 +79,7 @@ def _style(row: ComparisonRow) -> dict[str, Any]:
 
 
 def _color(precision: str) -> str:
-    return f"C{[*QUANTIZATIONS].index(precision)}"
+    return _COLORS[[*QUANTIZATIONS].index(precision) % len(_COLORS)]
 
 
 def _marker(format: str) -> str:
@@ -80,13 +90,15 @@ def _legend(rows: list[ComparisonRow]) -> list[Any]:
     from matplotlib.lines import Line2D
 
     def handle(label: str, **style: Any) -> Any:
-        style = {"linestyle": "none", "marker": "o", "color": "0.5", **style}
-        return Line2D([], [], label=label, **style)
+        return Line2D([], [], label=label, **{"marker": "o", "ls": "none", **style})
 
     precisions = dict.fromkeys(row.quantization for row in rows)
     formats = dict.fromkeys(row.format for row in rows)
     return [
         *(handle(name, color=_color(name)) for name in precisions),
-        *(handle(name, marker=_marker(name)) for name in formats),
-        handle("best", markerfacecolor="none", color="black", markersize=9),
+        *(
+            handle(name, marker=_marker(name), color="0.4", markerfacecolor="none")
+            for name in formats
+        ),
+        handle("best", color="black", markerfacecolor="none", markersize=10, mew=1.8),
     ]

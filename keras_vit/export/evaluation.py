@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,11 +10,33 @@ import keras
 import numpy as np
 
 from keras_vit.data.digits import load_digits
-from keras_vit.data.images import check_labels
+from keras_vit.data.images import Images, check_labels
 
 Source = Literal["evaluation", "images", "calibration", "digits"]
 NUM_DEFAULT_IMAGES = 16
 _PREDICTED_AT_ONCE = 64
+
+
+class Lazy(Sequence):
+    """Pictures that are read when they are asked for: a data set may exceed the memory.
+
+    Args:
+        count: number of pictures.
+        read: from the number of a picture to the picture.
+    """
+
+    def __init__(self, count: int, read: Callable[[int], Any]) -> None:
+        self._count = count
+        self._read = read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        numbers = range(self._count)[index]
+        if isinstance(numbers, range):
+            return Lazy(len(numbers), lambda i: self._read(numbers[i]))
+        return self._read(numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +90,15 @@ def choose_pictures(
     return found
 
 
-def _labelled(model: keras.Model, evaluation: Any) -> tuple[list[Any], np.ndarray]:
+def _labelled(model: keras.Model, evaluation: Any) -> tuple[Sequence[Any], np.ndarray]:
     # Data of several parts: that which says how good a model is.
     held_out = getattr(evaluation, "held_out", None)
     part = evaluation if held_out is None else held_out[1]
-    if hasattr(part, "pictures") and hasattr(part, "labels"):
+    if isinstance(part, Images):
+        images = part
+        pictures = Lazy(len(images), lambda i: images.read(int(images.indices[i])))
+        labels = images.labels
+    elif hasattr(part, "pictures") and hasattr(part, "labels"):
         pictures, labels = list(part.pictures()), part.labels
     elif isinstance(part, (tuple, list)) and len(part) == 2:
         pictures, labels = list(part[0]), part[1]
@@ -113,10 +139,10 @@ def _short(names: Sequence[str]) -> str:
 
 def keras_outputs(model: keras.Model, pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Return what the model computes for pictures as the file takes them, (N, K)."""
-    if len({picture.shape for picture in pictures}) > 1:
-        batches = [picture[None] for picture in pictures]
-    else:
-        starts = range(0, len(pictures), _PREDICTED_AT_ONCE)
-        batches = [np.stack(pictures[i : i + _PREDICTED_AT_ONCE]) for i in starts]
-    found = [np.asarray(model.predict(batch, verbose=0)) for batch in batches]  # pyright: ignore[reportArgumentType]
+    found: list[np.ndarray] = []
+    for start in range(0, len(pictures), _PREDICTED_AT_ONCE):
+        some = list(pictures[start : start + _PREDICTED_AT_ONCE])
+        alike = len({picture.shape for picture in some}) == 1
+        batches: list[Any] = [np.stack(some)] if alike else [one[None] for one in some]
+        found += [np.asarray(model.predict(batch, verbose=0)) for batch in batches]
     return np.concatenate(found).astype("float32")

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_vit.export.attention import describe_attention
 from keras_vit.export.encoded import BYTES_SIGNATURE, why_no_bytes
-from keras_vit.export.evaluation import Shown
+from keras_vit.export.evaluation import Lazy, Shown
 from keras_vit.export.mobile import file_preprocessing, with_normalization
 from keras_vit.export.request import MOBILE, ExportRequest
 from keras_vit.layers.image_preprocessing import ImagePreprocessing
@@ -167,5 +167,9 @@ def shown_to_file(
     """Return pictures as the file takes them; those of calibration are so already."""
     if shown.source == "calibration":
         return shown
-    pictures = as_file_takes_them(shown.pictures, preprocessing, exported, request)
-    return replace(shown, pictures=pictures)
+
+    def prepared(index: int) -> np.ndarray:
+        picture = shown.pictures[index]
+        return as_file_takes_them([picture], preprocessing, exported, request)[0]
+
+    return replace(shown, pictures=Lazy(len(shown.pictures), prepared))

@@ -159,6 +159,10 @@ def test_pictures_come_from_what_says_most(model, data):
     assert len(choose_pictures(model, None, None, None).pictures) == 16
     part = choose_pictures(model, data.test, None, samples)
     whole = choose_pictures(model, data, None, None)
+    np.testing.assert_array_equal(part.labels, data.test.labels)
+    np.testing.assert_array_equal(part.pictures[-1], [*data.test.pictures()][-1])
+    assert len(part.pictures[10:13]) == 3
+    np.testing.assert_array_equal(part.pictures[10:13][1], part.pictures[11])
     assert len(part.pictures) == len(whole.pictures) == len(data.test)
     assert choose_pictures(model, (pictures, [0, 9]), None, None).labels[1] == 9
 
