@@ -1,6 +1,6 @@
 """Open an exported file with MediaPipe Tasks, as the apps in android/ and ios/ do.
 
-    keras-vit export MODEL --profile mobile --quantization dynamic_int8 --output model.tflite
+    keras-vit export MODEL --profile mobile --output model.tflite
     python examples/mediapipe_classifier.py model.tflite cat.jpg dog.jpg
 
 Needs `pip install mediapipe` and nothing of this package: MediaPipe reads size,
