@@ -8,7 +8,9 @@ import pytest
 
 import keras_vit
 from keras_vit import Preprocessing
+from keras_vit.cli.main import main
 from keras_vit.export.audit import audit
+from keras_vit.metadata import read_metadata
 from tests.export.test_tflite_metadata import (
     NAMES,
     PICTURES,
@@ -106,6 +108,16 @@ def test_what_a_gpu_cannot_take_is_refused(tmp_path, options, message):
             model, tmp_path / "model.tflite", **{"profile": "mobile", **options}
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_the_profile_changed(tmp_path, capsys):
+    source, path = tmp_path / "model.keras", tmp_path / "model.tflite"
+    with_weights(preprocessing=Preprocessing(image_size=32)).save(source)
+    about = ["--author", "Ada", "--model-version", "1.2", "--profile", "mobile"]
+    assert main(["export", str(source), "--output", str(path), *about]) == 0
+    assert "changed norms: they square a sixteenth" in capsys.readouterr().out
+    written = read_metadata(path)["about"]
+    assert (written["author"], written["version"]) == ("Ada", "1.2")
 
 
 def test_only_litert_files_are_for_phones(tmp_path):
