@@ -19,6 +19,7 @@ from keras_vit.metadata import LABELS_NAME
 
 NAME = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
+LARGEST_SIZE = 2**31 - 2**20  # of a flatbuffer, with room for what is written here
 PARSER_VERSION = "1.0.0"  # the first, which has all that is written here
 
 # Values of unions and enumerations.
@@ -60,12 +61,17 @@ class Table(dict[int, Any]):
 def write_tflite_metadata(path: Path, metadata: dict[str, Any]) -> None:
     """Put the standard metadata into a `.tflite` file that has none.
 
+    Files above 2 GB stay without: they are no flatbuffers as a whole, and MediaPipe
+    does not open them.
+
     Args:
         path: of the file, before anything is zipped behind it.
         metadata: what the file says about itself, see `metadata.py`.
     """
     from ai_edge_litert.tools import flatbuffer_utils
 
+    if path.stat().st_size > LARGEST_SIZE:
+        return
     model = flatbuffer_utils.read_model(str(path))
     content = _packed(describe_model(metadata, _output_names(model)), IDENTIFIER)
     model.buffers.append(flatbuffer_utils.BufferT(data=np.frombuffer(content, "uint8")))

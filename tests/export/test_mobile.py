@@ -8,13 +8,9 @@ import pytest
 
 import keras_vit
 from keras_vit import Preprocessing
+from keras_vit.cli.main import main
 from keras_vit.export.audit import audit
-from keras_vit.layers.layer_normalization import LayerNormalization
-from keras_vit.layers.rms_normalization import RMSNormalization
-from keras_vit.layers.root_mean_square import (
-    divide_by_root_mean_square,
-    half_precision_squares,
-)
+from keras_vit.metadata import read_metadata
 from tests.export.test_tflite_metadata import (
     NAMES,
     PICTURES,
@@ -95,25 +91,6 @@ def test_gpus_take_every_architecture(name, tmp_path):
     )
 
 
-@pytest.mark.parametrize("make", [LayerNormalization, RMSNormalization])
-def test_norms_for_float16_give_the_same_numbers(make, rng):
-    layer = make()
-    x = rng.normal(size=(2, 5, 32)).astype("float32") * 10
-    expected = keras.ops.convert_to_numpy(layer(x))
-    with half_precision_squares():
-        found = keras.ops.convert_to_numpy(layer(x))
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
-
-
-def test_norms_for_float16_hold_larger_values():
-    x = keras.ops.convert_to_tensor([1000.0, 1.0, -1.0, 2.0], "float16")
-    plain = keras.ops.convert_to_numpy(divide_by_root_mean_square(x, 1e-6))
-    with half_precision_squares():
-        safe = keras.ops.convert_to_numpy(divide_by_root_mean_square(x, 1e-6))
-    assert plain[0] == 0  # its square is infinite
-    np.testing.assert_allclose(safe[0], 2.0, rtol=2e-3)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -131,6 +108,16 @@ def test_what_a_gpu_cannot_take_is_refused(tmp_path, options, message):
             model, tmp_path / "model.tflite", **{"profile": "mobile", **options}
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_the_profile_changed(tmp_path, capsys):
+    source, path = tmp_path / "model.keras", tmp_path / "model.tflite"
+    with_weights(preprocessing=Preprocessing(image_size=32)).save(source)
+    about = ["--author", "Ada", "--model-version", "1.2", "--profile", "mobile"]
+    assert main(["export", str(source), "--output", str(path), *about]) == 0
+    assert "changed norms: they square a sixteenth" in capsys.readouterr().out
+    written = read_metadata(path)["about"]
+    assert (written["author"], written["version"]) == ("Ada", "1.2")
 
 
 def test_only_litert_files_are_for_phones(tmp_path):
