@@ -126,7 +126,7 @@ def find_model(path: str | Path) -> Path:
         if (path / MODEL_FILE).is_file():
             return path / MODEL_FILE
         raise FileNotFoundError(
-            f"No model in {str(path)!r}, which needs one of {[*FOLDER_FILES]}. Pass a "
+            f"No model in {str(path)!r}: none of {[*FOLDER_FILES]} is there. Pass a "
             f"{' or '.join(FILE_ENDINGS)} file, a SavedModel or OpenVINO folder, or "
             "the output folder of a training run."
         )
