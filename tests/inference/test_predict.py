@@ -126,7 +126,7 @@ def test_missing_and_damaged_files_are_named(model, picture, tmp_path):
     with pytest.raises(FileNotFoundError, match="saved_model.pb.* is there"):
         keras_vit.predict(tmp_path, [picture])
     (tmp_path / "model.h5").write_bytes(b"")
-    with pytest.raises(ValueError, match="is a .keras or .tflite file"):
+    with pytest.raises(ValueError, match=r"ends in one of \['.keras', '.tflite'"):
         keras_vit.predict(tmp_path / "model.h5", [picture])
     (tmp_path / "bad.keras").write_bytes(b"no zip")
     with pytest.raises(ValueError, match="could not be loaded"):
