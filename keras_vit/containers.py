@@ -107,10 +107,13 @@ def _fields(file: BinaryIO, wanted: tuple[int, ...]) -> Iterator[bytes]:
             continue
         if tag & _TYPE != _BYTES or number is None or number > _LARGEST:
             return  # Something else than ONNX, or damaged.
-        if tag in wanted:
-            yield file.read(number)
-        else:
+        if tag not in wanted:
             file.seek(number, io.SEEK_CUR)
+            continue
+        content = file.read(number)
+        if len(content) < number:
+            return
+        yield content
 
 
 def _read_number(file: BinaryIO) -> int | None:

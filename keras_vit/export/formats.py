@@ -30,6 +30,7 @@ class FormatRow:
         extra: of this package that installs them.
         any_batch: whether a file can take any number of images.
         any_size: whether a file with preprocessing can take pictures of any size.
+        any_model_size: whether models for images of any size can be converted.
         quantizations: precisions besides float32.
         quantization_modules: what has to be importable for these, too.
         attention: whether a file can have the attention map as a second output.
@@ -46,6 +47,7 @@ class FormatRow:
     marker: str = ""
     any_batch: bool = True
     any_size: bool = False
+    any_model_size: bool = False
     quantizations: tuple[str, ...] = ()
     quantization_modules: tuple[str, ...] = ()
     attention: bool = False
@@ -61,6 +63,7 @@ FORMATS: dict[str, FormatRow] = {
         modules=("tensorflow", "ai_edge_litert"),
         runtime="ai_edge_litert",
         extra="export",
+        any_model_size=True,
         quantizations=(
             "float16",
             "dynamic_int8",
@@ -82,6 +85,7 @@ FORMATS: dict[str, FormatRow] = {
         runtime="tensorflow",
         extra="export",
         any_size=True,
+        any_model_size=True,
         attention=True,
         bytes_signature=True,
     ),
@@ -93,6 +97,7 @@ FORMATS: dict[str, FormatRow] = {
         runtime="onnxruntime",
         extra="onnx",
         any_size=True,
+        any_model_size=True,
         quantizations=("float16", "dynamic_int8"),
         attention=True,
         max_bytes=_TWO_GIB,

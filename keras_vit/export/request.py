@@ -67,6 +67,7 @@ class ExportRequest:
             _check_pixels(model)
         if self.attention:
             self._check_attention(model)
+        self._check_model_size(model)
         self._check_size_of_file(model)
         if self.profile is not None:
             self._check_profile()
@@ -103,6 +104,14 @@ class ExportRequest:
             raise FileExistsError(
                 f"{str(path)!r} exists. Choose another path, or replace it with "
                 "overwrite=True (--force)."
+            )
+
+    def _check_model_size(self, model: keras.Model) -> None:
+        if None in model.input_shape[1:3] and not self.row.any_model_size:
+            raise ValueError(
+                f"A {self.format} file needs a model for images of one size, received "
+                "one with image_size=None. Fix the size first, with "
+                "keras_vit.resize(model, image_size=...)."
             )
 
     def _check_size_of_file(self, model: keras.Model) -> None:

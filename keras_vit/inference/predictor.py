@@ -126,16 +126,15 @@ def find_model(path: str | Path) -> Path:
         if (path / MODEL_FILE).is_file():
             return path / MODEL_FILE
         raise FileNotFoundError(
-            f"No model in {str(path)!r}, which needs one of {[*FOLDER_FILES]}. Pass a "
-            f"{' or '.join(FILE_ENDINGS)} file, a SavedModel or OpenVINO folder, or "
-            "the output folder of a training run."
+            f"No model in {str(path)!r}: none of {[*FOLDER_FILES]} is there. Pass "
+            "such a folder, a file of export, or the output folder of a training run."
         )
     if not path.exists():
         raise FileNotFoundError(f"No model {str(path)!r}. Check the path.")
     if path.suffix != ".keras":
         raise ValueError(
-            f"A model is a {' or '.join(FILE_ENDINGS)} file, or a SavedModel or "
-            f"OpenVINO folder, received {str(path)!r}."
+            f"A model is a file that ends in one of {[*FILE_ENDINGS]}, or a SavedModel "
+            f"or OpenVINO folder, received {str(path)!r}."
         )
     return path
 

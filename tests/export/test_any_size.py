@@ -8,17 +8,37 @@ import pytest
 import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.export.child import run
+from keras_vit.export.formats import FORMATS
 from keras_vit.surgery import resize
 from tests.any_size import KINDS, SIZES, close, tiny
 from tests.contract import example, to_numpy
 
 
-@pytest.mark.parametrize("kind", ["registers", "mixed"])
-def test_an_exported_graph_takes_each_size(kind, tmp_path):
+def free_model(kind: str) -> keras_vit.ViT:
     model = tiny(**KINDS[kind], preprocessing=Preprocessing(image_size=32))
-    free = resize(model, image_size=None)
-    path = tmp_path / "model"
-    keras_vit.export(free, path, format="saved_model", batch=None)
+    return resize(model, image_size=None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "format", "name"),
+    [
+        ("registers", "saved_model", "model"),
+        ("mixed", "saved_model", "model"),
+        ("registers", "onnx", "model.onnx"),
+    ],
+)
+def test_an_exported_graph_takes_each_size(kind, format, name, tmp_path):
+    free = free_model(kind)
+    path = tmp_path / name
+    keras_vit.export(free, path, format=format, batch=None)
     pictures = [example((*size, 3)) for size in SIZES]
     expected = np.concatenate([to_numpy(free(x[None])) for x in pictures])
-    close(run(path, "saved_model", pictures, tmp_path), expected)
+    close(run(path, format, pictures, tmp_path), expected)
+
+
+@pytest.mark.parametrize("format", ["openvino", "torch", "stablehlo"])
+def test_formats_of_one_size_say_so(format, tmp_path):
+    path = tmp_path / f"model{FORMATS[format].suffix}"
+    with pytest.raises(ValueError, match="Fix the size first"):
+        keras_vit.export(free_model("registers"), path, format=format)
+    assert not list(tmp_path.iterdir())

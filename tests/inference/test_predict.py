@@ -1,12 +1,15 @@
 """Predictions from pictures of any kind."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import keras_vit
-from keras_vit import Preprocessing
+from keras_vit import Preprocessing, containers
+from keras_vit.inference import predictor
 
 NAMES = ["ant", "bee", "cat"]
 
@@ -120,12 +123,10 @@ def test_a_headless_model_is_refused(picture):
 def test_missing_and_damaged_files_are_named(model, picture, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.keras"):
         keras_vit.predict(tmp_path / "nowhere.keras", [picture])
-    with pytest.raises(
-        FileNotFoundError, match="neither saved_model.pb nor model.keras"
-    ):
+    with pytest.raises(FileNotFoundError, match="saved_model.pb.* is there"):
         keras_vit.predict(tmp_path, [picture])
     (tmp_path / "model.h5").write_bytes(b"")
-    with pytest.raises(ValueError, match="is a .keras or .tflite file"):
+    with pytest.raises(ValueError, match=r"ends in one of \['.keras', '.tflite'"):
         keras_vit.predict(tmp_path / "model.h5", [picture])
     (tmp_path / "bad.keras").write_bytes(b"no zip")
     with pytest.raises(ValueError, match="could not be loaded"):
@@ -135,6 +136,21 @@ def test_missing_and_damaged_files_are_named(model, picture, tmp_path):
         keras_vit.predict(tmp_path / "bad.tflite", [picture])
     with pytest.raises(FileNotFoundError):
         keras_vit.predict(model, [tmp_path / "nothing.png"])
+
+
+def test_a_missing_runtime_is_named(picture, tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    metadata = {
+        "format_version": 1,
+        "input": {"shape": [1, 32, 32, 3], "values": "preprocessed"},
+        "output": {"name": "logits", "activation": None},
+        "preprocessing": None,
+        "class_names": [],
+    }
+    containers.append_onnx(path, {"keras_vit.json": json.dumps(metadata)})
+    monkeypatch.setattr(predictor, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"onnxruntime is .* 'keras3-vit\[onnx\]'"):
+        keras_vit.predict(path, [picture])
 
 
 def test_top_must_be_positive(model, picture):
