@@ -8,7 +8,7 @@ order.
 
     KERAS_BACKEND=jax python benchmarks/ablation.py [--seeds 2] [--show shapes.png]
 
-Takes about 40 minutes on one core.
+Takes about 35 minutes of one core.
 """
 
 from __future__ import annotations
