@@ -12,6 +12,9 @@ from keras_vit.export.formats import FORMATS
 from keras_vit.surgery import resize
 from tests.any_size import KINDS, SIZES, close, tiny
 from tests.contract import example, to_numpy
+from tests.one_backend import ONE_BACKEND
+
+pytestmark = ONE_BACKEND
 
 
 def free_model(kind: str) -> keras_vit.ViT:

@@ -15,6 +15,9 @@ from keras_vit.export import time_exported
 from keras_vit.export.benchmark import benchmark
 from keras_vit.export.measure import num_cores
 from tests.contract import set_random_weights
+from tests.one_backend import ONE_BACKEND
+
+pytestmark = ONE_BACKEND
 
 
 @pytest.fixture(scope="module")

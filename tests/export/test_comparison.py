@@ -14,7 +14,10 @@ from keras_vit.export.comparison import ComparisonRow, export_all, mark_best
 from keras_vit.export.formats import FORMATS
 from keras_vit.export.measure import Latency
 from tests.contract import set_random_weights
+from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures
+
+pytestmark = ONE_BACKEND
 
 PICTURES, LABELS = zip(*digit_pictures(30), strict=True)
 

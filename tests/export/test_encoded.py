@@ -17,6 +17,9 @@ import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.metadata import read_metadata
 from tests.export.test_export import PHOTOS, make_model
+from tests.one_backend import ONE_BACKEND
+
+pytestmark = ONE_BACKEND
 
 PHOTO = Image.fromarray(PHOTOS[0])
 ORIENTATION = 0x112

@@ -15,6 +15,7 @@ from keras_vit.export import formats
 from keras_vit.metadata import read_metadata
 from tests.export.test_export import NAMES, PHOTOS, make_model
 from tests.families import FAMILIES
+from tests.one_backend import ONE_BACKEND
 
 # How a user of each runtime calls a file: from `path` and `images` to `found`, a
 # dictionary, and what the file says about itself, `text`.
@@ -106,6 +107,7 @@ def test_other_runtimes_compute_the_same_for_any_batch(model, tmp_path, rng, for
     assert its[0][0].probability == pytest.approx(ours[0][0].probability, abs=1e-4)
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize("format", PATHS)
 def test_other_formats_take_pixels_and_show_attention(model, tmp_path, format):
     path = tmp_path / PATHS[format]
@@ -122,6 +124,7 @@ def test_other_formats_take_pixels_and_show_attention(model, tmp_path, format):
     assert len(keras_vit.predict(path, list(pixels))) == 2
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize("name", ["axial from the left", "rms", "registers", "grouped"])
 def test_later_families_become_onnx(tmp_path, name):
     model = make_model(**{"preprocessing": None, **FAMILIES[name]})
@@ -130,6 +133,7 @@ def test_later_families_become_onnx(tmp_path, name):
     assert report.max_difference < 1e-4
 
 
+@ONE_BACKEND
 def test_a_onnx_file_names_its_unknown_sizes(model, tmp_path):
     path = tmp_path / "model.onnx"
     options = {"input": "pixels", "input_size": "any", "batch": None}
@@ -148,6 +152,7 @@ def test_a_onnx_file_names_its_unknown_sizes(model, tmp_path):
         assert [p.class_name for p in one] == [p.class_name for p in other]
 
 
+@ONE_BACKEND
 def test_openvino_stores_float16(model, tmp_path):
     options = {"format": "openvino", "images": PHOTOS}
     whole = keras_vit.export(model, tmp_path / "whole", **options)
@@ -159,6 +164,7 @@ def test_openvino_stores_float16(model, tmp_path):
     assert 0 < half.max_difference < 0.01 and half.top1_agreement == 1.0
 
 
+@ONE_BACKEND
 def test_onnx_stores_float16_and_int8(model, tmp_path):
     reports = {
         precision: keras_vit.export(
@@ -183,6 +189,7 @@ def test_onnx_stores_float16_and_int8(model, tmp_path):
     assert onnx.TensorProto.INT8 in types(bytes_)
 
 
+@ONE_BACKEND
 def test_a_damaged_onnx_file_is_named(tmp_path):
     for content in (b"", b"no model at all", bytes(range(256)) * 9):
         (tmp_path / "bad.onnx").write_bytes(content)
@@ -190,6 +197,7 @@ def test_a_damaged_onnx_file_is_named(tmp_path):
             keras_vit.predict(tmp_path / "bad.onnx", PHOTOS)
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize(
     ("format", "module", "message"),
     [
@@ -211,6 +219,7 @@ def test_missing_packages_are_named(
     assert not list(tmp_path.iterdir())
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -236,12 +245,14 @@ def test_what_a_format_cannot_carry_is_said(model, tmp_path, options, message):
     assert not list(tmp_path.iterdir())
 
 
+@ONE_BACKEND
 def test_models_too_large_for_a_file_are_refused(model, tmp_path, monkeypatch):
     monkeypatch.setattr(type(model), "count_params", lambda self: 2**29)
     with pytest.raises(ValueError, match=r"'litert', 'saved_model', 'torch'"):
         keras_vit.export(model, tmp_path / "model.onnx", format="onnx")
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize("format", ["onnx", "torch"])
 def test_ops_outside_a_format_leave_nothing(model, tmp_path, monkeypatch, format):
     from keras_vit.export import child
@@ -252,6 +263,7 @@ def test_ops_outside_a_format_leave_nothing(model, tmp_path, monkeypatch, format
     assert not list(tmp_path.iterdir())
 
 
+@ONE_BACKEND
 def test_a_former_file_is_kept_without_force(model, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"former")
     with pytest.raises(FileExistsError, match="--force"):

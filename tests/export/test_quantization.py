@@ -11,7 +11,10 @@ from keras_vit.export.converters.graph import list_graph
 from keras_vit.export.run_exported import litert_runner
 from keras_vit.metadata import read_metadata
 from tests.contract import set_random_weights
+from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures, write_folder
+
+pytestmark = ONE_BACKEND
 
 NAMES = ("ant", "bee", "cat")
 DIGITS = [np.asarray(picture) for picture, _ in digit_pictures(30)]

@@ -16,6 +16,9 @@ from keras_vit.export.evaluation import Shown, choose_pictures
 from keras_vit.export.judge import check_loss, check_max_loss, compare
 from keras_vit.export.measure import summarize
 from tests.contract import set_random_weights
+from tests.one_backend import ONE_BACKEND
+
+pytestmark = ONE_BACKEND
 
 DIGITS = Path(__file__).parents[2] / "saved_models" / "digits" / "model.keras"
 

@@ -12,6 +12,9 @@ from sklearn.datasets import load_sample_images
 import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.metadata import read_metadata
+from tests.one_backend import ONE_BACKEND
+
+pytestmark = ONE_BACKEND
 
 NAMES = ["ant", "bee", "cat", "dog"]
 PHOTOS = [Image.fromarray(photo) for photo in load_sample_images().images]

@@ -15,7 +15,10 @@ from keras_vit.export.attention import attention_map, check_attention
 from keras_vit.layers.attention_product import recorded_weights
 from keras_vit.metadata import append_litert_metadata, read_metadata
 from keras_vit.web import demo, runtime
+from tests.one_backend import ONE_BACKEND
 from tests.web.conftest import with_random_weights
+
+pytestmark = ONE_BACKEND
 
 
 @pytest.fixture

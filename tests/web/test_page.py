@@ -16,8 +16,11 @@ import pytest
 from PIL import Image
 
 import keras_vit
+from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures
 from tests.web.conftest import PHOTOS
+
+pytestmark = ONE_BACKEND
 
 TIMEOUT = 60_000  # milliseconds, for machines that do other things
 DROP = """([text, type, name]) => {

@@ -16,6 +16,9 @@ import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.preprocessing import Interpolation
 from keras_vit.web.settings import page_steps
+from tests.one_backend import ONE_BACKEND
+
+pytestmark = ONE_BACKEND
 
 PAGE = Path(keras_vit.__file__).parent / "web" / "page"
 PHOTO = load_sample_images().images[0][100:330, 200:501]  # (230, 301, 3)
