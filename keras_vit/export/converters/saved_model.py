@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from keras_vit.export.converters.function import (
     named_outputs,
 )
 from keras_vit.export.encoded import BYTES_INPUT, CLASS_NAME
+from keras_vit.layers.image_preprocessing import ImagePreprocessing
 
 SIGNATURE = "serving_default"
 
@@ -82,12 +84,23 @@ def _serve_bytes(job: dict[str, Any], model: Any) -> Function:
     return serve_bytes
 
 
-def _after_preprocessing(model: Any, metadata: dict[str, Any]) -> Any:
+def _after_preprocessing(
+    model: Any, metadata: dict[str, Any]
+) -> Callable[[Any], Any]:
     """Return the function from preprocessed images to the output of the model."""
     if metadata["input"]["values"] != "pixels":
         return inference(model)
-    # See `prepare`: input, preprocessing, model and perhaps a softmax, in a row.
-    _, _, *layers = model.layers
+    return _behind_preprocessing(model)
+
+
+def _behind_preprocessing(model: Any) -> Callable[[Any], Any]:
+    """Return what a model from pixels computes behind the layer that prepares them.
+
+    See `prepare`: the layers are in a row, and the first may be such a model itself.
+    """
+    _, first, *layers = model.layers
+    if not isinstance(first, ImagePreprocessing):
+        layers = [_behind_preprocessing(first), *layers]
 
     def call(images: Any) -> Any:
         for layer in layers:
