@@ -48,13 +48,16 @@ $(VENV)/.ready-test: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 # The tests of the page skip themselves where Chromium or npm is missing and cannot be had.
+# Only what is missing is asked for: Debian's npm conflicts with a Node.js from elsewhere.
 $(VENV)/.ready-browser: | $(BIN)/python
-	@(command -v chromium || command -v chromium-browser) >/dev/null \
-		&& command -v npm >/dev/null \
-		|| apt-get install -y -qq chromium npm >/dev/null 2>&1 \
-		|| (apt-get update -qq && apt-get install -y -qq chromium npm) >/dev/null 2>&1 \
-		|| echo "Chromium or npm is missing: apt-get install chromium npm"
-	@touch $@
+	@missing=; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+		|| missing=" chromium"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
+	if [ -z "$$missing" ] || (apt-get update -qq; \
+		apt-get install -y -qq --no-install-recommends $$missing) >/dev/null 2>&1; \
+	then touch $@; \
+	else echo "the page is not tested without$$missing: apt-get install$$missing"; fi
 
 $(VENV)/.ready-lint: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[test,lint]'
