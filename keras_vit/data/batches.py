@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,10 +15,15 @@ import numpy as np
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.cache import CACHE_BYTES, Cache, DiskCache, MemoryCache, NoCache
 from keras_vit.data.mixing import Mixing
+from keras_vit.data.one_pass import Pass
 from keras_vit.data.sampling import ClassBalance, Sampler, check_sampling
 from keras_vit.preprocessing import Preprocessing
 
 Batch = tuple[np.ndarray, ...]
+
+# Batches that Keras 3.15 takes to build metrics and loss, in a pass of its own that it
+# then breaks off; JAX's look-ahead makes it two.
+_PEEKED = 2
 
 
 class LabelledImages(Protocol):
@@ -46,9 +51,13 @@ class ImageBatches(keras.utils.PyDataset):
     probabilities float32 (B, classes) where `mixing` mixed them; with weights, float32
     (B,), as a third part where some images count less. Everything follows from `seed`,
     `epoch` and the image alone, so that the same epoch is the same on each backend, in
-    each engine and after a restart. The arguments are those of `Images.batches`.
+    each engine and after a restart. In `fit`, `shuffle=True` therefore changes nothing.
+    The arguments are those of `Images.batches`.
 
     Attributes:
+        threads: that make batches ahead. For Keras there is one worker, this set
+            itself: with more, Keras 3.15 on JAX and torch takes some batches of the
+            first pass twice and others not at all.
         epoch: counts the passes, from 0, and may be set before one.
         start_batch: first batch of the next pass, to go on in the middle of an epoch;
             0 after it. `len` says how many are left, which Keras reads once per `fit`.
@@ -71,14 +80,17 @@ class ImageBatches(keras.utils.PyDataset):
         cache: bool | str | Path | None = None,
         workers: int | None = None,
     ) -> None:
-        workers = _spare_cores() if workers is None else workers
-        super().__init__(workers=workers, max_queue_size=2 * workers + 2)
+        super().__init__(workers=1)
+        self.threads = max(1, _spare_cores() if workers is None else workers)
         self.images = images
         self.preprocessing = preprocessing
         self.augmentation = (augmentation or Augmentation()) if training else None
         self.mixing = mixing if training else None
         self.epoch = 0
         self.start_batch = 0
+        self._pass: Pass | None = None
+        self._has_peeked = False
+        self._has_given_last = False
         # Before it is cut to a small set: what the user gave must be right.
         check_sampling(batch_size, shard, repeated_augmentation, class_balance)
         if training:
@@ -125,25 +137,54 @@ class ImageBatches(keras.utils.PyDataset):
         return self.batches_per_epoch - self.start_batch
 
     def __getitem__(self, index: int) -> Batch:
+        if self._pass is not None:
+            # Keras asks for each batch once and shuffles the numbers by default, which
+            # would leave nothing to make ahead. The images are shuffled already.
+            return self._pass.take()
+        self._has_given_last = index == len(self) - 1
         return self.batch(self.epoch, self.start_batch + index)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of one pass, made ahead by threads, then end the epoch."""
-        ahead: list[Future[Batch]] = []
-        with ThreadPoolExecutor(max(1, self.workers)) as pool:
-            epoch, start = self.epoch, self.start_batch
-            for index in range(start, self.batches_per_epoch):
-                ahead.append(pool.submit(self.batch, epoch, index))
-                if len(ahead) > self.workers + 1:
-                    yield ahead.pop(0).result()
-            for future in ahead:
-                yield future.result()
-        self.on_epoch_end()
+        made = self._new_pass()
+        try:
+            while not made.is_finished:
+                yield made.take()
+        finally:
+            made.close()
+        self.end_epoch()
+
+    def on_epoch_begin(self) -> None:
+        """Begin a pass; Keras calls it."""
+        self._pass = self._new_pass()
 
     def on_epoch_end(self) -> None:
-        """Go on to the next epoch; Keras calls it."""
+        """Go on to the next epoch if there was a pass; Keras calls it.
+
+        It does so before the first pass, too, and after a look at the first batch.
+        """
+        made, self._pass = self._pass, None
+        if made is None:
+            is_over = self._has_given_last
+        else:
+            made.close()
+            is_over = made.is_finished or made.taken > _PEEKED or self._has_peeked
+            self._has_peeked = True
+        if is_over:
+            self.end_epoch()
+
+    def end_epoch(self) -> None:
+        """Go on to the next epoch."""
         self.epoch += 1
         self.start_batch = 0
+        self._has_given_last = False
+
+    def _new_pass(self) -> Pass:
+        make = partial(self.batch, self.epoch)
+        return Pass(make, range(self.start_batch, self.batches_per_epoch), self.threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pass": None}  # Another process begins its own.
 
     def batch(self, epoch: int, index: int) -> Batch:
         """Return batch `index` of an epoch, or the part that this process has of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -25,7 +26,8 @@ def feed(batches: ImageBatches, engine: Engine = "threads") -> Any:
 
     Args:
         batches: from `Images.batches`. Its `epoch` and `start_batch` decide what a
-            pass gives, whatever the engine; a finished pass counts `epoch` up.
+            pass gives, whatever the engine; a finished pass counts `epoch` up, but for
+            grain, which reads by number: see `to_grain` for several epochs.
         engine: "threads" (default), "tf.data", "grain" or "torch".
 
     Raises:
@@ -43,7 +45,7 @@ def feed(batches: ImageBatches, engine: Engine = "threads") -> Any:
 def to_tf_data(batches: ImageBatches) -> Any:
     """Return a `tf.data.Dataset` that gives the batches, on every backend.
 
-    Threads of tf.data prepare `batches.workers` of them at a time. Each iteration is
+    Threads of tf.data prepare `batches.threads` of them at a time. Each iteration is
     one pass: it starts at `batches.epoch` and `batches.start_batch`, as they are then.
     """
     tf = _import("tensorflow", "tf.data", "tensorflow")
@@ -54,19 +56,14 @@ def to_tf_data(batches: ImageBatches) -> Any:
         values = batches.epoch, batches.start_batch, batches.batches_per_epoch
         return tuple(np.array(value, np.int64) for value in values)
 
-    def end(epoch: np.ndarray) -> np.ndarray:
-        if batches.epoch == epoch:
-            batches.on_epoch_end()
-        return np.array(False)
+    def end(epoch: np.ndarray, index: np.ndarray) -> np.ndarray:
+        if index == batches.batches_per_epoch - 1 and batches.epoch == epoch:
+            batches.end_epoch()
+        return np.array(True)
 
     def numbers(_: Any) -> Any:
         epoch, start, stop = tf.numpy_function(begin, [], [tf.int64] * 3)
-        made = tf.data.Dataset.range(start, stop).map(lambda index: (epoch, index))
-        # Runs when the last number has been taken, and gives no number itself.
-        after = tf.data.Dataset.from_tensors((epoch, stop)).filter(
-            lambda epoch, _: tf.ensure_shape(tf.numpy_function(end, [epoch], bool), ())
-        )
-        return made.concatenate(after)
+        return tf.data.Dataset.range(start, stop).map(lambda index: (epoch, index))
 
     specs = _specs(batches)
     dtypes = [dtype for _, dtype in specs]
@@ -78,20 +75,26 @@ def to_tf_data(batches: ImageBatches) -> Any:
             dtypes,
             stateful=False,
         )
-        return tuple(
-            tf.ensure_shape(part, shape)
-            for part, (shape, _) in zip(parts, specs, strict=True)
-        )
+        return epoch, index, *parts
+
+    def give(epoch: Any, index: Any, *parts: Any) -> tuple[Any, ...]:
+        # Behind the prefetching, so that a pass ends when its last batch is taken, and
+        # not when it is made, or maybe never, as Keras asks for no more.
+        with tf.control_dependencies([tf.numpy_function(end, [epoch, index], bool)]):
+            return tuple(
+                tf.ensure_shape(part, shape)
+                for part, (shape, _) in zip(parts, specs, strict=True)
+            )
 
     dataset = (
         tf.data.Dataset.from_tensors(0)
         .flat_map(numbers)
-        .map(make, num_parallel_calls=max(1, batches.workers), deterministic=True)
+        .map(make, num_parallel_calls=batches.threads, deterministic=True)
     )
     if not batches.start_batch:
         count = tf.data.experimental.assert_cardinality(batches.batches_per_epoch)
         dataset = dataset.apply(count)
-    return dataset.prefetch(2)
+    return dataset.prefetch(2).map(give)
 
 
 def to_grain(batches: ImageBatches, *, num_epochs: int = 1) -> Any:
@@ -106,7 +109,8 @@ def to_grain(batches: ImageBatches, *, num_epochs: int = 1) -> Any:
     Args:
         batches: from `Images.batches`.
         num_epochs: passes in one data set. Default 1: the pass that `batches.epoch`
-            names when a batch is read. Otherwise from that of now on.
+            names when a batch is read, which stays the same until you set it.
+            Otherwise from that of now on.
     """
     grain = _import("grain", "grain", "grain")
     return grain.MapDataset.source(_GrainSource(batches, num_epochs))
@@ -146,7 +150,18 @@ def to_torch(batches: ImageBatches, *, workers: int = 0) -> Any:
             survive in every case, so that threads are the safe choice there.
     """
     data = _import("torch.utils.data", "torch", "torch")
-    return data.DataLoader(
+
+    class DataLoader(data.DataLoader):
+        def __iter__(self) -> Iterator[Any]:
+            left = len(batches)
+            for batch in super().__iter__():
+                left -= 1
+                # Before it is given away: Keras asks for no more than there are.
+                if left == 0:
+                    batches.end_epoch()
+                yield batch
+
+    return DataLoader(
         _TorchDataset(batches), batch_size=None, shuffle=False, num_workers=workers
     )
 

@@ -120,7 +120,8 @@ class Images:
             workers: threads that prepare batches ahead. Default: one per core but one,
                 at least 2, at most 8.
             engine: "threads" (default): an `ImageBatches`; "tf.data", "grain" or
-                "torch": what these libraries call a data set. All give the same.
+                "torch": what these libraries call a data set. All give the same,
+                but "grain" gives one epoch; see `to_grain`.
 
         Returns:
             Batches of (images, labels), with `pad` or "weights" (images, labels,

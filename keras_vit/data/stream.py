@@ -66,9 +66,12 @@ class Plan:
         def one_pass() -> Iterator[Any]:
             # Built anew for each pass: the seed of a shuffle cannot be a tensor.
             epoch = int(getattr(results[0], "epoch", 0))
-            yield from self._epoch(records, num_records, epoch)
-            if getattr(results[0], "epoch", 0) == epoch:
-                results[0].epoch = epoch + 1
+            batches = self._epoch(records, num_records, epoch)
+            for number, batch in enumerate(batches, start=1):
+                # With the last one: Keras asks for no more than there are.
+                if number == self.num_batches and results[0].epoch == epoch:
+                    results[0].epoch = epoch + 1
+                yield batch
 
         dataset: Any = tf.data.Dataset.from_generator(
             one_pass, output_signature=self._signature()

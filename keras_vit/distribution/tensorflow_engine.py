@@ -181,6 +181,7 @@ class TensorFlowDistribution(Distribution):
         first = keras.tree.map_structure(np.asarray, batches[0])
 
         def rows() -> Iterator[Any]:
+            batches.on_epoch_begin()
             for index in range(len(batches)):
                 batch = keras.tree.map_structure(np.asarray, batches[index])
                 for part in range(self._num_local):

@@ -25,13 +25,14 @@ class MeasuredBatches(keras.utils.PyDataset):
     """Batches of a data set, with the time that it takes to prepare them.
 
     Args:
-        batches: with `workers`, `max_queue_size` and `epoch`.
+        batches: with `threads` and `epoch`.
         start: number of batches of the first epoch that are left out, because an
             earlier run has used them.
     """
 
     def __init__(self, batches: Any, start: int = 0) -> None:
-        super().__init__(workers=batches.workers, max_queue_size=batches.max_queue_size)
+        threads = batches.threads
+        super().__init__(workers=threads, max_queue_size=2 * threads + 2)
         self.batches = batches
         self.start = start
         self.seconds = 0.0

@@ -60,7 +60,7 @@ def test_a_pass_starts_at_the_epoch_and_batch_that_are_set(engine, images):
     assert_same(arrays(feed(batches, engine)), expected)
 
 
-@pytest.mark.parametrize("engine", ["threads", "tf.data"])
+@pytest.mark.parametrize("engine", ["threads", "tf.data", "torch"])
 def test_a_finished_pass_goes_on_to_the_next_epoch(engine, images):
     batches = images.batches(PREPROCESSING, 4, **OPTIONS)
     batches.start_batch = 4
@@ -117,6 +117,56 @@ def test_engines_feed_fit(engine):
     given = feed(batches, engine)
     history = model.fit(given, epochs=2, shuffle=False, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
+
+
+def averaging_classifier() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.SGD(0.1)
+    model.compile(optimizer, loss, metrics=["accuracy"], run_eagerly=True)
+    return model
+
+
+def joined(batches) -> list[np.ndarray]:
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("engine", "start"), [("threads", 4), ("tf.data", 0), ("torch", 4)]
+)
+def test_each_epoch_of_fit_is_one_pass(engine, start, images):
+    # Before it trains, Keras looks at the first batch and ends an epoch.
+    batches = images.batches(PREPROCESSING, 2, training=True)
+    expected = averaging_classifier()
+    for epoch in (3, 4, 5):
+        numbers = range(start if epoch == 3 else 0, 10)
+        made = joined(batches.batch(epoch, i) for i in numbers)
+        expected.fit(*made, batch_size=2, shuffle=False, verbose=0)
+    batches.epoch, batches.start_batch = 3, start
+    model = averaging_classifier()
+    options = {"shuffle": engine == "threads", "verbose": 0}  # Warns for the others.
+    model.fit(feed(batches, engine), **options)
+    assert (batches.epoch, batches.start_batch) == (4, 0)
+    model.fit(feed(batches, engine), epochs=2, **options)
+    assert batches.epoch == 6
+    for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["threads", "tf.data", "torch"])
+def test_the_first_evaluation_counts_each_image_once(engine, images):
+    batches = images.batches(PREPROCESSING, 2, workers=2)
+    expected = averaging_classifier().evaluate(*joined(batches), verbose=0)
+    found = averaging_classifier().evaluate(feed(batches, engine), verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_steps_per_epoch_take_the_start_of_each_pass(images):
+    batches = images.batches(PREPROCESSING, 2, training=True)
+    averaging_classifier().fit(batches, epochs=3, steps_per_epoch=3, verbose=0)
+    assert batches.epoch == 3
 
 
 def test_grain_feeds_fit_as_one_long_pass():
