@@ -70,7 +70,7 @@ class ExportRequest:
         self._check_model_size(model)
         self._check_size_of_file(model)
         if self.profile is not None:
-            self._check_profile()
+            self._check_profile(model)
         if self.probabilities:
             _check_probabilities(model)
         _check_about(self.about)
@@ -123,7 +123,7 @@ class ExportRequest:
                 f"received a model of {needed / 1e9:.1f} GB. Use one of {able}."
             )
 
-    def _check_profile(self) -> None:
+    def _check_profile(self, model: keras.Model) -> None:
         if self.profile not in PROFILES:
             raise ValueError(
                 f"profile must be one of {[*PROFILES]}, received profile="
@@ -141,6 +141,12 @@ class ExportRequest:
                     f"{name}={value!r}: a phone's GPU takes one float image at a time. "
                     f"Leave {name} or the profile out."
                 )
+        if None in model.input_shape[1:3]:
+            raise ValueError(
+                "profile='mobile' needs a model for images of one size, received one "
+                "with image_size=None. Fix the size first, with "
+                "keras_vit.resize(model, image_size=...)."
+            )
 
     def _check_attention(self, model: keras.Model) -> None:
         if not self.row.attention:

@@ -111,7 +111,9 @@ def describe_model(metadata: dict[str, Any], outputs: list[str]) -> Table:
 def _input(metadata: dict[str, Any]) -> Table:
     feed, preprocessing = metadata["input"], metadata["preprocessing"]
     height, width, channels = feed["shape"][1:]
-    size = Table(SIZE, width=np.uint32(width), height=np.uint32(height))
+    size = None  # Any.
+    if None not in (height, width):
+        size = Table(SIZE, width=np.uint32(width), height=np.uint32(height))
     image = Table(IMAGE, color_space=COLOR_SPACES.get(channels), default_size=size)
     is_normalized = feed["values"] != "pixels" and preprocessing
     return Table(
