@@ -178,6 +178,16 @@ def shown_to_file(
 
     def prepared(index: int) -> np.ndarray:
         picture = shown.pictures[index]
+        if shown.source == "digits":
+            picture = _in_range(picture, preprocessing)
         return as_file_takes_them([picture], preprocessing, exported, request)[0]
 
     return replace(shown, pictures=Lazy(len(shown.pictures), prepared))
+
+
+def _in_range(pixels: np.ndarray, preprocessing: Preprocessing | None) -> np.ndarray:
+    """Return bytes as the values that arrays for the model have."""
+    if preprocessing is None or preprocessing.value_range == (0.0, 255.0):
+        return pixels
+    low, high = preprocessing.value_range
+    return low + pixels.astype("float32") * ((high - low) / 255)

@@ -7,8 +7,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vit import add_lora
-from keras_vit.export.prepare import exported_model
+from keras_vit import Preprocessing, add_lora
+from keras_vit.export.evaluation import choose_pictures
+from keras_vit.export.prepare import exported_model, shown_to_file
 from keras_vit.export.request import ExportRequest
 from tests.tiny_model import IMAGES, call, tiny
 
@@ -39,3 +40,14 @@ def test_a_model_of_the_user_in_mixed_precision_is_exported_in_float32():
     assert policies == {"float32"}
     assert head.dtype_policy.name == "mixed_bfloat16"  # The user's stays as it is.
     np.testing.assert_allclose(call(exported, IMAGES), call(model, IMAGES), atol=0.05)
+
+
+def test_embedded_digits_have_the_values_that_the_model_takes():
+    preprocessing = Preprocessing(
+        image_size=32, interpolation="bilinear", value_range=(-1, 3), mean=0, std=1
+    )
+    digits = choose_pictures(tiny(), None, None, None)
+    shown = shown_to_file(digits, preprocessing, tiny(), REQUEST)
+    pixels = np.stack(shown.pictures)
+    assert pixels.shape == (16, 32, 32, 3)
+    assert pixels.min() == 0.0 and 0.9 < pixels.max() <= 1.0
