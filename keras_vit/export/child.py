@@ -69,7 +69,7 @@ def convert(
         job["calibration"] = str(scratch / "calibration.npy")
         np.save(job["calibration"], calibration)
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    command = [sys.executable, "-m", "keras_vit.export.converters"]
+    command = [sys.executable, "-P", "-m", "keras_vit.export.converters"]
     start([*command, str(scratch / "job.json")], "The conversion", request.row.backend)
     result = Path(job["result"])
     return json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
@@ -129,7 +129,9 @@ def start(
         "KERAS_BACKEND": backend,
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        # What this process finds, and nothing else: with `python -P`, a random.py in
+        # the folder of the user does not stand in for Python's.
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
         **(variables or {}),
     }
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
