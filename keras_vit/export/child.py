@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -122,7 +123,7 @@ def start(
         variables: of its environment, besides those of this process.
 
     Raises:
-        RuntimeError: if it fails; with the last lines that it wrote.
+        RuntimeError: if it fails; with the last lines that it wrote, or the signal.
     """
     environment = {
         **os.environ,
@@ -135,6 +136,12 @@ def start(
         **(variables or {}),
     }
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if result.returncode < 0:
+        raise RuntimeError(
+            f"{what} was ended by {signal.Signals(-result.returncode).name} and "
+            "nothing was written. SIGKILL most often means that the memory was used "
+            "up: close other programs, or take a machine with more."
+        )
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if line.strip()]
         raise RuntimeError(
