@@ -16,8 +16,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; take its place if all went well.
 
     The name keeps the ending of `path`. What stood at `path` stays until the new file
-    or folder is complete, and stays for good if the block raises. Folders above that are
-    missing are made, and are taken away again if nothing comes into them.
+    or folder is complete, and stays for good if the block raises. Missing folders above
+    it are made, and are taken away again if nothing comes into them.
 
     Raises:
         OSError: if the disk is full or the place cannot be written; the message says

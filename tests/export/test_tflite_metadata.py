@@ -158,9 +158,10 @@ def test_normalization_is_in_units_of_pixels(described):
 
 def test_normalization_is_of_bytes_whatever_arrays_hold():
     preprocessing = Preprocessing(value_range=(0, 1), mean=0.4, std=0.2)
+    feed = {"name": "images", "shape": (1, 8, 8, 3), "values": "preprocessed"}
     described = describe_model(
         {
-            "input": {"name": "images", "shape": (1, 8, 8, 3), "values": "preprocessed"},
+            "input": feed,
             "output": {"name": "logits"},
             "preprocessing": asdict(preprocessing),
             "class_names": [],
