@@ -142,6 +142,7 @@ def export(
         FileExistsError: if `path` exists and `overwrite` is not set.
         ImportError: if what the format needs is not installed.
         OSError: if the disk is full or `path` cannot be written.
+        TypeError: if `model` is no Keras model.
         RuntimeError: if the conversion or the verification fails, or the precision
             loses more than `max_loss`.
         ValueError: if an option or the model does not fit; the message says which.
@@ -222,6 +223,9 @@ def export(
         )
         for path, text in zip(reports, result.texts(), strict=bool(reports)):
             written.enter_context(replacing(path)).write_text(text, encoding="utf-8")
+        # Another process may have been faster.
+        request.check_path()
+        check_reports(reports, overwrite)
     return result
 
 

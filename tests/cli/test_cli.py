@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import keras_vit
 from keras_vit.cli import main
+from keras_vit.files import replacing
 from tests.pictures import digit_pictures, truncated_jpeg, write_folder
 
 SMALL = [
@@ -112,6 +116,22 @@ def test_sigterm_ends_with_a_code_of_its_own(monkeypatch, tmp_path, capsys):
         capsys, "train", "--data", "digits", "--output", tmp_path / "new", *SMALL
     )
     assert code == 75 and "Stopped by SIGTERM" in err
+
+
+def test_sigterm_unwinds_what_runs(monkeypatch, tmp_path):
+    def write(options):
+        with replacing(tmp_path / "new" / "file") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    # The package has a function of that name, too.
+    monkeypatch.setattr(import_module("keras_vit.cli.main"), "run_info", write)
+    former = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        main(["info", "model.keras"])
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == former
 
 
 def test_evaluate_holds_out_what_training_held_out(tmp_path, capsys):

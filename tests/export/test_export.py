@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from importlib import import_module
 
 import keras
 import numpy as np
@@ -214,6 +215,9 @@ def test_an_untrained_head_is_pointed_out(tmp_path):
         ({"format": "png"}, r"one of \['litert', 'saved_model'"),
         ({"format": "saved_model"}, "must be the name of a folder"),
         ({"batch": 0}, "batch must be at least 1"),
+        ({"batch": 1.5}, "batch must be at least 1 and whole"),
+        ({"input": "pixels", "input_size": 40.5}, "one number of pixels"),
+        ({"input": "pixels", "input_size": (40.5, 30)}, "one number of pixels"),
         ({"input_size": 64}, "Add input='pixels'"),
         (
             {"input": "pixels", "input_size": "any"},
@@ -232,6 +236,50 @@ def test_requests_that_do_not_fit_are_refused(model, tmp_path, options, message)
             model, tmp_path / "model.tflite", **{"format": "litert", **options}
         )
     assert not list(tmp_path.iterdir())
+
+
+def unfit_models(model) -> dict[str, keras.Model]:
+    images, vectors = keras.Input((32, 32, 3)), keras.Input((4,))
+    logits = model(images)
+    scaled = type("Scaled", (keras.layers.Layer,), {"call": lambda self, x: 2 * x})
+    scaled.__module__ = "__main__"
+    return {
+        r"inputs with the shapes \[\]": keras.Model(),
+        "2 outputs": keras.Model(images, [logits, logits]),
+        r"shapes \[.*, .*\]": keras.Model([images, vectors], logits),
+        r"shapes \[\(None, 4\)\]": keras.Model(vectors, vectors + 1.0),
+        "Scaled. Move the class to a module": keras.Model(images, scaled()(logits)),
+    }
+
+
+def test_models_that_do_not_fit_are_refused(model, tmp_path):
+    for message, unfit in unfit_models(model).items():
+        with pytest.raises(ValueError, match=message):
+            keras_vit.export(unfit, tmp_path / "model.tflite")
+    with pytest.raises(TypeError, match="received str. Open"):
+        keras_vit.export("model.keras", tmp_path / "model.tflite")
+
+
+def test_a_file_that_another_process_wrote_meanwhile_is_kept(
+    model, tmp_path, monkeypatch
+):
+    path = tmp_path / "model.onnx"
+
+    def convert(exported, scratch, temporary, *options):
+        temporary.write_bytes(b"later")
+        path.write_bytes(b"sooner")
+        return {}
+
+    def run(temporary, format, pictures, scratch):
+        return logits(model, np.stack(pictures))
+
+    # The package has a function of that name, too.
+    module = import_module("keras_vit.export.export")
+    monkeypatch.setattr(module, "convert", convert)
+    monkeypatch.setattr(module, "run", run)
+    with pytest.raises(FileExistsError, match="--force"):
+        keras_vit.export(model, path, format="onnx", report=False)
+    assert path.read_bytes() == b"sooner" and len([*tmp_path.iterdir()]) == 1
 
 
 def test_an_existing_file_is_kept(model, tmp_path):

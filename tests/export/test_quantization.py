@@ -159,6 +159,8 @@ def test_calibration_can_be_a_folder(model, tmp_path):
         (DIGITS[:9], "at least 10 pictures.*received 9"),
         ([*DIGITS[:12], np.zeros((2, 3, 4, 5))], r"calibration\[12\] cannot be used"),
         ([*DIGITS[:12], np.full((8, 8), 7, "uint8")], r"1 of 13 .*: calibration\[12\]"),
+        # Normalization makes three values of it.
+        ([*DIGITS[:12], np.full((8, 8, 3), (9, 0, 7), "uint8")], r"1 of 13 .*\[12\]"),
         ([DIGITS[0]] * 12, "the same one 12 times"),
     ],
 )
