@@ -16,6 +16,7 @@ import pytest
 import keras_vit
 from keras_vit.cli import main
 from keras_vit.files import replacing
+from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures, truncated_jpeg, write_folder
 
 SMALL = [
@@ -178,6 +179,7 @@ def test_predict_prints_the_top_classes(trained, picture, capsys):
     assert len(out.splitlines()) == 4 and "%" in out
 
 
+@ONE_BACKEND
 def test_export_then_predict_from_the_file(trained, picture, capsys):
     folder, _ = trained
     for format, name in (
@@ -357,6 +359,7 @@ def test_a_picture_that_cannot_be_read_is_named(trained, tmp_path, capsys):
     assert code == 2 and "half.jpg" in err
 
 
+@ONE_BACKEND
 def test_export_prints_what_each_part_costs_in_int8(trained, tmp_path, capsys):
     pictures = write_folder(tmp_path / "pictures", 12)
     arguments = ["export", trained[0], "--sensitivity", "--calibration", pictures]

@@ -34,7 +34,7 @@ def free_model(kind: str) -> keras_vit.ViT:
 def test_an_exported_graph_takes_each_size(kind, format, name, tmp_path):
     free = free_model(kind)
     path = tmp_path / name
-    keras_vit.export(free, path, format=format, batch=None)
+    keras_vit.export(free, path, format=format, batch=None, report=False)
     pictures = [example((*size, 3)) for size in SIZES]
     expected = np.concatenate([to_numpy(free(x[None])) for x in pictures])
     close(run(path, format, pictures, tmp_path), expected)

@@ -17,6 +17,7 @@ import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.export import list_ops
 from keras_vit.metadata import read_metadata
+from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures
 
 NAMES = ["ant", "bee", "cat"]
@@ -44,14 +45,19 @@ def model() -> keras_vit.ViT:
 @pytest.fixture(scope="module")
 def tflite(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("tflite") / "model.tflite"
-    return keras_vit.export(model, path, format="litert", images=PHOTOS)
+    return keras_vit.export(model, path, format="litert", images=PHOTOS, report=False)
 
 
 @pytest.fixture(scope="module")
 def saved_model(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "model"
     return keras_vit.export(
-        model, path, format="saved_model", batch=None, images=PHOTOS
+        model,
+        path,
+        format="saved_model",
+        batch=None,
+        images=PHOTOS,
+        report=False,
     )
 
 
@@ -136,19 +142,22 @@ def test_exported_files_predict_what_the_model_predicts(model, tflite, saved_mod
             )
 
 
+@ONE_BACKEND
 def test_exported_files_are_evaluated_like_the_model(tmp_path):
     pictures, labels = zip(*digit_pictures(30, classes=3), strict=True)
     pixels = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
     data = keras_vit.load_data((pixels, np.array(labels)), class_names=NAMES)
     model = make_model(seed=3)
     path = tmp_path / "model.tflite"
-    keras_vit.export(model, path, format="litert")
+    keras_vit.export(model, path, format="litert", report=False)
     expected, found = (keras_vit.evaluate(form, data) for form in (model, path))
     assert found["accuracy"] == expected["accuracy"]
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("format", ["litert", "saved_model"])
+@pytest.mark.parametrize(
+    "format", ["litert", pytest.param("saved_model", marks=ONE_BACKEND)]
+)
 def test_a_file_can_take_pixels_and_preprocess_itself(model, tmp_path, format):
     path = tmp_path / ("pixels" + (".tflite" if format == "litert" else ""))
     size = (90, 120) if format == "litert" else "any"
@@ -159,6 +168,7 @@ def test_a_file_can_take_pixels_and_preprocess_itself(model, tmp_path, format):
         input="pixels",
         input_size=size,
         images=PHOTOS,
+        report=False,
     )
     assert report.inputs["dtype"] == "uint8" and report.inputs["values"] == "pixels"
     small = [np.asarray(Image.fromarray(p).resize((120, 90))) for p in PHOTOS]
@@ -176,11 +186,17 @@ def test_a_mixed_precision_headless_model_with_dynamic_batch_exports(tmp_path):
         num_classes=None, class_names=None, dtype="mixed_bfloat16", pooling="mean"
     )
     report = keras_vit.export(
-        model, tmp_path / "m.tflite", format="litert", batch=None, images=PHOTOS
+        model,
+        tmp_path / "m.tflite",
+        format="litert",
+        batch=None,
+        images=PHOTOS,
+        report=False,
     )
     assert report.output == "features" and report.inputs["shape"][0] is None
 
 
+@ONE_BACKEND
 def test_a_failed_verification_leaves_what_was_there(model, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(b"former")
@@ -203,9 +219,12 @@ def test_ops_outside_litert_fail_and_leave_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@ONE_BACKEND
 def test_an_untrained_head_is_pointed_out(tmp_path):
     model = keras_vit.ViT.from_variant("test", num_classes=3)
-    report = keras_vit.export(model, tmp_path / "m.tflite", format="litert")
+    report = keras_vit.export(
+        model, tmp_path / "m.tflite", format="litert", report=False
+    )
     assert "says little" in report.warnings[0]
 
 
@@ -313,9 +332,12 @@ def test_a_folder_that_is_no_saved_model_is_never_replaced(model, tmp_path):
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
+@ONE_BACKEND
 def test_a_file_with_preprocessing_sees_what_the_model_sees(model, tmp_path):
     path = tmp_path / "pixels.tflite"
-    keras_vit.export(model, path, format="litert", input="pixels", images=PHOTOS)
+    keras_vit.export(
+        model, path, format="litert", input="pixels", images=PHOTOS, report=False
+    )
     wide = [PHOTOS[0][:100], PHOTOS[1][:, :90], PHOTOS[0][:90].astype("float32")]
     for one, other in zip(
         keras_vit.predict(model, wide), keras_vit.predict(path, wide), strict=True

@@ -59,7 +59,9 @@ def model() -> keras_vit.ViT:
 @pytest.fixture(scope="module")
 def described(model, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("described") / "model.tflite"
-    keras_vit.export(model, path, probabilities=True, images=PICTURES, **ABOUT)
+    keras_vit.export(
+        model, path, probabilities=True, images=PICTURES, **ABOUT, report=False
+    )
     return path
 
 
@@ -110,7 +112,7 @@ def test_mediapipe_gives_names_and_probabilities_of_keras(model, described):
 )
 def test_mediapipe_runs_each_input_and_precision(model, tmp_path, options, tolerance):
     path = tmp_path / "model.tflite"
-    keras_vit.export(model, path, images=PICTURES, **options)
+    keras_vit.export(model, path, images=PICTURES, **options, report=False)
     assert_same(classify(path, PICTURES), predictions(model), tolerance)
 
 
