@@ -54,6 +54,7 @@ def convert(
     job = {
         "model": str(scratch / "model.keras"),
         "scratch": str(scratch),
+        "parent": os.getpid(),
         "target": str(target),
         "result": str(scratch / "result.json"),
         "float_file": str(float_file(scratch, request)),
