@@ -13,7 +13,7 @@ import keras
 from keras_vit.export.comparison_plot import draw
 from keras_vit.export.export import export
 from keras_vit.export.formats import FORMATS, format_name
-from keras_vit.export.judge import MAX_LOSS, check_max_loss
+from keras_vit.export.judge import MAX_LOSS, check_thresholds
 from keras_vit.export.measure import (
     Latency,
     TimedFile,
@@ -127,7 +127,7 @@ def export_all(
     folder: str | Path,
     *,
     evaluation: Any = None,
-    images: Sequence[Any] | None = None,
+    images: Sequence[Any] | str | Path | None = None,
     calibration: Sequence[Any] | str | Path | None = None,
     input: Input = "float",
     formats: Sequence[str] | None = None,
@@ -160,7 +160,7 @@ def export_all(
     folder = Path(folder).expanduser()
     _check_folder(folder, overwrite)
     names = [format_name(name) for name in formats or FORMATS]
-    check_max_loss(max_loss)
+    check_thresholds(max_loss)
     train = getattr(evaluation, "train", None)
     if calibration is None and train is not None:
         calibration = train.samples(NUM_CALIBRATION)
@@ -275,7 +275,10 @@ def _with_latencies(
         keys = [key for key in reports if key[0] == format]
         timed = keys + [REFERENCE] * (REFERENCE in reports and REFERENCE not in keys)
         files = [_timed(reports[key]) for key in timed]
-        (found,) = time_files(files)
+        try:
+            (found,) = time_files(files)
+        except RuntimeError:  # The files are right all the same.
+            continue
         by_key = dict(zip(timed, found, strict=True))
         reference = by_key.get(REFERENCE)
         for key in keys:
