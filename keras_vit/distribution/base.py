@@ -17,7 +17,8 @@ import numpy as np
 from keras_vit.distribution import keras_hooks
 
 _entered: list[Distribution] = []
-_started: weakref.WeakKeyDictionary[keras.Model, Distribution] = (
+# With what each model was compiled when it was started; a new `compile` undoes it.
+_started: weakref.WeakKeyDictionary[keras.Model, tuple[Distribution, Any]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -36,7 +37,8 @@ class Distribution:
     1. `with distribute(...) as distribution:`
     2. `check_batch_size` and `check_same`, before any work;
     3. make and compile the model;
-    4. `start(model)`, once after each `compile`;
+    4. `start(model)`, once after each `compile`; inside the scope of several replicas
+       no model of Keras trains without it;
     5. `model.fit(distribution.prepare(batches))`, where `batches` are the slices of
        the global batches for process `process_id` of `num_processes`;
     6. write files if `is_main`, inside `writing()`.
@@ -78,9 +80,16 @@ class Distribution:
     def __enter__(self) -> Distribution:
         self._open()
         _entered.append(self)
+        self._watch = contextlib.ExitStack()
+        if self.num_replicas > 1:
+            # What `start` wraps outlives this scope, so it asks for the current one.
+            self._watch.enter_context(
+                keras_hooks.checked_training(lambda m: current().check_started(m))
+            )
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._watch.close()
         _entered.remove(self)
         if error is not None and self.num_processes > 1:
             self._end_process(error)
@@ -163,7 +172,7 @@ class Distribution:
         """
         self.check_model(model)
         keras_hooks.guard_loops(model, self.check_arrays)
-        _started[model] = self
+        _started[model] = (self, getattr(model, "optimizer", None))
 
     def check_started(self, model: keras.Model) -> None:
         """Raise a ValueError unless several replicas train a model that was started.
@@ -171,7 +180,8 @@ class Distribution:
         Also if an engine was set without `distribute`, which is ignored, or wrong.
         """
         keras_hooks.check_no_engine_by_hand(model, self.num_replicas)
-        if self.num_replicas > 1 and _started.get(model) is not self:
+        compiled = (self, getattr(model, "optimizer", None))
+        if self.num_replicas > 1 and _started.get(model) != compiled:
             raise ValueError(
                 f"{self.num_replicas} replicas train a model only after "
                 f"distribution.start(model), received {model.name!r} without it. Call "

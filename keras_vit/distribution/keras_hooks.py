@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,6 +123,39 @@ def check_no_engine_by_hand(model: Any, num_replicas: int) -> None:
         f"does wrong on them, received {found}. Write with keras_vit.distribute(...): "
         "around model and training."
     )
+
+
+@contextmanager
+def checked_training(check: Any) -> Iterator[None]:
+    """Check each model of Keras before it trains, inside a `with` block.
+
+    Models that are no `TrainingModel` know of no other devices: stock Keras trains them
+    with the same masks on each replica, and on torch each process a model of its own.
+
+    Args:
+        check: function of the model that raises an error.
+    """
+    names = ("fit", "train_on_batch")
+    before = {name: keras.Model.__dict__.get(name) for name in names}
+
+    def checked(loop: Any) -> Any:
+        @functools.wraps(loop)
+        def run(model: Any, *args: Any, **kwargs: Any) -> Any:
+            check(model)
+            return loop(model, *args, **kwargs)
+
+        return run
+
+    for name in names:
+        setattr(keras.Model, name, checked(getattr(keras.Model, name)))
+    try:
+        yield
+    finally:
+        for name, own in before.items():
+            if own is None:
+                delattr(keras.Model, name)
+            else:
+                setattr(keras.Model, name, own)
 
 
 def guard_loops(model: Any, check: Any) -> None:

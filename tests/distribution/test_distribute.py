@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 import keras_vit
@@ -107,6 +108,24 @@ def test_a_batch_that_replicas_cannot_share_is_refused(size, steps, near):
 
 def test_a_batch_that_replicas_share_is_accepted():
     Four().check_batch_size(16, 2)
+
+
+@pytest.mark.parametrize("name", ["fit", "train_on_batch"])
+def test_replicas_train_no_model_that_was_not_started(name):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    images, labels = np.zeros((4, 2)), np.zeros((4, 1))
+    with Four() as distribution:
+        for _ in range(2):  # What the last `compile` set was not looked at.
+            model.compile("sgd", "mse")
+            with pytest.raises(ValueError, match=r"only after distribution\.start"):
+                getattr(model, name)(images, labels)
+            distribution.start(model)
+        distribution.start(model)
+        getattr(model, name)(images, labels)
+    assert name not in keras.Model.__dict__
+    model.compile("sgd", "mse")
+    getattr(model, name)(images, labels)
 
 
 class Disagreeing(Distribution):
