@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_vit.distribution import keras_hooks
+from keras_vit.distribution.processes import give_back_sigterm
 
 _entered: list[Distribution] = []
 # With what each model was compiled when it was started; a new `compile` undoes it.
@@ -80,6 +81,8 @@ class Distribution:
     def __enter__(self) -> Distribution:
         self._open()
         _entered.append(self)
+        if self.num_processes > 1:
+            give_back_sigterm()
         self._watch = contextlib.ExitStack()
         if self.num_replicas > 1:
             # What `start` wraps outlives this scope, so it asks for the current one.

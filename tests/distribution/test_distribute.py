@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -126,6 +129,27 @@ def test_replicas_train_no_model_that_was_not_started(name):
     assert name not in keras.Model.__dict__
     model.compile("sgd", "mse")
     getattr(model, name)(images, labels)
+
+
+class InTwoProcesses(Distribution):
+    num_processes = 2
+
+
+def test_sigterm_does_in_several_processes_what_it_does_in_one():
+    calls = []
+    former = signal.signal(signal.SIGTERM, lambda *_: calls.append("SIGTERM"))
+    try:
+        # As TensorFlow and JAX do: Python does not see it.
+        c_signal = ctypes.CDLL(None).signal
+        c_signal.argtypes, c_signal.restype = [ctypes.c_int, ctypes.c_void_p], None
+        c_signal(signal.SIGTERM, int(signal.SIG_IGN))
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not calls
+        with InTwoProcesses():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert calls == ["SIGTERM"]
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 class Disagreeing(Distribution):
