@@ -234,14 +234,19 @@ class Distribution:
     def _end_process(self, error: BaseException) -> None:
         # Peers wait in a collective for a process that unwinds its stack or waits for
         # them at its exit. Its closed sockets are what tells them.
-        code = 1
+        code: Any = 1
         if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else 1
+            # As Python does: no code is success, and a text is shown.
+            code = 0 if error.code is None else error.code
+            if str(error) not in ("", str(code)) or isinstance(code, str):
+                print(error, file=sys.stderr)
+            code = code if isinstance(code, int) else 1
         else:
             traceback.print_exception(error)
             print(
                 f"Process {self.process_id} of {self.num_processes} ends. If its error "
-                "is of a connection, look at what the process that ended first says.",
+                "is of a connection or a collective, look at what the process that "
+                "ended first says, and whether all make the same model.",
                 file=sys.stderr,
             )
         sys.stdout.flush()

@@ -152,6 +152,19 @@ def test_sigterm_does_in_several_processes_what_it_does_in_one():
         signal.signal(signal.SIGTERM, former)
 
 
+@pytest.mark.parametrize(
+    ("code", "expected", "shown"), [(None, 0, ""), (3, 3, ""), ("why", 1, "why\n")]
+)
+def test_a_process_of_several_exits_as_python_does(
+    code, expected, shown, monkeypatch, capsys
+):
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    with pytest.raises(SystemExit), InTwoProcesses():
+        sys.exit(code)
+    assert codes == [expected] and capsys.readouterr().err == shown
+
+
 class Disagreeing(Distribution):
     def exchange(self, text):
         return [text, text.replace("16", "32")]
