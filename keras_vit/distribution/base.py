@@ -159,6 +159,9 @@ class Distribution:
         """
         texts = self.exchange(json.dumps(value, sort_keys=True, default=str))
         if len(set(texts)) > 1:
+            # None ends while another still reads; that one may fail here instead.
+            with contextlib.suppress(Exception):
+                self.barrier()
             raise ValueError(
                 f"All processes must have the same {what}, received different ones: "
                 f"{_differences(texts)}. Start each with the same command."
