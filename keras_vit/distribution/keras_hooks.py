@@ -102,6 +102,33 @@ def use_worker_steps(model: Any, strategy: Any) -> None:
     model.__dict__.update(changes)
 
 
+def build_from_signature(model: Any, strategy: Any) -> None:
+    """Let a model under tf.distribute be built without a batch of its data.
+
+    Keras 3.15 takes one from the threads of a PyDataset, and those prepared behind it,
+    and begins anew: each epoch would begin with the end of the one before.
+
+    Args:
+        model: changed in place.
+        strategy: in whose scope it was made.
+    """
+    if "_build_of_keras" in model.__dict__:
+        return
+    own_build = model._maybe_symbolic_build
+
+    def build(iterator: Any = None, data_batch: Any = None) -> None:
+        adapter = getattr(iterator, "data_adapter", None)
+        signature = getattr(adapter, "_output_signature", None)
+        if signature is None:  # Other data sets do begin anew.
+            own_build(iterator=iterator, data_batch=data_batch)
+            return
+        with strategy.scope():
+            model._symbolic_build(data_batch=signature)
+
+    model.__dict__["_build_of_keras"] = own_build
+    model.__dict__["_maybe_symbolic_build"] = build
+
+
 def check_no_engine_by_hand(model: Any, num_replicas: int) -> None:
     """Raise a ValueError if several devices were chosen past `keras_vit.distribute`.
 
