@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import keras_vit
-from keras_vit.cli import main
+from keras_vit.cli import commands, main
+from keras_vit.distribution import Distribution
 from keras_vit.files import replacing
 from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures, truncated_jpeg, write_folder
@@ -83,6 +84,20 @@ def test_train_takes_fields_of_the_recipe_and_a_teacher(trained, tmp_path, capsy
     facts = json.loads((tmp_path / "new" / "training.json").read_text())["facts"]
     assert facts["recipe.layer_decay"] == 0.75
     assert facts["recipe.distillation"] == "soft" and facts["teacher"]
+
+
+def test_processes_with_other_options_end_before_any_work(
+    tmp_path, capsys, monkeypatch
+):
+    class Disagreeing(Distribution):
+        def exchange(self, text):
+            return [text, text.replace('"hidden_dim": 16', '"hidden_dim": 32')]
+
+    monkeypatch.setattr(commands, "distribute", lambda *_, **__: Disagreeing())
+    monkeypatch.setattr(commands, "_data", None)
+    train = ["train", "--data", "digits", "--output", tmp_path / "new", *SMALL]
+    code, _, err = call(capsys, *train)
+    assert code == 2 and "hidden_dim: 16 (process 0), 32 (process 1)" in err
 
 
 @pytest.mark.parametrize(
