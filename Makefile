@@ -15,9 +15,12 @@ demo: $(VENV)/.ready-$(BACKEND)
 # The suite on the three backends, one after the other, two processes each.
 test: test-tensorflow test-jax test-torch
 
-# One thread per process: the two processes have a core each.
+# One thread per process: the two processes have a core each. XLA takes most of the time
+# on JAX, and compiles the same small steps again and again: it keeps them.
 test-tensorflow test-jax test-torch: test-%: $(VENV)/.ready-test $(VENV)/.ready-browser
 	KERAS_BACKEND=$* OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 \
+		JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax-cache \
+		JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 		$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=10
 
 bench: $(VENV)/.ready-test

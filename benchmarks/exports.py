@@ -8,9 +8,9 @@ weights, written by this package (LiteRT and ONNX), by keras-hub's
 All run in one process with one thread, in turn; the ratio is ours (LiteRT) over the
 file, so that at most 1.0 means that ours is not slower.
 
-litert-torch cannot be installed beside the versions of constraints.txt: give the
-Python of another environment (`pip install torch timm litert-torch`), or its rows are
-left out.
+litert-torch cannot be installed beside the versions of constraints.txt, and torch's
+ONNX exporter wants onnxscript: give the Python of another environment (`pip install
+torch timm litert-torch onnx onnxscript onnxruntime`), or timm's rows are left out.
 
 Command: taskset -c 0 python benchmarks/exports.py [--variant S/16] [--peers PYTHON]
 Takes about ten minutes for S/16.
@@ -56,7 +56,12 @@ def write_ours(variant: str, folder: Path) -> None:
         for quantization in (None, "dynamic_int8"):
             path = folder / f"ours {name}, {quantization or 'float32'}.{ending}"
             keras_vit.export(
-                model, path, format=name, quantization=quantization, images=images
+                model,
+                path,
+                format=name,
+                quantization=quantization,
+                images=images,
+                report=False,
             )
 
 
@@ -219,9 +224,7 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         if not any(folder.iterdir()):
             for name in WRITERS:
-                python = sys.executable
-                if name == "timm litert-torch":
-                    python = options.peers
+                python = options.peers if name.startswith("timm") else sys.executable
                 if python:
                     write(name, python, options.variant, folder)
         measure(folder)

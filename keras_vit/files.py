@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -16,7 +16,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; take its place if all went well.
 
     The name keeps the ending of `path`. What stood at `path` stays until the new file
-    or folder is complete, and stays for good if the block raises.
+    or folder is complete, and stays for good if the block raises. Missing folders above
+    it are made, and are taken away again if nothing comes into them.
 
     Raises:
         OSError: if the disk is full or the place cannot be written; the message says
@@ -24,7 +25,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary: Path | None = None
+    made: list[Path] = []
     try:
+        made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         temporary = holder / path.name
@@ -44,6 +47,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary.parent, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):  # It holds something, or could not be made.
+                folder.rmdir()
 
 
 def explain(error: OSError, path: str | Path) -> OSError:

@@ -45,9 +45,14 @@ def save_model(model: keras.Model, path: str | Path) -> None:
         model.save(temporary)
 
 
-def plain_copy(model: keras.Model) -> keras.Model:
-    """Return a model with the same weights, without optimizer and LoRA factors."""
-    copy: Any = type(model).from_config(model.get_config())
+def plain_copy(model: keras.Model, **changes: Any) -> keras.Model:
+    """Return a model with the same weights, without optimizer and LoRA factors.
+
+    Args:
+        model: stays as it is.
+        changes: of its config.
+    """
+    copy: Any = type(model).from_config({**model.get_config(), **changes})
     if len(copy.weights) == len(model.weights):
         copy.set_weights(model.get_weights())
         return copy

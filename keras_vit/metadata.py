@@ -97,4 +97,5 @@ def _texts(metadata: dict[str, Any]) -> dict[str, str]:
 
 
 def _lines(names: list[str]) -> str:
-    return "".join(name.replace("\n", " ") + "\n" for name in names)
+    # Readers differ in what ends a line: a carriage return does for some.
+    return "".join(" ".join(name.splitlines()) + "\n" for name in names)

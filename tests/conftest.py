@@ -14,12 +14,20 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from tests.one_backend import conversions_in_this_process  # noqa: E402
+
 
 @pytest.fixture(autouse=True)
 def _fresh_keras() -> Iterator[None]:
     keras.utils.set_random_seed(0)
     yield
     keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _conversions() -> Iterator[None]:
+    with conversions_in_this_process():
+        yield
 
 
 @pytest.fixture

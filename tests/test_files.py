@@ -25,6 +25,15 @@ def test_a_failure_keeps_what_was_there(tmp_path):
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_failure_takes_away_the_folders_that_it_made(tmp_path):
+    (tmp_path / "old").mkdir()
+    path = tmp_path / "old" / "new" / "newer" / "file.txt"
+    with pytest.raises(RuntimeError), replacing(path):
+        raise RuntimeError
+    assert [*tmp_path.iterdir()] == [tmp_path / "old"]
+    assert not [*(tmp_path / "old").iterdir()]
+
+
 def test_a_folder_replaces_a_folder(tmp_path):
     path = tmp_path / "folder"
     path.mkdir()

@@ -54,7 +54,14 @@ def run_train(options: argparse.Namespace) -> None:
         devices=options.devices,
         model_devices=options.model_devices,
     )
+    common = {
+        k: v
+        for k, v in vars(options).items()
+        if k not in ("run", "arguments", "json", "output")
+    }
     with devices:
+        # Before the model, whose weights the processes make together.
+        devices.check_same(common, "options")
         model, data, recipe, result = _train(options)
     if not devices.is_main:
         return None

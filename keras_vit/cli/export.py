@@ -35,6 +35,18 @@ _ABOUT = {
     "model_version": "of the model, 1.2 for example",
 }
 
+# Options of one file, with their defaults: no comparison has them.
+_OF_ONE = {
+    "format": "litert",
+    "quantization": None,
+    "batch": 1,
+    "input_size": None,
+    "attention": False,
+    "profile": None,
+    "probabilities": False,
+    **dict.fromkeys(_ABOUT),
+}
+
 Add = Callable[..., argparse.ArgumentParser]
 
 
@@ -182,13 +194,12 @@ def print_comparison(
     model: keras.Model, source: Path, options: argparse.Namespace
 ) -> None:
     """Write all formats and precisions, and print the table."""
-    fixed = {"format": "litert", "quantization": None, "batch": 1, "input_size": None}
-    given = [name for name, value in fixed.items() if getattr(options, name) != value]
-    if given or options.attention:
+    given = [name for name, value in _OF_ONE.items() if getattr(options, name) != value]
+    if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(
             "--all compares every format and precision with one image per call, "
-            f"received {names or '--attention'}. Leave it out."
+            f"received {names}. Leave it out."
         )
     found = export_all(
         model,

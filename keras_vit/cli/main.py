@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
 from keras_vit.cli.augment import run_augment
@@ -43,12 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options.run(options)
+        with _terminated_in_order():
+            options.run(options)
     except TrainingInterrupted as error:
         print(f"keras-vit: {error}", file=sys.stderr)
         return EXIT_STOPPED
     except KeyboardInterrupt:
-        message = "interrupted; the same command goes on with a training run"
+        message = "interrupted"
+        if options.command == "train":
+            message += "; the same command goes on with the run"
         print(f"keras-vit: {message}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -61,6 +68,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"keras-vit: error: {_one_line(error)}", file=sys.stderr)
         return EXIT_MISTAKE
     return EXIT_OK
+
+
+@contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """Let SIGTERM unwind what runs: no child process and no half a file stays.
+
+    Training sets a handler of its own meanwhile. Other threads than the main one can
+    set none.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former or signal.SIG_DFL)
 
 
 def _one_line(error: Exception) -> str:

@@ -15,9 +15,11 @@ import keras
 import numpy as np
 
 from keras_vit.distribution import keras_hooks
+from keras_vit.distribution.processes import give_back_sigterm
 
 _entered: list[Distribution] = []
-_started: weakref.WeakKeyDictionary[keras.Model, Distribution] = (
+# With what each model was compiled when it was started; a new `compile` undoes it.
+_started: weakref.WeakKeyDictionary[keras.Model, tuple[Distribution, Any]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -36,7 +38,8 @@ class Distribution:
     1. `with distribute(...) as distribution:`
     2. `check_batch_size` and `check_same`, before any work;
     3. make and compile the model;
-    4. `start(model)`, once after each `compile`;
+    4. `start(model)`, once after each `compile`; inside the scope of several replicas
+       no model of Keras trains without it;
     5. `model.fit(distribution.prepare(batches))`, where `batches` are the slices of
        the global batches for process `process_id` of `num_processes`;
     6. write files if `is_main`, inside `writing()`.
@@ -78,9 +81,18 @@ class Distribution:
     def __enter__(self) -> Distribution:
         self._open()
         _entered.append(self)
+        if self.num_processes > 1:
+            give_back_sigterm()
+        self._watch = contextlib.ExitStack()
+        if self.num_replicas > 1:
+            # What `start` wraps outlives this scope, so it asks for the current one.
+            self._watch.enter_context(
+                keras_hooks.checked_training(lambda m: current().check_started(m))
+            )
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._watch.close()
         _entered.remove(self)
         if error is not None and self.num_processes > 1:
             self._end_process(error)
@@ -147,6 +159,9 @@ class Distribution:
         """
         texts = self.exchange(json.dumps(value, sort_keys=True, default=str))
         if len(set(texts)) > 1:
+            # None ends while another still reads; that one may fail here instead.
+            with contextlib.suppress(Exception):
+                self.barrier()
             raise ValueError(
                 f"All processes must have the same {what}, received different ones: "
                 f"{_differences(texts)}. Start each with the same command."
@@ -163,7 +178,7 @@ class Distribution:
         """
         self.check_model(model)
         keras_hooks.guard_loops(model, self.check_arrays)
-        _started[model] = self
+        _started[model] = (self, getattr(model, "optimizer", None))
 
     def check_started(self, model: keras.Model) -> None:
         """Raise a ValueError unless several replicas train a model that was started.
@@ -171,7 +186,8 @@ class Distribution:
         Also if an engine was set without `distribute`, which is ignored, or wrong.
         """
         keras_hooks.check_no_engine_by_hand(model, self.num_replicas)
-        if self.num_replicas > 1 and _started.get(model) is not self:
+        compiled = (self, getattr(model, "optimizer", None))
+        if self.num_replicas > 1 and _started.get(model) != compiled:
             raise ValueError(
                 f"{self.num_replicas} replicas train a model only after "
                 f"distribution.start(model), received {model.name!r} without it. Call "
@@ -221,14 +237,19 @@ class Distribution:
     def _end_process(self, error: BaseException) -> None:
         # Peers wait in a collective for a process that unwinds its stack or waits for
         # them at its exit. Its closed sockets are what tells them.
-        code = 1
+        code: Any = 1
         if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else 1
+            # As Python does: no code is success, and a text is shown.
+            code = 0 if error.code is None else error.code
+            if str(error) not in ("", str(code)) or isinstance(code, str):
+                print(error, file=sys.stderr)
+            code = code if isinstance(code, int) else 1
         else:
             traceback.print_exception(error)
             print(
                 f"Process {self.process_id} of {self.num_processes} ends. If its error "
-                "is of a connection, look at what the process that ended first says.",
+                "is of a connection or a collective, look at what the process that "
+                "ended first says, and whether all make the same model.",
                 file=sys.stderr,
             )
         sys.stdout.flush()

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,33 @@ def use_worker_steps(model: Any, strategy: Any) -> None:
     model.__dict__.update(changes)
 
 
+def build_from_signature(model: Any, strategy: Any) -> None:
+    """Let a model under tf.distribute be built without a batch of its data.
+
+    Keras 3.15 takes one from the threads of a PyDataset, and those prepared behind it,
+    and begins anew: each epoch would begin with the end of the one before.
+
+    Args:
+        model: changed in place.
+        strategy: in whose scope it was made.
+    """
+    if "_build_of_keras" in model.__dict__:
+        return
+    own_build = model._maybe_symbolic_build
+
+    def build(iterator: Any = None, data_batch: Any = None) -> None:
+        adapter = getattr(iterator, "data_adapter", None)
+        signature = getattr(adapter, "_output_signature", None)
+        if signature is None:  # Other data sets do begin anew.
+            own_build(iterator=iterator, data_batch=data_batch)
+            return
+        with strategy.scope():
+            model._symbolic_build(data_batch=signature)
+
+    model.__dict__["_build_of_keras"] = own_build
+    model.__dict__["_maybe_symbolic_build"] = build
+
+
 def check_no_engine_by_hand(model: Any, num_replicas: int) -> None:
     """Raise a ValueError if several devices were chosen past `keras_vit.distribute`.
 
@@ -122,6 +150,39 @@ def check_no_engine_by_hand(model: Any, num_replicas: int) -> None:
         f"does wrong on them, received {found}. Write with keras_vit.distribute(...): "
         "around model and training."
     )
+
+
+@contextmanager
+def checked_training(check: Any) -> Iterator[None]:
+    """Check each model of Keras before it trains, inside a `with` block.
+
+    Models that are no `TrainingModel` know of no other devices: stock Keras trains them
+    with the same masks on each replica, and on torch each process a model of its own.
+
+    Args:
+        check: function of the model that raises an error.
+    """
+    names = ("fit", "train_on_batch")
+    before = {name: keras.Model.__dict__.get(name) for name in names}
+
+    def checked(loop: Any) -> Any:
+        @functools.wraps(loop)
+        def run(model: Any, *args: Any, **kwargs: Any) -> Any:
+            check(model)
+            return loop(model, *args, **kwargs)
+
+        return run
+
+    for name in names:
+        setattr(keras.Model, name, checked(getattr(keras.Model, name)))
+    try:
+        yield
+    finally:
+        for name, own in before.items():
+            if own is None:
+                delattr(keras.Model, name)
+            else:
+                setattr(keras.Model, name, own)
 
 
 def guard_loops(model: Any, check: Any) -> None:

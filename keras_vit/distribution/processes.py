@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -209,6 +211,18 @@ def _task_counts(text: str) -> list[int]:
     for count, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text):
         counts += [int(count)] * int(times or 1)
     return counts
+
+
+def give_back_sigterm() -> None:
+    """Let SIGTERM do again what it does in Python: end the process, or the user's own.
+
+    TensorFlow and JAX catch it when they join processes and only note that it came, so
+    that it would stop no training loop but that of `train`.
+    """
+    handler = signal.getsignal(signal.SIGTERM)  # Python does not see theirs.
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
 
 
 # Waits for the end of its input, which is that of the process that started it, or kills

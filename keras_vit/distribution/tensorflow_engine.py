@@ -165,6 +165,8 @@ class TensorFlowDistribution(Distribution):
         keras_hooks.use_replica_seeds(model, _replica_id)
         if self.num_processes > 1:
             keras_hooks.use_worker_steps(model, self.strategy)
+        else:
+            keras_hooks.build_from_signature(model, self.strategy)
 
     def prepare(self, batches: Any) -> Any:
         if self.num_processes == 1:

@@ -149,6 +149,12 @@ def _open(path: Path) -> tuple[TimedFile, int | None]:
         raise FileNotFoundError(f"No file or folder {str(path)!r}. Check the path.")
     if path.suffix == ".keras":
         model: Any = load_keras(path)
+        num_inputs = len(getattr(model, "inputs", None) or ())
+        if num_inputs != 1:
+            raise ValueError(
+                "A model is measured with one input of images, received "
+                f"{num_inputs} in {str(path)!r}. Pass a functional model of one input."
+            )
         shape, dtype, name = model.input_shape, model.input.dtype, KERAS
     else:
         name = find_format(path)

@@ -62,13 +62,14 @@ def _listed(calibration: Sequence[Any] | str | Path) -> list[Any]:
 
 
 def _check_content(read: list[np.ndarray], pictures: list[Any]) -> None:
-    constant = [i for i, image in enumerate(read) if np.ptp(image) == 0]
+    # Channel by channel: normalization makes three values of one grey.
+    constant = [i for i, x in enumerate(read) if np.ptp(x, axis=(0, 1)).max() == 0]
     if constant:
         names = ", ".join(_name(pictures, i) for i in constant[:_MOST_NAMED])
         more = ", ..." if len(constant) > _MOST_NAMED else ""
         raise ValueError(
             "calibration must hold pictures that show something, received "
-            f"{len(constant)} of {len(read)} with one value for all pixels: "
+            f"{len(constant)} of {len(read)} with one colour for all pixels: "
             f"{names}{more}. Leave them out."
         )
     if all(np.array_equal(image, read[0]) for image in read):

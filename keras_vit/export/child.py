@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -53,6 +54,7 @@ def convert(
     job = {
         "model": str(scratch / "model.keras"),
         "scratch": str(scratch),
+        "parent": os.getpid(),
         "target": str(target),
         "result": str(scratch / "result.json"),
         "float_file": str(float_file(scratch, request)),
@@ -69,7 +71,7 @@ def convert(
         job["calibration"] = str(scratch / "calibration.npy")
         np.save(job["calibration"], calibration)
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    command = [sys.executable, "-m", "keras_vit.export.converters"]
+    command = [sys.executable, "-P", "-m", "keras_vit.export.converters"]
     start([*command, str(scratch / "job.json")], "The conversion", request.row.backend)
     result = Path(job["result"])
     return json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
@@ -122,17 +124,25 @@ def start(
         variables: of its environment, besides those of this process.
 
     Raises:
-        RuntimeError: if it fails; with the last lines that it wrote.
+        RuntimeError: if it fails; with the last lines that it wrote, or the signal.
     """
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        # What this process finds, and nothing else: with `python -P`, a random.py in
+        # the folder of the user does not stand in for Python's.
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
         **(variables or {}),
     }
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if result.returncode < 0:
+        raise RuntimeError(
+            f"{what} was ended by {signal.Signals(-result.returncode).name} and "
+            "nothing was written. SIGKILL most often means that the memory was used "
+            "up: close other programs, or take a machine with more."
+        )
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if line.strip()]
         raise RuntimeError(

@@ -12,8 +12,8 @@ import keras
 
 from keras_vit.export.comparison_plot import draw
 from keras_vit.export.export import export
-from keras_vit.export.formats import FORMATS
-from keras_vit.export.judge import MAX_LOSS
+from keras_vit.export.formats import FORMATS, format_name
+from keras_vit.export.judge import MAX_LOSS, check_thresholds
 from keras_vit.export.measure import (
     Latency,
     TimedFile,
@@ -127,7 +127,7 @@ def export_all(
     folder: str | Path,
     *,
     evaluation: Any = None,
-    images: Sequence[Any] | None = None,
+    images: Sequence[Any] | str | Path | None = None,
     calibration: Sequence[Any] | str | Path | None = None,
     input: Input = "float",
     formats: Sequence[str] | None = None,
@@ -147,7 +147,7 @@ def export_all(
         calibration: as in `export`. Default: 100 training images of `evaluation`, if
             it has such a part; without any, precisions that need them are left out.
         input: as in `export`.
-        formats: keys of `FORMATS`. Default: all.
+        formats: as in `export`, several. Default: all.
         max_loss: as in `export`.
         accept_loss: as in `export`.
         overwrite: whether a former comparison is replaced. Default False.
@@ -155,9 +155,12 @@ def export_all(
     Raises:
         FileExistsError: if `folder` holds something else, or `overwrite` is not set.
         RuntimeError: if there is no file at all; the message has the reasons.
+        ValueError: if a format or `max_loss` does not exist.
     """
     folder = Path(folder).expanduser()
     _check_folder(folder, overwrite)
+    names = [format_name(name) for name in formats or FORMATS]
+    check_thresholds(max_loss)
     train = getattr(evaluation, "train", None)
     if calibration is None and train is not None:
         calibration = train.samples(NUM_CALIBRATION)
@@ -172,7 +175,7 @@ def export_all(
     with replacing(folder) as temporary:
         temporary.mkdir()
         reports, rows = {}, []
-        for format, precision in _wanted(formats or list(FORMATS)):
+        for format, precision in _wanted(names):
             needs = QUANTIZATIONS[precision].needs_calibration
             found = _try(
                 model,
@@ -187,7 +190,9 @@ def export_all(
                 found = ""
             rows.append(_row(format, precision, found, reports))
         if not reports:
-            reasons = "; ".join(f"{row.format}: {row.problem}" for row in rows)
+            # Most often one mistake stops all of them.
+            problems = (f"{row.format}: {row.problem}" for row in rows)
+            reasons = "; ".join(dict.fromkeys(problems))
             raise RuntimeError(f"No format could be written. {reasons}")
         first = next(iter(reports.values()))
         result = Comparison(
@@ -199,6 +204,7 @@ def export_all(
             device=device_name(),
         )
         _write(result, temporary)
+        _check_folder(folder, overwrite)  # Another process may have been faster.
     return result
 
 
@@ -269,7 +275,10 @@ def _with_latencies(
         keys = [key for key in reports if key[0] == format]
         timed = keys + [REFERENCE] * (REFERENCE in reports and REFERENCE not in keys)
         files = [_timed(reports[key]) for key in timed]
-        (found,) = time_files(files)
+        try:
+            (found,) = time_files(files)
+        except RuntimeError:  # The files are right all the same.
+            continue
         by_key = dict(zip(timed, found, strict=True))
         reference = by_key.get(REFERENCE)
         for key in keys:

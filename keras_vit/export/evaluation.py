@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from keras_vit.data.digits import load_digits
+from keras_vit.data.folder import image_files
 from keras_vit.data.images import Images, check_labels
 
 Source = Literal["evaluation", "images", "calibration", "digits"]
@@ -57,7 +59,7 @@ class Shown:
 def choose_pictures(
     model: keras.Model,
     evaluation: Any,
-    images: Sequence[Any] | None,
+    images: Sequence[Any] | str | Path | None,
     calibration: np.ndarray | None,
 ) -> Shown:
     """Return the pictures that say most about how good a file is.
@@ -73,6 +75,8 @@ def choose_pictures(
     if evaluation is not None:
         pictures, labels = _labelled(model, evaluation)
         found = Shown(source="evaluation", pictures=pictures, labels=labels)
+    elif isinstance(images, (str, Path)):
+        found = Shown(source="images", pictures=image_files([images]))
     elif images is not None:
         found = Shown(source="images", pictures=images)
     elif calibration is not None:
@@ -129,7 +133,7 @@ def _num_classes(model: keras.Model) -> int:
             "evaluation is for classifiers, received a model without a head. Leave it "
             "out; images shows how close the features are."
         )
-    return int(model.output_shape[-1])
+    return max(2, int(model.output_shape[-1]))  # A single one says yes or no.
 
 
 def _short(names: Sequence[str]) -> str:

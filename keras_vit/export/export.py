@@ -20,7 +20,7 @@ from keras_vit.export.judge import (
     MAX_LOSS,
     check_exact,
     check_loss,
-    check_max_loss,
+    check_thresholds,
     compare,
 )
 from keras_vit.export.latency import latencies
@@ -67,7 +67,7 @@ def export(
     license: str | None = None,
     description: str | None = None,
     version: str | None = None,
-    images: Sequence[Any] | None = None,
+    images: Sequence[Any] | str | Path | None = None,
     evaluation: Any = None,
     tolerance: float = 1e-4,
     max_loss: float = MAX_LOSS,
@@ -122,7 +122,8 @@ def export(
         license: of the model, "Apache-2.0" for example.
         description: what the model is for.
         version: of the model.
-        images: pictures to verify on, of any size: paths, PIL images or arrays.
+        images: pictures to verify on, of any size: a folder, or paths, PIL images or
+            arrays.
             Default: those of calibration, else digits from the embedded data set, which
             refuse no precision. Use images like those in use.
         evaluation: labelled pictures to verify on instead, for accuracies: what
@@ -142,6 +143,7 @@ def export(
         FileExistsError: if `path` exists and `overwrite` is not set.
         ImportError: if what the format needs is not installed.
         OSError: if the disk is full or `path` cannot be written.
+        TypeError: if `model` is no Keras model.
         RuntimeError: if the conversion or the verification fails, or the precision
             loses more than `max_loss`.
         ValueError: if an option or the model does not fit; the message says which.
@@ -164,7 +166,7 @@ def export(
     request.check(model, calibration)
     size = resolve_input_size(model, request)
     check_modules(request.format, request.quantization)
-    check_max_loss(max_loss)
+    check_thresholds(max_loss, tolerance)
     reports = report_paths(request.path) if report else []
     check_reports(reports, overwrite)
     check_writable(request.path.parent, required_bytes=3 * 4 * model.count_params())
@@ -198,11 +200,12 @@ def export(
             check_gpu(temporary)
         write_metadata(temporary, request.format, {**metadata, **decided})
         actual = run(temporary, request.format, shown.pictures, scratch)
-        found = compare(expected, actual, shown, request.quantization)
+        output = metadata["output"]["name"]
+        found = compare(expected, actual, shown, request.quantization, output)
         if request.quantization == FLOAT32:
             check_exact(found, expected, actual, tolerance)
         else:
-            is_judged = not accept_loss and metadata["output"]["name"] != "features"
+            is_judged = not accept_loss and output != "features"
             check_loss(found, request.quantization, max_loss if is_judged else None)
         if report:
             image = shown.pictures[0]
@@ -214,7 +217,7 @@ def export(
             quantization=request.quantization,
             num_bytes=num_bytes(temporary),
             inputs=metadata["input"],
-            output=metadata["output"]["name"],
+            output=output,
             ops=ops,
             float_parts=tuple(decided.get("float_parts", ())),
             changes=mobile_changes(model, request, decided),
@@ -222,6 +225,9 @@ def export(
         )
         for path, text in zip(reports, result.texts(), strict=bool(reports)):
             written.enter_context(replacing(path)).write_text(text, encoding="utf-8")
+        # Another process may have been faster.
+        request.check_path()
+        check_reports(reports, overwrite)
     return result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,11 @@ MAX_LOSS = 0.01
 
 
 def compare(
-    expected: np.ndarray, actual: np.ndarray, shown: Shown, quantization: str
+    expected: np.ndarray,
+    actual: np.ndarray,
+    shown: Shown,
+    quantization: str,
+    output: str = "logits",
 ) -> dict[str, Any]:
     """Return the fields of a report that compare outputs, (N, K) each.
 
@@ -22,21 +28,30 @@ def compare(
         actual: of the file.
         shown: what both were computed from.
         quantization: precision of the file.
+        output: name of the output: "logits", "probabilities" or "features".
     """
+    right, found_classes = (_classes(rows, output) for rows in (expected, actual))
     accuracies = {}
     if shown.labels is not None:
         accuracies = {
-            "accuracy": float(np.mean(actual.argmax(-1) == shown.labels)),
-            "model_accuracy": float(np.mean(expected.argmax(-1) == shown.labels)),
+            "accuracy": float(np.mean(found_classes == shown.labels)),
+            "model_accuracy": float(np.mean(right == shown.labels)),
         }
     found = {
         "num_images": len(expected),
         "source": shown.source,
         "max_difference": float(np.max(np.abs(expected - actual))),
-        "top1_agreement": float(np.mean(expected.argmax(-1) == actual.argmax(-1))),
+        "top1_agreement": float(np.mean(right == found_classes)),
         **accuracies,
     }
     return {**found, "warnings": _warnings(found, expected, quantization)}
+
+
+def _classes(outputs: np.ndarray, output: str) -> np.ndarray:
+    """Return the class of each row, (N,); a single output says yes or no."""
+    if outputs.shape[-1] > 1:
+        return outputs.argmax(-1)
+    return (outputs[..., 0] > (0.5 if output == "probabilities" else 0.0)).astype(int)
 
 
 def _warnings(
@@ -127,11 +142,17 @@ def _advice(quantization: str) -> str:
     return f"Try {pictures if row.needs_calibration else ''}quantization={row.closer!r}"
 
 
-def check_max_loss(max_loss: float) -> None:
-    """Raise a ValueError unless the threshold is a share."""
-    if not 0.0 <= max_loss < 1.0:
+def check_thresholds(max_loss: float, tolerance: float = 0.0) -> None:
+    """Raise a ValueError unless the one is a share and the other a number."""
+    if not isinstance(tolerance, Real) or math.isnan(tolerance):
+        raise ValueError(
+            "tolerance must be a number, the largest difference that is accepted in "
+            f"float32, relative to the largest output, received {tolerance=!r}. Leave "
+            "it out for 1e-4."
+        )
+    if not isinstance(max_loss, Real) or not 0.0 <= max_loss < 1.0:
         raise ValueError(
             "max_loss must be a share of the images in [0, 1), such as 0.01 for one "
-            f"point of accuracy, received max_loss={max_loss}. Accept any loss with "
+            f"point of accuracy, received max_loss={max_loss!r}. Accept any loss with "
             "accept_loss=True (--accept-loss)."
         )

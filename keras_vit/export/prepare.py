@@ -14,6 +14,7 @@ from keras_vit.export.encoded import BYTES_SIGNATURE, why_no_bytes
 from keras_vit.export.evaluation import Lazy, Shown
 from keras_vit.export.mobile import file_preprocessing, with_normalization
 from keras_vit.export.request import MOBILE, ExportRequest
+from keras_vit.keras_file import plain_copy
 from keras_vit.layers.image_preprocessing import ImagePreprocessing
 from keras_vit.metadata import FORMAT_VERSION
 from keras_vit.outputs import output_activation
@@ -65,13 +66,20 @@ def part_names(model: keras.Model) -> list[str]:
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
-    config = model.get_config()
-    if "dtype" not in config:
-        return model
     # Mixed-precision graphs do not convert; the weights are float32 anyway.
-    twin = type(model).from_config({**config, "dtype": "float32"})
-    twin.set_weights(model.get_weights())
+    if "dtype" in model.get_config():
+        return plain_copy(model, dtype="float32")
+    if not any(map(_is_mixed, model._flatten_layers())):
+        return model
+    # A user's model says no dtype: its layers do.
+    twin = plain_copy(model)
+    for layer in filter(_is_mixed, twin._flatten_layers()):
+        layer.dtype_policy = keras.DTypePolicy("float32")
     return twin
+
+
+def _is_mixed(layer: keras.layers.Layer) -> bool:
+    return layer.dtype_policy.name.startswith("mixed")
 
 
 def _from_pixels(
@@ -170,6 +178,16 @@ def shown_to_file(
 
     def prepared(index: int) -> np.ndarray:
         picture = shown.pictures[index]
+        if shown.source == "digits":
+            picture = _in_range(picture, preprocessing)
         return as_file_takes_them([picture], preprocessing, exported, request)[0]
 
     return replace(shown, pictures=Lazy(len(shown.pictures), prepared))
+
+
+def _in_range(pixels: np.ndarray, preprocessing: Preprocessing | None) -> np.ndarray:
+    """Return bytes as the values that arrays for the model have."""
+    if preprocessing is None or preprocessing.value_range == (0.0, 255.0):
+        return pixels
+    low, high = preprocessing.value_range
+    return low + pixels.astype("float32") * ((high - low) / 255)

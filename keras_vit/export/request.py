@@ -56,7 +56,8 @@ class ExportRequest:
 
     def check(self, model: keras.Model, calibration: Any) -> None:
         """Raise an error that says which option, path or model does not fit."""
-        self._check_path()
+        _check_model(model)
+        self.check_path()
         self._check_quantization(calibration)
         _check_batch(self.batch, self.row, self.format)
         if self.input not in INPUTS:
@@ -70,7 +71,7 @@ class ExportRequest:
         self._check_model_size(model)
         self._check_size_of_file(model)
         if self.profile is not None:
-            self._check_profile()
+            self._check_profile(model)
         if self.probabilities:
             _check_probabilities(model)
         _check_about(self.about)
@@ -82,7 +83,8 @@ class ExportRequest:
                     "model with quantization=... instead."
                 )
 
-    def _check_path(self) -> None:
+    def check_path(self) -> None:
+        """Raise an error if the file cannot have that path, or must not replace it."""
         path, row = self.path, self.row
         endings = {".keras", *(other.suffix for other in FORMATS.values())} - {""}
         if path.suffix != row.suffix and (row.suffix or path.suffix in endings):
@@ -123,7 +125,7 @@ class ExportRequest:
                 f"received a model of {needed / 1e9:.1f} GB. Use one of {able}."
             )
 
-    def _check_profile(self) -> None:
+    def _check_profile(self, model: keras.Model) -> None:
         if self.profile not in PROFILES:
             raise ValueError(
                 f"profile must be one of {[*PROFILES]}, received profile="
@@ -141,6 +143,12 @@ class ExportRequest:
                     f"{name}={value!r}: a phone's GPU takes one float image at a time. "
                     f"Leave {name} or the profile out."
                 )
+        if None in model.input_shape[1:3]:
+            raise ValueError(
+                "profile='mobile' needs a model for images of one size, received one "
+                "with image_size=None. Fix the size first, with "
+                "keras_vit.resize(model, image_size=...)."
+            )
 
     def _check_attention(self, model: keras.Model) -> None:
         if not self.row.attention:
@@ -178,11 +186,40 @@ class ExportRequest:
             )
 
 
-def _check_batch(batch: int | None, row: FormatRow, name: str) -> None:
-    if batch is not None and (isinstance(batch, bool) or batch < 1):
+def _check_model(model: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"model must be a keras.Model, received {type(model).__name__}. Open a "
+            ".keras file with keras.saving.load_model(path)."
+        )
+    # Models that are neither functional nor Sequential have no such lists.
+    inputs, outputs = (getattr(model, name, None) for name in ("inputs", "outputs"))
+    shapes = [tuple(tensor.shape) for tensor in inputs or ()]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or len(outputs or ()) != 1:
         raise ValueError(
-            "batch must be at least 1, or None for any number of images, received "
-            f"batch={batch}."
+            "A model is exported from images (B, H, W, C) to one output, received "
+            f"{len(outputs or ())} outputs of inputs with the shapes {shapes}. Build "
+            "it with keras.Model(images, output)."
+        )
+    for layer in model._flatten_layers():
+        if type(layer).__module__ == "__main__":
+            raise ValueError(
+                "A process of its own converts, which cannot import classes from a "
+                f"script or notebook, received the layer {layer.name!r} of such a "
+                f"class, {type(layer).__name__}. Move the class to a module."
+            )
+
+
+def _is_count(number: Any) -> bool:
+    is_whole = isinstance(number, int) and not isinstance(number, bool)
+    return is_whole and number >= 1
+
+
+def _check_batch(batch: int | None, row: FormatRow, name: str) -> None:
+    if batch is not None and not _is_count(batch):
+        raise ValueError(
+            "batch must be at least 1 and whole, or None for any number of images, "
+            f"received batch={batch!r}."
         )
     if batch is None and not row.any_batch:
         raise ValueError(
@@ -243,8 +280,8 @@ def resolve_input_size(
                 "input_size='any'. Pass the (height, width) of your pictures in pixels."
             )
         return (None, None)
-    sides = (size, size) if isinstance(size, int) else size
-    if len(sides) != 2 or any(int(side) < 1 for side in sides):
+    sides = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2 or not all(map(_is_count, sides)):
         raise ValueError(
             "input_size must be one number of pixels, (height, width) or 'any', "
             f"received input_size={size!r}."

@@ -111,7 +111,9 @@ def describe_model(metadata: dict[str, Any], outputs: list[str]) -> Table:
 def _input(metadata: dict[str, Any]) -> Table:
     feed, preprocessing = metadata["input"], metadata["preprocessing"]
     height, width, channels = feed["shape"][1:]
-    size = Table(SIZE, width=np.uint32(width), height=np.uint32(height))
+    size = None  # Any.
+    if None not in (height, width):
+        size = Table(SIZE, width=np.uint32(width), height=np.uint32(height))
     image = Table(IMAGE, color_space=COLOR_SPACES.get(channels), default_size=size)
     is_normalized = feed["values"] != "pixels" and preprocessing
     return Table(
@@ -124,10 +126,12 @@ def _input(metadata: dict[str, Any]) -> Table:
 
 
 def _normalization(preprocessing: dict[str, Any]) -> Table:
-    """Return mean and standard deviation in units of the pixels, [0, 255]."""
-    low, high = preprocessing["value_range"]
-    means = [low + (high - low) * mean for mean in preprocessing["mean"]]
-    stds = [(high - low) * std for std in preprocessing["std"]]
+    """Return mean and standard deviation in units of the pixels, [0, 255].
+
+    Whatever `value_range` says of arrays: those who read this hand in bytes.
+    """
+    means = [255 * mean for mean in preprocessing["mean"]]
+    stds = [255 * std for std in preprocessing["std"]]
     if len({*zip(means, stds, strict=True)}) == 1:  # one number means: each channel
         means, stds = means[:1], stds[:1]
     options = Table(NORMALIZATION, mean=means, std=stds)

@@ -113,7 +113,10 @@ def train(
     if folder is not None:
         devices.barrier()  # All look at the folder as it was.
         finished = open_output(folder, model, facts, resume, overwrite, devices.is_main)
-        devices.barrier()
+        # A folder that is not the same for all would hold one step here, another there.
+        devices.check_same(
+            {"complete": finished is not None}, "run, on a disk that they share"
+        )
         if finished is not None:
             return finished
 
@@ -141,6 +144,9 @@ def train(
         )
         if folder is not None and has_checkpoint(folder / CHECKPOINT_FOLDER):
             keeper.resume(trained, folder)
+        devices.check_same(
+            asdict(keeper.position), "checkpoint, on a disk that they share"
+        )
         progress = Progress(recipe.batch_size, recipe.epochs * steps, is_shown)
         # Speed is shown and logged, but no part of the history, which repeats exactly.
         callbacks = [keeper, keeper.loss_watch, progress]

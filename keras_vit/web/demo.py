@@ -29,9 +29,9 @@ def write_demo(
     *,
     title: str | None = None,
     quantization: str | None = None,
-    calibration: Sequence[Any] | None = None,
+    calibration: Sequence[Any] | str | Path | None = None,
     attention: bool = False,
-    images: Sequence[Any] | None = None,
+    images: Sequence[Any] | str | Path | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a folder with a page that runs a model in the browser.
@@ -50,7 +50,7 @@ def write_demo(
             default, float32.
         calibration: as in `export`.
         attention: whether the page shows where the model looked; as in `export`.
-        images: pictures to verify the export on. Default: digits.
+        images: pictures to verify the export on, as in `export`. Default: digits.
         overwrite: whether a former page is replaced. Default False.
 
     Returns:

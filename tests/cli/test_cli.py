@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import keras_vit
-from keras_vit.cli import main
+from keras_vit.cli import commands, main
+from keras_vit.distribution import Distribution
+from keras_vit.files import replacing
+from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures, truncated_jpeg, write_folder
 
 SMALL = [
@@ -80,6 +86,20 @@ def test_train_takes_fields_of_the_recipe_and_a_teacher(trained, tmp_path, capsy
     assert facts["recipe.distillation"] == "soft" and facts["teacher"]
 
 
+def test_processes_with_other_options_end_before_any_work(
+    tmp_path, capsys, monkeypatch
+):
+    class Disagreeing(Distribution):
+        def exchange(self, text):
+            return [text, text.replace('"hidden_dim": 16', '"hidden_dim": 32')]
+
+    monkeypatch.setattr(commands, "distribute", lambda *_, **__: Disagreeing())
+    monkeypatch.setattr(commands, "_data", None)
+    train = ["train", "--data", "digits", "--output", tmp_path / "new", *SMALL]
+    code, _, err = call(capsys, *train)
+    assert code == 2 and "hidden_dim: 16 (process 0), 32 (process 1)" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -112,6 +132,22 @@ def test_sigterm_ends_with_a_code_of_its_own(monkeypatch, tmp_path, capsys):
         capsys, "train", "--data", "digits", "--output", tmp_path / "new", *SMALL
     )
     assert code == 75 and "Stopped by SIGTERM" in err
+
+
+def test_sigterm_unwinds_what_runs(monkeypatch, tmp_path):
+    def write(options):
+        with replacing(tmp_path / "new" / "file") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    # The package has a function of that name, too.
+    monkeypatch.setattr(import_module("keras_vit.cli.main"), "run_info", write)
+    former = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        main(["info", "model.keras"])
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == former
 
 
 def test_evaluate_holds_out_what_training_held_out(tmp_path, capsys):
@@ -158,6 +194,7 @@ def test_predict_prints_the_top_classes(trained, picture, capsys):
     assert len(out.splitlines()) == 4 and "%" in out
 
 
+@ONE_BACKEND
 def test_export_then_predict_from_the_file(trained, picture, capsys):
     folder, _ = trained
     for format, name in (
@@ -337,6 +374,7 @@ def test_a_picture_that_cannot_be_read_is_named(trained, tmp_path, capsys):
     assert code == 2 and "half.jpg" in err
 
 
+@ONE_BACKEND
 def test_export_prints_what_each_part_costs_in_int8(trained, tmp_path, capsys):
     pictures = write_folder(tmp_path / "pictures", 12)
     arguments = ["export", trained[0], "--sensitivity", "--calibration", pictures]

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import socket
 import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 import keras_vit
@@ -107,6 +111,58 @@ def test_a_batch_that_replicas_cannot_share_is_refused(size, steps, near):
 
 def test_a_batch_that_replicas_share_is_accepted():
     Four().check_batch_size(16, 2)
+
+
+@pytest.mark.parametrize("name", ["fit", "train_on_batch"])
+def test_replicas_train_no_model_that_was_not_started(name):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    images, labels = np.zeros((4, 2)), np.zeros((4, 1))
+    with Four() as distribution:
+        for _ in range(2):  # What the last `compile` set was not looked at.
+            model.compile("sgd", "mse")
+            with pytest.raises(ValueError, match=r"only after distribution\.start"):
+                getattr(model, name)(images, labels)
+            distribution.start(model)
+        distribution.start(model)
+        getattr(model, name)(images, labels)
+    assert name not in keras.Model.__dict__
+    model.compile("sgd", "mse")
+    getattr(model, name)(images, labels)
+
+
+class InTwoProcesses(Distribution):
+    num_processes = 2
+
+
+def test_sigterm_does_in_several_processes_what_it_does_in_one():
+    calls = []
+    former = signal.signal(signal.SIGTERM, lambda *_: calls.append("SIGTERM"))
+    try:
+        # As TensorFlow and JAX do: Python does not see it.
+        c_signal = ctypes.CDLL(None).signal
+        c_signal.argtypes, c_signal.restype = [ctypes.c_int, ctypes.c_void_p], None
+        c_signal(signal.SIGTERM, int(signal.SIG_IGN))
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not calls
+        with InTwoProcesses():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert calls == ["SIGTERM"]
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "shown"), [(None, 0, ""), (3, 3, ""), ("why", 1, "why\n")]
+)
+def test_a_process_of_several_exits_as_python_does(
+    code, expected, shown, monkeypatch, capsys
+):
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    with pytest.raises(SystemExit), InTwoProcesses():
+        sys.exit(code)
+    assert codes == [expected] and capsys.readouterr().err == shown
 
 
 class Disagreeing(Distribution):

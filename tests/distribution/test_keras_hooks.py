@@ -97,6 +97,40 @@ def test_weights_are_there_after_a_batch_that_fails(model):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute")
+def test_a_data_set_with_threads_gives_each_batch_in_its_epoch():
+    import tensorflow as tf
+
+    class Batches(keras.utils.PyDataset):
+        epoch = 0
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return np.full((2, 4), 10 * self.epoch + index), np.ones((2, 1))
+
+        def on_epoch_end(self):
+            self.epoch += 1
+
+    class Recording(keras.Model):
+        def train_step(self, data):
+            seen.append(int(data[0][0, 0]))
+            return super().train_step(data)
+
+    seen: list[int] = []
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        inputs = keras.Input((4,))
+        model = Recording(inputs, keras.layers.Dense(1)(inputs))
+        model.compile("sgd", "mse", metrics=["mse"], run_eagerly=True)
+    for _ in range(2):
+        keras_hooks.build_from_signature(model, strategy)
+    model.fit(Batches(workers=2), epochs=2, shuffle=False, verbose=0)
+    # Keras ends an epoch of the data set before the first, too.
+    assert seen == [10, 11, 12, 13, 20, 21, 22, 23]
+
+
 @pytest.mark.skipif(BACKEND == "jax", reason="keras.distribution works there")
 def test_an_engine_that_keras_ignores_is_refused(model, monkeypatch):
     monkeypatch.setattr(keras.distribution, "distribution", lambda: "data parallel")

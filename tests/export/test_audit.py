@@ -15,13 +15,16 @@ from keras_vit.cli.main import main
 from keras_vit.export.audit import Audit, audit, check_gpu, check_ops, list_ops
 from keras_vit.export.gpu import gpu_refusal
 from keras_vit.export.litert_graph import LiteRTOp, LiteRTTensor
+from tests.one_backend import ONE_BACKEND
+
+pytestmark = ONE_BACKEND
 
 
 @pytest.fixture(scope="module")
 def tflite(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("audit") / "model.tflite"
     model = keras_vit.ViT.from_variant("test", num_classes=3)
-    keras_vit.export(model, path, author="Ada", license="Apache-2.0")
+    keras_vit.export(model, path, author="Ada", license="Apache-2.0", report=False)
     return path
 
 

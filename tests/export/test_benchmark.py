@@ -66,6 +66,14 @@ def test_a_file_with_a_fixed_batch_says_so(folder, capsys):
     assert [row["batch"] for row in found["rows"]] == [1]
 
 
+def test_a_model_of_two_inputs_is_refused(tmp_path):
+    inputs = [keras.Input((4, 4, 3)), keras.Input((4, 4, 3))]
+    path = tmp_path / "model.keras"
+    keras.Model(inputs, inputs[0] + inputs[1]).save(path)
+    with pytest.raises(ValueError, match="one input of images, received 2"):
+        benchmark(path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

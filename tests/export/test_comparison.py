@@ -130,6 +130,20 @@ def test_training_images_calibrate(monkeypatch, tmp_path):
     assert len(seen["int8"]) == 100 and seen["dynamic_int8"] is None
 
 
+def test_unknown_formats_and_thresholds_are_refused_once(tmp_path):
+    with pytest.raises(ValueError, match="'saved_model'.*format='tf'"):
+        export_all(make_model(), tmp_path / "new", formats=["tflite", "tf"])
+    with pytest.raises(ValueError, match="max_loss must be a share"):
+        export_all(make_model(), tmp_path / "new", max_loss=2.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_that_stops_all_is_said_once(tmp_path):
+    with pytest.raises(RuntimeError) as error:
+        export_all(make_model(), tmp_path / "new", evaluation=([PICTURES[0]], [99]))
+    assert str(error.value).count("onnx: Labels must be from 0 to 9") == 1
+
+
 def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     (tmp_path / "chapter.txt").write_text("years of work")
     with pytest.raises(FileExistsError, match="never replaced"):
@@ -172,7 +186,13 @@ def test_the_command_judges_by_held_out_images(saved, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["rows"][0]["is_best"]
 
 
-@pytest.mark.parametrize("option", ["--quantization=int8", "--batch=2", "--attention"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--quantization=int8", "--batch=2", "--attention", "--profile=mobile"),
+        *("--probabilities", "--author=Ada", "--model-version=1"),
+    ],
+)
 def test_options_of_one_file_do_not_fit_all(saved, option, capsys):
     assert main(["export", str(saved), "--all", option]) == 2
     assert option.split("=")[0] in capsys.readouterr().err

@@ -109,7 +109,9 @@ def assert_served_as_predicted(model, path: Path) -> None:
 def test_image_files_are_served_as_they_are_predicted(tmp_path):
     model = make_model()
     path = tmp_path / "model"
-    report = keras_vit.export(model, path, format="saved_model", images=PHOTOS)
+    report = keras_vit.export(
+        model, path, format="saved_model", images=PHOTOS, report=False
+    )
     assert not report.warnings
     assert read_metadata(path)["bytes_signature"] == "serving_bytes"
     assert_served_as_predicted(model, path)
@@ -127,7 +129,7 @@ def test_a_model_of_pixels_on_white_serves_image_files_too(tmp_path):
     model = make_model(seed=1, preprocessing=preprocessing)
     path = tmp_path / "model"
     options = {"input": "pixels", "input_size": (90, 120), "images": PHOTOS}
-    keras_vit.export(model, path, format="saved_model", **options)
+    keras_vit.export(model, path, format="saved_model", **options, report=False)
     assert_served_as_predicted(model, path)
 
 
@@ -135,7 +137,7 @@ def test_a_grey_model_serves_the_grey_of_colours(tmp_path):
     preprocessing = Preprocessing(image_size=32, channels=1)
     model = make_model(channels=1, preprocessing=preprocessing)
     path = tmp_path / "model"
-    keras_vit.export(model, path, format="saved_model", images=PHOTOS)
+    keras_vit.export(model, path, format="saved_model", images=PHOTOS, report=False)
     assert_served_as_predicted(model, path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from importlib import import_module
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.export import list_ops
 from keras_vit.metadata import read_metadata
+from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures
 
 NAMES = ["ant", "bee", "cat"]
@@ -43,14 +45,19 @@ def model() -> keras_vit.ViT:
 @pytest.fixture(scope="module")
 def tflite(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("tflite") / "model.tflite"
-    return keras_vit.export(model, path, format="litert", images=PHOTOS)
+    return keras_vit.export(model, path, format="litert", images=PHOTOS, report=False)
 
 
 @pytest.fixture(scope="module")
 def saved_model(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "model"
     return keras_vit.export(
-        model, path, format="saved_model", batch=None, images=PHOTOS
+        model,
+        path,
+        format="saved_model",
+        batch=None,
+        images=PHOTOS,
+        report=False,
     )
 
 
@@ -135,19 +142,22 @@ def test_exported_files_predict_what_the_model_predicts(model, tflite, saved_mod
             )
 
 
+@ONE_BACKEND
 def test_exported_files_are_evaluated_like_the_model(tmp_path):
     pictures, labels = zip(*digit_pictures(30, classes=3), strict=True)
     pixels = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
     data = keras_vit.load_data((pixels, np.array(labels)), class_names=NAMES)
     model = make_model(seed=3)
     path = tmp_path / "model.tflite"
-    keras_vit.export(model, path, format="litert")
+    keras_vit.export(model, path, format="litert", report=False)
     expected, found = (keras_vit.evaluate(form, data) for form in (model, path))
     assert found["accuracy"] == expected["accuracy"]
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("format", ["litert", "saved_model"])
+@pytest.mark.parametrize(
+    "format", ["litert", pytest.param("saved_model", marks=ONE_BACKEND)]
+)
 def test_a_file_can_take_pixels_and_preprocess_itself(model, tmp_path, format):
     path = tmp_path / ("pixels" + (".tflite" if format == "litert" else ""))
     size = (90, 120) if format == "litert" else "any"
@@ -158,6 +168,7 @@ def test_a_file_can_take_pixels_and_preprocess_itself(model, tmp_path, format):
         input="pixels",
         input_size=size,
         images=PHOTOS,
+        report=False,
     )
     assert report.inputs["dtype"] == "uint8" and report.inputs["values"] == "pixels"
     small = [np.asarray(Image.fromarray(p).resize((120, 90))) for p in PHOTOS]
@@ -175,11 +186,17 @@ def test_a_mixed_precision_headless_model_with_dynamic_batch_exports(tmp_path):
         num_classes=None, class_names=None, dtype="mixed_bfloat16", pooling="mean"
     )
     report = keras_vit.export(
-        model, tmp_path / "m.tflite", format="litert", batch=None, images=PHOTOS
+        model,
+        tmp_path / "m.tflite",
+        format="litert",
+        batch=None,
+        images=PHOTOS,
+        report=False,
     )
     assert report.output == "features" and report.inputs["shape"][0] is None
 
 
+@ONE_BACKEND
 def test_a_failed_verification_leaves_what_was_there(model, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(b"former")
@@ -202,9 +219,12 @@ def test_ops_outside_litert_fail_and_leave_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@ONE_BACKEND
 def test_an_untrained_head_is_pointed_out(tmp_path):
     model = keras_vit.ViT.from_variant("test", num_classes=3)
-    report = keras_vit.export(model, tmp_path / "m.tflite", format="litert")
+    report = keras_vit.export(
+        model, tmp_path / "m.tflite", format="litert", report=False
+    )
     assert "says little" in report.warnings[0]
 
 
@@ -214,6 +234,9 @@ def test_an_untrained_head_is_pointed_out(tmp_path):
         ({"format": "png"}, r"one of \['litert', 'saved_model'"),
         ({"format": "saved_model"}, "must be the name of a folder"),
         ({"batch": 0}, "batch must be at least 1"),
+        ({"batch": 1.5}, "batch must be at least 1 and whole"),
+        ({"input": "pixels", "input_size": 40.5}, "one number of pixels"),
+        ({"input": "pixels", "input_size": (40.5, 30)}, "one number of pixels"),
         ({"input_size": 64}, "Add input='pixels'"),
         (
             {"input": "pixels", "input_size": "any"},
@@ -232,6 +255,50 @@ def test_requests_that_do_not_fit_are_refused(model, tmp_path, options, message)
             model, tmp_path / "model.tflite", **{"format": "litert", **options}
         )
     assert not list(tmp_path.iterdir())
+
+
+def unfit_models(model) -> dict[str, keras.Model]:
+    images, vectors = keras.Input((32, 32, 3)), keras.Input((4,))
+    logits = model(images)
+    scaled = type("Scaled", (keras.layers.Layer,), {"call": lambda self, x: 2 * x})
+    scaled.__module__ = "__main__"
+    return {
+        r"inputs with the shapes \[\]": keras.Model(),
+        "2 outputs": keras.Model(images, [logits, logits]),
+        r"shapes \[.*, .*\]": keras.Model([images, vectors], logits),
+        r"shapes \[\(None, 4\)\]": keras.Model(vectors, vectors + 1.0),
+        "Scaled. Move the class to a module": keras.Model(images, scaled()(logits)),
+    }
+
+
+def test_models_that_do_not_fit_are_refused(model, tmp_path):
+    for message, unfit in unfit_models(model).items():
+        with pytest.raises(ValueError, match=message):
+            keras_vit.export(unfit, tmp_path / "model.tflite")
+    with pytest.raises(TypeError, match="received str. Open"):
+        keras_vit.export("model.keras", tmp_path / "model.tflite")
+
+
+def test_a_file_that_another_process_wrote_meanwhile_is_kept(
+    model, tmp_path, monkeypatch
+):
+    path = tmp_path / "model.onnx"
+
+    def convert(exported, scratch, temporary, *options):
+        temporary.write_bytes(b"later")
+        path.write_bytes(b"sooner")
+        return {}
+
+    def run(temporary, format, pictures, scratch):
+        return logits(model, np.stack(pictures))
+
+    # The package has a function of that name, too.
+    module = import_module("keras_vit.export.export")
+    monkeypatch.setattr(module, "convert", convert)
+    monkeypatch.setattr(module, "run", run)
+    with pytest.raises(FileExistsError, match="--force"):
+        keras_vit.export(model, path, format="onnx", report=False)
+    assert path.read_bytes() == b"sooner" and len([*tmp_path.iterdir()]) == 1
 
 
 def test_an_existing_file_is_kept(model, tmp_path):
@@ -265,9 +332,12 @@ def test_a_folder_that_is_no_saved_model_is_never_replaced(model, tmp_path):
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
+@ONE_BACKEND
 def test_a_file_with_preprocessing_sees_what_the_model_sees(model, tmp_path):
     path = tmp_path / "pixels.tflite"
-    keras_vit.export(model, path, format="litert", input="pixels", images=PHOTOS)
+    keras_vit.export(
+        model, path, format="litert", input="pixels", images=PHOTOS, report=False
+    )
     wide = [PHOTOS[0][:100], PHOTOS[1][:, :90], PHOTOS[0][:90].astype("float32")]
     for one, other in zip(
         keras_vit.predict(model, wide), keras_vit.predict(path, wide), strict=True

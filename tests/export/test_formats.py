@@ -94,7 +94,9 @@ def model() -> keras_vit.ViT:
 @pytest.mark.parametrize("format", PATHS)
 def test_other_runtimes_compute_the_same_for_any_batch(model, tmp_path, rng, format):
     path = tmp_path / PATHS[format]
-    report = keras_vit.export(model, path, format=format, batch=None, images=PHOTOS)
+    report = keras_vit.export(
+        model, path, format=format, batch=None, images=PHOTOS, report=False
+    )
     assert report.max_difference < 1e-4 and report.inputs["shape"][0] is None
     images = rng.normal(size=(5, 32, 32, 3)).astype("float32")
     found = read_back(format, path, images)
@@ -112,7 +114,13 @@ def test_other_runtimes_compute_the_same_for_any_batch(model, tmp_path, rng, for
 def test_other_formats_take_pixels_and_show_attention(model, tmp_path, format):
     path = tmp_path / PATHS[format]
     keras_vit.export(
-        model, path, format=format, input="pixels", attention=True, images=PHOTOS
+        model,
+        path,
+        format=format,
+        input="pixels",
+        attention=True,
+        images=PHOTOS,
+        report=False,
     )
     pixels = np.stack([model.preprocessing.to_pixels(p, (32, 32)) for p in PHOTOS])
     found = read_back(format, path, pixels[:1])
@@ -129,7 +137,7 @@ def test_other_formats_take_pixels_and_show_attention(model, tmp_path, format):
 def test_later_families_become_onnx(tmp_path, name):
     model = make_model(**{"preprocessing": None, **FAMILIES[name]})
     path = tmp_path / "model.onnx"
-    report = keras_vit.export(model, path, format="onnx", batch=None)
+    report = keras_vit.export(model, path, format="onnx", batch=None, report=False)
     assert report.max_difference < 1e-4
 
 
@@ -137,7 +145,7 @@ def test_later_families_become_onnx(tmp_path, name):
 def test_a_onnx_file_names_its_unknown_sizes(model, tmp_path):
     path = tmp_path / "model.onnx"
     options = {"input": "pixels", "input_size": "any", "batch": None}
-    keras_vit.export(model, path, format="onnx", images=PHOTOS, **options)
+    keras_vit.export(model, path, format="onnx", images=PHOTOS, **options, report=False)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path)
@@ -155,8 +163,10 @@ def test_a_onnx_file_names_its_unknown_sizes(model, tmp_path):
 @ONE_BACKEND
 def test_openvino_stores_float16(model, tmp_path):
     options = {"format": "openvino", "images": PHOTOS}
-    whole = keras_vit.export(model, tmp_path / "whole", **options)
-    half = keras_vit.export(model, tmp_path / "half", quantization="float16", **options)
+    whole = keras_vit.export(model, tmp_path / "whole", **options, report=False)
+    half = keras_vit.export(
+        model, tmp_path / "half", quantization="float16", **options, report=False
+    )
     weights = [
         (report.path / "openvino_model.bin").stat().st_size for report in (half, whole)
     ]
@@ -173,6 +183,7 @@ def test_onnx_stores_float16_and_int8(model, tmp_path):
             format="onnx",
             quantization=precision,
             images=PHOTOS,
+            report=False,
         )
         for precision in ("float32", "float16", "dynamic_int8")
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
 
@@ -19,6 +18,9 @@ from tests.export.test_tflite_metadata import (
     predictions,
 )
 from tests.families import FAMILIES
+from tests.one_backend import ONE_BACKEND
+
+pytestmark = ONE_BACKEND
 
 
 def with_weights(seed: int = 2, **options) -> keras_vit.ViT:
@@ -41,7 +43,12 @@ def test_a_mobile_file_of_a_model_with_imagenet_normalization(tmp_path, quantiza
     )
     path = tmp_path / "model.tflite"
     report = keras_vit.export(
-        model, path, profile="mobile", quantization=quantization, images=PICTURES
+        model,
+        path,
+        profile="mobile",
+        quantization=quantization,
+        images=PICTURES,
+        report=False,
     )
     changed = [change.split(":")[0] for change in report.changes]
     assert changed == ["normalization", "output", "norms", "ranks"]
@@ -56,9 +63,6 @@ def test_a_mobile_file_of_a_model_with_imagenet_normalization(tmp_path, quantiza
     assert_same(own, predictions(model), tolerance)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="converts in this process"
-)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_gpus_take_every_architecture(name, tmp_path):
     from keras_vit.export.converters.litert import write_float

@@ -56,6 +56,7 @@ def int8_pixels(model, tmp_path_factory):
         calibration=DIGITS,
         input="pixels",
         images=DIGITS,
+        report=False,
     )
 
 
@@ -85,7 +86,10 @@ def test_a_dynamic_file_is_a_quarter_of_the_size_and_close(tmp_path):
     model = make_model(hidden_dim=128, mlp_dim=512)
     reports = {
         precision: keras_vit.export(
-            model, tmp_path / f"{precision}.tflite", quantization=precision
+            model,
+            tmp_path / f"{precision}.tflite",
+            quantization=precision,
+            report=False,
         )
         for precision in ("float32", "dynamic_int8")
     }
@@ -102,6 +106,7 @@ def test_a_mixed_file_keeps_the_part_that_breaks_in_float(model, tmp_path):
         quantization="mixed_int8",
         calibration=DIGITS,
         images=DIGITS,
+        report=False,
     )
     assert report.float_parts == ("block_1/attention",)
     assert read_metadata(path)["float_parts"] == ["block_1/attention"]
@@ -137,6 +142,7 @@ def test_an_int8_file_can_take_any_number_of_images(model, tmp_path):
         calibration=DIGITS,
         batch=None,
         images=DIGITS,
+        report=False,
     )
     prepared = np.stack([model.preprocessing(picture) for picture in DIGITS])
     together = litert_runner(str(path))(prepared)
@@ -148,7 +154,12 @@ def test_calibration_can_be_a_folder(model, tmp_path):
     folder = write_folder(tmp_path / "pictures", count=12)
     path = tmp_path / "model.tflite"
     report = keras_vit.export(
-        model, path, quantization="int16x8", calibration=folder, images=DIGITS
+        model,
+        path,
+        quantization="int16x8",
+        calibration=folder,
+        images=DIGITS,
+        report=False,
     )
     assert report.top1_agreement == 1.0
 
@@ -159,6 +170,8 @@ def test_calibration_can_be_a_folder(model, tmp_path):
         (DIGITS[:9], "at least 10 pictures.*received 9"),
         ([*DIGITS[:12], np.zeros((2, 3, 4, 5))], r"calibration\[12\] cannot be used"),
         ([*DIGITS[:12], np.full((8, 8), 7, "uint8")], r"1 of 13 .*: calibration\[12\]"),
+        # Normalization makes three values of it.
+        ([*DIGITS[:12], np.full((8, 8, 3), (9, 0, 7), "uint8")], r"1 of 13 .*\[12\]"),
         ([DIGITS[0]] * 12, "the same one 12 times"),
     ],
 )

@@ -24,6 +24,7 @@ from keras_vit.export.quantizations import QUANTIZATIONS
 from keras_vit.export.run_exported import litert_runner
 from tests.contract import example, set_random_weights
 from tests.families import FAMILIES
+from tests.one_backend import ONE_BACKEND
 
 # Only a child process of `export` quantizes; here it is this one.
 pytestmark = pytest.mark.filterwarnings(
@@ -114,6 +115,7 @@ def test_ranges_are_those_of_all_pictures(digits):
 
 
 # One for each kind of position, normalization, MLP, attention, block and pooling.
+@ONE_BACKEND
 @pytest.mark.parametrize(
     "name",
     ["axial from the left", "grouped", "mixed", "differential", "twin", "registers"],
@@ -126,7 +128,7 @@ def test_each_architecture_has_each_precision(name, tmp_path):
     set_random_weights(model)
     pictures = list(np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), "uint8"))
     float_file = str(tmp_path / "float32.tflite")
-    keras_vit.export(model, float_file, images=pictures[:1])
+    keras_vit.export(model, float_file, images=pictures[:1], report=False)
     np.save(tmp_path / "calibration.npy", example((12, 32, 32, 3)))
     measure = Measure(float_file, str(tmp_path / "calibration.npy"))
     parts = find_parts(float_file, part_names(model))

@@ -13,7 +13,7 @@ import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.export import ExportReport
 from keras_vit.export.evaluation import Shown, choose_pictures
-from keras_vit.export.judge import check_loss, check_max_loss, compare
+from keras_vit.export.judge import check_loss, check_thresholds, compare
 from keras_vit.export.measure import summarize
 from tests.contract import set_random_weights
 from tests.one_backend import ONE_BACKEND
@@ -109,6 +109,14 @@ EXPECTED = one_hot(*[0, 1] * 100)
 ONE_WRONG = np.concatenate([one_hot(2, 2, 2), EXPECTED[3:]])
 
 
+def test_a_single_output_says_yes_or_no():
+    expected, actual = np.array([[-1.0], [2.0], [3.0], [4.0]]), np.array([[1.0]] * 4)
+    found = compare(expected, actual, shown([0, 1, 1, 1]), "int8")
+    assert (found["top1_agreement"], found["model_accuracy"]) == (0.75, 1.0)
+    sigmoid = [1 / (1 + np.exp(-logits)) for logits in (expected, actual)]
+    assert compare(*sigmoid, shown(), "int8", "probabilities")["top1_agreement"] == 0.75
+
+
 def test_a_loss_of_accuracy_is_measured_against_the_model():
     found = compare(EXPECTED, ONE_WRONG, shown([0, 1] * 100), "int8")
     assert (found["model_accuracy"], found["accuracy"]) == (1.0, 0.985)
@@ -148,16 +156,20 @@ def test_embedded_digits_refuse_nothing_and_say_so():
     assert "says little about other pictures" in found["warnings"][0]
 
 
-@pytest.mark.parametrize("max_loss", [-0.1, 1.0, float("nan")])
+@pytest.mark.parametrize("max_loss", [-0.1, 1.0, float("nan"), "1"])
 def test_a_threshold_is_a_share(max_loss):
     with pytest.raises(ValueError, match=r"in \[0, 1\)"):
-        check_max_loss(max_loss)
+        check_thresholds(max_loss)
+    with pytest.raises(ValueError, match="tolerance must be a number"):
+        check_thresholds(0.01, "1e-3")
 
 
 def test_pictures_come_from_what_says_most(model, data):
     pictures = [np.zeros((8, 8), "uint8")] * 2
     samples = np.zeros((3, 8, 8, 1))
     assert choose_pictures(model, None, pictures, samples).source == "images"
+    folder = DIGITS.parents[2] / "examples" / "images"
+    assert choose_pictures(model, None, str(folder), samples).source == "images"
     assert choose_pictures(model, None, None, samples).source == "calibration"
     assert len(choose_pictures(model, None, None, None).pictures) == 16
     part = choose_pictures(model, data.test, None, samples)

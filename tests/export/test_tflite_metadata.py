@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,13 @@ from sklearn.datasets import load_sample_images
 
 import keras_vit
 from keras_vit import Preprocessing
+from keras_vit.export.tflite_metadata import (
+    MODEL,
+    PROCESS_UNIT,
+    SUBGRAPH,
+    TENSOR,
+    describe_model,
+)
 from keras_vit.metadata import read_metadata
 from tests.one_backend import ONE_BACKEND
 
@@ -51,7 +59,9 @@ def model() -> keras_vit.ViT:
 @pytest.fixture(scope="module")
 def described(model, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("described") / "model.tflite"
-    keras_vit.export(model, path, probabilities=True, images=PICTURES, **ABOUT)
+    keras_vit.export(
+        model, path, probabilities=True, images=PICTURES, **ABOUT, report=False
+    )
     return path
 
 
@@ -102,7 +112,7 @@ def test_mediapipe_gives_names_and_probabilities_of_keras(model, described):
 )
 def test_mediapipe_runs_each_input_and_precision(model, tmp_path, options, tolerance):
     path = tmp_path / "model.tflite"
-    keras_vit.export(model, path, images=PICTURES, **options)
+    keras_vit.export(model, path, images=PICTURES, **options, report=False)
     assert_same(classify(path, PICTURES), predictions(model), tolerance)
 
 
@@ -146,6 +156,25 @@ def test_normalization_is_in_units_of_pixels(described):
     options = feed.processUnits[0].options
     np.testing.assert_allclose(options.mean, [102.0])
     np.testing.assert_allclose(options.std, [51.0])
+
+
+def test_normalization_is_of_bytes_whatever_arrays_hold():
+    preprocessing = Preprocessing(value_range=(0, 1), mean=0.4, std=0.2)
+    feed = {"name": "images", "shape": (1, 8, 8, 3), "values": "preprocessed"}
+    described = describe_model(
+        {
+            "input": feed,
+            "output": {"name": "logits"},
+            "preprocessing": asdict(preprocessing),
+            "class_names": [],
+        },
+        ["logits"],
+    )
+    (graph,) = described[MODEL.index("subgraphs")]
+    (feed,) = graph[SUBGRAPH.index("inputs")]
+    (unit,) = feed[TENSOR.index("process_units")]
+    mean, std = unit[PROCESS_UNIT.index("options")].values()
+    np.testing.assert_allclose((mean, std), ([102.0], [51.0]))
 
 
 def test_weights_stay_aligned(described):

@@ -42,7 +42,8 @@ def run(output, options, count, *, devices=1, sigterm_at=0):
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "OMP_NUM_THREADS": "1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
+            "--xla_backend_optimization_level=0",
             "DISTRIBUTE": json.dumps(own),
             # One process is told; the others stop with it.
             "SIGTERM_AT": str(sigterm_at if rank == count - 1 else 0),

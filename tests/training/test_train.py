@@ -154,6 +154,21 @@ def test_another_configuration_is_not_resumed(data, tmp_path, monkeypatch):
         np.testing.assert_array_equal(array, other)
 
 
+def test_processes_that_find_different_checkpoints_are_told(
+    data, tmp_path, monkeypatch
+):
+    class Apart(keras_vit.distribution.Distribution):
+        def exchange(self, text):
+            return [text, text.replace('"epoch": 1', '"epoch": 0')]
+
+    stop_after(monkeypatch, epoch=1)
+    with pytest.raises(KeyboardInterrupt):
+        keras_vit.train(make_model(), data, RECIPE, output=tmp_path, verbose=0)
+    expected = r"on a disk that they share.*epoch: 1 \(process 0\), 0 \(process 1\)"
+    with Apart(), pytest.raises(ValueError, match=expected):
+        keras_vit.train(make_model(), data, RECIPE, output=tmp_path, verbose=0)
+
+
 def test_a_complete_run_of_another_configuration_is_refused(data, tmp_path):
     keras_vit.train(make_model(), data, RECIPE, output=tmp_path, verbose=0)
     with pytest.raises(ValueError, match=r"different: model\.mlp_dim"):

@@ -128,5 +128,5 @@ def digits_file(digits_model, tmp_path_factory) -> Path:
     """Its `.tflite` file."""
     path = tmp_path_factory.mktemp("digits") / "digits.tflite"
     pictures = [picture for picture, _ in digit_pictures(10)]
-    keras_vit.export(digits_model, path, images=pictures)
+    keras_vit.export(digits_model, path, images=pictures, report=False)
     return path

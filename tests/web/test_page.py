@@ -150,7 +150,12 @@ def test_a_finished_file_is_a_page_too(visit, digits_file, digits_model, tmp_pat
 def test_a_file_that_takes_pixels_gets_pixels(visit, photo_model, tmp_path):
     path = tmp_path / "pixels.tflite"
     keras_vit.export(
-        photo_model, path, input="pixels", input_size=(90, 120), images=PHOTOS
+        photo_model,
+        path,
+        input="pixels",
+        input_size=(90, 120),
+        images=PHOTOS,
+        report=False,
     )
     page = visit(keras_vit.write_demo(path, tmp_path / "site"))
     choose(page, png(PHOTOS[0]))

@@ -77,14 +77,22 @@ def _tensors_of_each(
         if detail["name"] in names | {feed["name"]} and detail["dtype"] == np.float32
     ]
     for image in images:
-        interpreter.set_tensor(
-            feed["index"], np.repeat(image[None], feed["shape"][0], axis=0)
-        )
+        set_image(interpreter, image)
         interpreter.invoke()
         yield (
             (detail["name"], interpreter.get_tensor(detail["index"]))
             for detail in details
         )
+
+
+def set_image(interpreter: Any, image: np.ndarray) -> None:
+    """Hand in one image, (H, W, C), as often as the file takes it."""
+    feed = interpreter.get_input_details()[0]
+    images = np.repeat(image[None], feed["shape"][0], axis=0)
+    if images.shape != tuple(feed["shape"]):  # It takes images of any size.
+        interpreter.resize_tensor_input(feed["index"], images.shape)
+        interpreter.allocate_tensors()
+    interpreter.set_tensor(feed["index"], images)
 
 
 def make_interpreter(model: str | bytes, keeps_tensors: bool = False) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 from keras_vit.export.converters.graph import (
     list_graph,
     make_interpreter,
+    set_image,
     value_ranges,
 )
 from keras_vit.export.converters.recipes import (
@@ -51,17 +52,10 @@ class Measure:
     def outputs(self, model: str | bytes) -> np.ndarray:
         """Return what a file computes for the images, (N, ...)."""
         interpreter = make_interpreter(model)
-        feed, given = (
-            details[0]
-            for details in (
-                interpreter.get_input_details(),
-                interpreter.get_output_details(),
-            )
-        )
+        given = interpreter.get_output_details()[0]
         found = []
         for image in self.images if self.images is not None else ():
-            batch = np.repeat(image[None], feed["shape"][0], axis=0)
-            interpreter.set_tensor(feed["index"], batch)
+            set_image(interpreter, image)
             interpreter.invoke()
             found.append(interpreter.get_tensor(given["index"])[0])
         return np.stack(found)

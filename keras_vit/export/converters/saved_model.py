@@ -84,9 +84,7 @@ def _serve_bytes(job: dict[str, Any], model: Any) -> Function:
     return serve_bytes
 
 
-def _after_preprocessing(
-    model: Any, metadata: dict[str, Any]
-) -> Callable[[Any], Any]:
+def _after_preprocessing(model: Any, metadata: dict[str, Any]) -> Callable[[Any], Any]:
     """Return the function from preprocessed images to the output of the model."""
     if metadata["input"]["values"] != "pixels":
         return inference(model)
