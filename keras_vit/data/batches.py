@@ -282,7 +282,7 @@ class ImageBatches(keras.utils.PyDataset):
 
 
 def _spare_cores() -> int:
-    # Keras 3.15 starts no thread for a single worker.
+    # Keras 3.15 starts no thread for the single worker of `MeasuredBatches`.
     return max(2, min(8, (os.cpu_count() or 1) - 1))
 
 
