@@ -77,6 +77,8 @@ def set_rates(
         )
     inside.config = config
     for layer in inside.layers:
+        if layer.name == "pooling":
+            continue  # Its attention and MLP drop nothing.
         rates = {name: getattr(config, name) for name in RATES}
         if layer.name.startswith("block_"):
             block = int(layer.name.removeprefix("block_"))

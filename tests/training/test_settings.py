@@ -25,6 +25,8 @@ FAMILIES = [
     {"block": "twin", "mlp": "gated"},
     {"attention": "differential"},
     {"rotary": "axial", "use_mlp_norm": True},
+    {"pooling": "attention"},
+    {"pooling": "query"},
 ]
 
 
