@@ -232,5 +232,5 @@ def _block(path: str) -> int | None:
 
 
 def _is_stem(path: str) -> bool:
-    stems = {"patch_encoder", "pre_norm", "rotary_positions"}
+    stems = {"patch_encoder", "pre_norm", "rotary_positions", "class_rotation"}
     return not stems.isdisjoint(path.split("/"))

@@ -12,6 +12,7 @@ import keras_vit
 from keras_vit.keras_internals import moving_averages
 from keras_vit.training import SGD, Adafactor, AdamW, Lamb, LossScaleOptimizer
 from keras_vit.training.optimizer import OPTIMIZERS, multipliers
+from tests.families import FAMILIES
 from tests.peers import import_timm
 
 timm = import_timm()
@@ -241,6 +242,21 @@ def test_rates_by_depth_are_those_of_timm():
     for ours, name in names.items():
         assert scales[ours] == pytest.approx(theirs[name][0]), ours
         assert ours.endswith("kernel") == bool(theirs[name][1])
+
+
+@pytest.mark.parametrize("name", ["class rotation", "mixed"])
+def test_what_stands_before_a_block_has_its_rate_or_a_lower_one(name):
+    model = keras_vit.ViT.from_variant("test", num_classes=3, **FAMILIES[name])
+    scales: dict[str, set[float]] = {}
+    factors = multipliers(model.trainable_variables, 0.5)
+    for variable, factor in zip(model.trainable_variables, factors, strict=True):
+        scales.setdefault(variable.path.split("/")[0], set()).add(factor)
+    expected = {"patch_encoder": 1 / 8, "block_0": 1 / 4, "block_1": 1 / 2, "head": 1}
+    if name == "mixed":
+        expected |= {"rotary_positions_0": 1 / 4, "rotary_positions_1": 1 / 2}
+    else:
+        expected |= {"class_rotation": 1 / 8}
+    assert scales == {k: {v} for k, v in expected.items()} | {"norm": {1}}
 
 
 def test_the_average_of_the_weights_follows_each_step():
