@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.training.loss import check_label_shape
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class Accuracy(keras.metrics.MeanMetricWrapper):
@@ -34,6 +36,7 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
 
 def hits(y_true: Any, y_pred: Any) -> Any:
     """Return 1 for each image that is classified right, else 0, (B,)."""
+    check_label_shape(y_true, y_pred)
     if len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1]:
         y_true = ops.argmax(y_true, axis=-1)
     classes = ops.cast(ops.reshape(y_true, (-1,)), "int32")

@@ -14,6 +14,7 @@ from keras_vit.distribution import current
 from keras_vit.keras_internals import forget_compiled_steps
 from keras_vit.training import replicas
 from keras_vit.training.distillation import Distillation, DistillationKind
+from keras_vit.training.loss import LabelLoss, check_classes
 from keras_vit.training.optimizer import LossScaleOptimizer, TrainingOptimizer
 
 
@@ -181,17 +182,26 @@ class TrainingModel(keras.Model):
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         current().check_started(self)
+        self._check_labels(*args, **kwargs)
         return super().fit(*args, **kwargs)
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         current().check_started(self)
+        self._check_labels(*args, **kwargs)
         return super().evaluate(*args, **kwargs)
 
     @functools.wraps(keras.Model.predict)
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         current().check_started(self)
         return super().predict(*args, **kwargs)
+
+    def _check_labels(self, x: Any = None, y: Any = None, *_: Any, **kw: Any) -> None:
+        """Refuse labels in memory that are no classes, before the first step."""
+        is_ours = isinstance(getattr(self, "loss", None), LabelLoss)
+        # With weights, any label may mark padding.
+        if is_ours and y is not None and kw.get("sample_weight") is None:
+            check_classes(y, self.output_shape[-1])
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
         return _steps().train_step(self, *args, **kwargs)

@@ -30,6 +30,28 @@ def test_class_probabilities_are_taken_too(rng):
     assert float(loss) == pytest.approx(reference(logits, targets), rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", [CrossEntropy(0.1), BinaryCrossEntropy()])
+@pytest.mark.parametrize("wrong", [4, -1, 1.5])
+def test_a_label_that_is_no_class_makes_the_loss_no_number(rng, loss, wrong):
+    logits = rng.normal(size=(3, 4)).astype("float32")
+    labels = np.array([0, 1, wrong])
+    assert np.isnan(float(loss(labels, logits)))
+    # It may mark padding.
+    weights = np.array([1, 1, 0], "float32")
+    expected = loss(np.array([0, 1, 0]), logits, weights)
+    found = loss(labels.reshape(3, 1), logits, weights)
+    assert float(found) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_labels_of_another_shape_are_refused(rng, batch):
+    logits = rng.normal(size=(batch, 4)).astype("float32")
+    labels = np.eye(5, dtype="float32")[:batch]
+    for call in (CrossEntropy(), BinaryCrossEntropy(), Accuracy()):
+        with pytest.raises(ValueError, match=r"\(B, 4\), received shape"):
+            call(labels, logits)
+
+
 def test_probabilities_of_the_model_are_taken_if_told(rng):
     logits = rng.normal(size=(6, 4)).astype("float32")
     probabilities = keras.ops.softmax(logits)

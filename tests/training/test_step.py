@@ -254,6 +254,17 @@ def test_an_uneven_last_batch_counts_each_image_once(weighted):
     assert logs["accuracy"] == other_logs["accuracy"]
 
 
+def test_labels_that_are_no_classes_are_refused_before_the_first_step():
+    trainer = TrainingModel(small())
+    before = trainer.get_weights()
+    trainer.compile(SGD(0.1), CrossEntropy())
+    for run in (trainer.fit, trainer.evaluate):
+        with pytest.raises(ValueError, match=r"from 0 to 2 .* received 3 \(1 labels"):
+            run(IMAGES[:4], np.array([0, 1, 2, 3]), verbose=0)
+    for one, other in zip(before, trainer.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="accumulation_steps must be a whole number"):
         TrainingModel(small(), accumulation_steps=0)
