@@ -3,12 +3,14 @@
 Exports a model in each precision and runs the files side by side, one thread, the
 precisions in turn, so that a busy machine slows all of them. The digits model of
 saved_models/ is judged on the 599 images it was not trained on and calibrated on 100
-that it was. `--variant S/16` builds a model with random weights instead, of which only
-size, latency and agreement on the same noise mean something.
+that it was. `--s16 FILE` takes the model of train_s16.py instead, with as many of its
+images. int16x8 of S/16 would take an hour: name the others.
 
-Command: KERAS_BACKEND=jax python benchmarks/quantization.py [--variant S/16]
-Takes about three minutes for the digits, ten for S/16. Targets: accuracy within half a
-point of float32; dynamic_int8 of S/16 at most 23 MB and 0.4 of float32's latency.
+Command: KERAS_BACKEND=jax python benchmarks/quantization.py
+    [--s16 s16.keras --precisions float32 float16 dynamic_int8 ...]
+Takes about three minutes for the digits, twenty for S/16. Targets: accuracy within half
+a point of float32; dynamic_int8 of S/16 at most 23 MB, 0.4 of float32's latency, and
+the same top-1 for 99 % of the images.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from train_s16 import colour_digits
 
 import keras_vit
 from keras_vit.export.quantizations import QUANTIZATIONS
@@ -38,31 +41,15 @@ class Case:
     model: keras_vit.ViT
     calibration: list[np.ndarray]
     pictures: list[np.ndarray]
-    labels: np.ndarray | None
+    labels: np.ndarray
 
 
-def digits() -> Case:
-    """Return the digits model and its held-out images."""
-    model: Any = keras.saving.load_model(DIGITS, compile=False)
-    data = keras_vit.load_data("digits")
+def read(path: Path, data: keras_vit.ImageData) -> Case:
+    """Return a model and its held-out images."""
+    model: Any = keras.saving.load_model(path, compile=False)
     train, test = data.part("train"), data.part("test")
     shown = list(train.pictures())[:NUM_CALIBRATION]
     return Case(model, shown, list(test.pictures()), np.asarray(test.labels))
-
-
-def noise(variant: str) -> Case:
-    """Return a variant with random weights, and smooth random pictures for it."""
-    keras.utils.set_random_seed(0)
-    model = keras_vit.ViT.from_variant(
-        variant, preprocessing=keras_vit.Preprocessing(image_size=224)
-    )
-    head = model.get_layer("head").logits
-    rng = np.random.default_rng(0)
-    dim = head.kernel.shape[0]
-    head.kernel.assign(rng.normal(0, dim**-0.5, size=head.kernel.shape))
-    coarse = rng.integers(0, 256, (40, 12, 12, 3), "uint8")
-    pictures = list(coarse.repeat(20, axis=1).repeat(20, axis=2))
-    return Case(model, pictures[:20], pictures[20:], None)
 
 
 def interpreters(paths: dict[str, Path]) -> dict[str, Any]:
@@ -120,18 +107,26 @@ def row(name: str, cells: list[str]) -> str:
 def main() -> None:
     """Export in each precision, run the files and print a table."""
     parser = argparse.ArgumentParser(description="The precisions of a LiteRT file.")
-    parser.add_argument("--variant", help="random weights; default: the digits model")
+    parser.add_argument("--s16", type=Path, metavar="FILE", help="of train_s16.py")
+    parser.add_argument(
+        "--precisions", nargs="+", default=[*QUANTIZATIONS], choices=QUANTIZATIONS
+    )
     options = parser.parse_args()
-    case = noise(options.variant) if options.variant else digits()
+    if options.s16:
+        case = read(options.s16, colour_digits())
+    else:
+        case = read(DIGITS, keras_vit.load_data("digits"))
     with tempfile.TemporaryDirectory() as folder:
         paths = {}
-        for name, precision in QUANTIZATIONS.items():
+        for name in options.precisions:
+            precision = QUANTIZATIONS[name]
             report = keras_vit.export(
                 case.model,
                 Path(folder) / f"{name}.tflite",
                 quantization=name,
                 calibration=case.calibration if precision.needs_calibration else None,
                 images=case.pictures[:2],
+                report=False,
             )
             paths[name] = report.path
         sizes = {name: path.stat().st_size for name, path in paths.items()}
@@ -145,12 +140,9 @@ def main() -> None:
     print(row("---", ["---"] * len(titles)))
     exact = found["float32"]
     for name, values in found.items():
-        right = "-"
-        if case.labels is not None:
-            right = f"{np.mean(values.argmax(-1) == case.labels):.4f}"
         cells = [
             f"{sizes[name] / 1e6:.3f}",
-            right,
+            f"{np.mean(values.argmax(-1) == case.labels):.4f}",
             f"{np.mean(values.argmax(-1) == exact.argmax(-1)):.4f}",
             f"{abs(values - exact).max():.3f}",
             f"{times[name] / times['float32']:.2f}",
