@@ -68,6 +68,8 @@ def smoke(path: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     if sys.argv[1] == "--smoke":
         smoke(sys.argv[2])
     else:

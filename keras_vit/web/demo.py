@@ -51,7 +51,8 @@ def write_demo(
         calibration: as in `export`.
         attention: whether the page shows where the model looked; as in `export`.
         images: pictures to verify the export on, as in `export`. Default: digits.
-        overwrite: whether a former page is replaced. Default False.
+        overwrite: whether a former page is replaced; other files in its folder, of a
+            web host for example, are kept. Default False.
 
     Returns:
         The folder.
@@ -72,36 +73,51 @@ def write_demo(
         "images": images,
     }
     source = model if isinstance(model, keras.Model) else find_model(model)
+    opened = _open(source, options)
     with replacing(output) as folder:
         shutil.copytree(PAGE_FOLDER, folder)
-        _write_model(source, folder / MODEL_FILE, options)
+        # Before the export, which takes longer and would be lost if npm fails.
+        write_runtime(folder / "litert")
+        _write_model(opened, folder / MODEL_FILE, options)
         settings = page_settings(folder / MODEL_FILE, title or _title(source))
         text = json.dumps(settings, indent=1) + "\n"
         (folder / SETTINGS_FILE).write_text(text, encoding="utf-8")
-        write_runtime(folder / "litert")
+        _keep_others(output, folder)
     return output
 
 
+def _open(source: keras.Model | Path, options: dict[str, Any]) -> keras.Model | Path:
+    """Return the model, or the path of a finished file that the page can run."""
+    if isinstance(source, keras.Model):
+        return source
+    if source.suffix == ".keras":
+        return load_keras(source)
+    if source.suffix != ".tflite":
+        raise ValueError(
+            "The page runs a .keras or .tflite file, received "
+            f"{str(source)!r}. Pass the .keras file that it was made from."
+        )
+    given = [
+        name
+        for name, value in options.items()
+        if value is not None and value is not False
+    ]
+    if given:
+        raise ValueError(
+            f"{given} are for a Keras model, received the finished file "
+            f"{str(source)!r}. Leave them out, or pass the .keras file."
+        )
+    page_settings(source, title="")
+    return source
+
+
 def _write_model(
-    source: keras.Model | Path, target: Path, options: dict[str, Any]
+    opened: keras.Model | Path, target: Path, options: dict[str, Any]
 ) -> None:
-    if isinstance(source, Path) and source.suffix == ".tflite":
-        given = [name for name, value in options.items() if value]
-        if given:
-            raise ValueError(
-                f"{given} are for a Keras model, received the finished file "
-                f"{str(source)!r}. Leave them out, or pass the .keras file."
-            )
-        shutil.copyfile(source, target)
-        return
-    if isinstance(source, Path):
-        if source.suffix != ".keras":
-            raise ValueError(
-                "The page runs a .keras or .tflite file, received "
-                f"{str(source)!r}. Pass the .keras file that it was made from."
-            )
-        source = load_keras(source)
-    export(source, target, format="litert", report=False, **options)
+    if isinstance(opened, Path):
+        shutil.copyfile(opened, target)
+    else:
+        export(opened, target, format="litert", report=False, **options)
 
 
 def _title(source: keras.Model | Path) -> str:
@@ -113,10 +129,17 @@ def _title(source: keras.Model | Path) -> str:
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
+    if output.name in ("", ".."):
+        raise ValueError(
+            "output must be a folder with a name, which is put in its place when it is "
+            f"complete, received output={str(output)!r}. Pass 'site', for example."
+        )
     if not output.exists():
         return
     is_empty = output.is_dir() and not any(output.iterdir())
-    is_page = (output / SETTINGS_FILE).is_file() and (output / MODEL_FILE).is_file()
+    # A folder of models may hold a model.json and a model.tflite, too.
+    names = (SETTINGS_FILE, MODEL_FILE, "index.html", "litert/LICENSE")
+    is_page = all((output / name).is_file() for name in names)
     if not (is_empty or is_page):
         raise FileExistsError(
             f"{str(output)!r} is no page of a former run, and is never replaced. "
@@ -127,3 +150,15 @@ def _check_output(output: Path, overwrite: bool) -> None:
             f"{str(output)!r} exists. Choose another folder, or replace it with "
             "overwrite=True (--force)."
         )
+
+
+def _keep_others(former: Path, folder: Path) -> None:
+    """Copy what stands beside a former page: `.git` or `CNAME` of a web host."""
+    for path in former.iterdir() if former.is_dir() else ():
+        target = folder / path.name
+        if target.exists():
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, target, symlinks=True)
+        else:
+            shutil.copy2(path, target, follow_symlinks=False)

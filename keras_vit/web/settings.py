@@ -25,7 +25,7 @@ def page_settings(path: Path, title: str) -> dict[str, Any]:
         ValueError: if the page cannot run the file; the message says why.
     """
     metadata = read_metadata(path)
-    _check(metadata, path)
+    _check(metadata)
     shape = metadata["input"]["shape"]
     return {
         "title": title,
@@ -62,7 +62,7 @@ def page_steps(
     }
 
 
-def _check(metadata: dict[str, Any], path: Path) -> None:
+def _check(metadata: dict[str, Any]) -> None:
     shape, dtype = metadata["input"]["shape"], metadata["input"]["dtype"]
     requirements = {
         "one picture at a time": (shape[0] == 1, f"batch={shape[0]}"),
@@ -81,7 +81,6 @@ def _check(metadata: dict[str, Any], path: Path) -> None:
     for required, (holds, received) in requirements.items():
         if not holds:
             raise ValueError(
-                f"The page needs a model with {required}, received {received} in "
-                f"{str(path)!r}. Export it again with batch=1 from a classifier with "
-                "model.preprocessing."
+                f"The page needs a model with {required}, received {received}. Export "
+                "it again with batch=1 from a classifier with model.preprocessing."
             )

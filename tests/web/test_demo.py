@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -81,6 +82,33 @@ def test_a_folder_that_is_no_page_is_never_replaced(digits_file, tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_models_beside_other_files_are_no_page(digits_file, tmp_path, without_npm):
+    for name in ("model.json", "model.tflite", "thesis.txt"):
+        (tmp_path / name).write_text("years of work")
+    with pytest.raises(FileExistsError, match="never replaced"):
+        keras_vit.write_demo(digits_file, tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_new_page_keeps_what_a_web_host_put_there(digits_file, tmp_path, without_npm):
+    site = keras_vit.write_demo(digits_file, tmp_path / "site")
+    (site / "CNAME").write_text("example.com")
+    (site / ".git").mkdir()
+    (site / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    (site / "index.html").write_text("of a former version")
+    keras_vit.write_demo(digits_file, site, overwrite=True)
+    assert (site / "CNAME").read_text() == "example.com"
+    assert (site / ".git" / "HEAD").read_text() == "ref: refs/heads/main"
+    assert "<!doctype html>" in (site / "index.html").read_text()
+
+
+@pytest.mark.parametrize("output", [".", ".."])
+def test_a_folder_without_a_name_is_refused(digits_file, tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="a folder with a name"):
+        keras_vit.write_demo(digits_file, output)
+
+
 def test_without_npm_it_is_named_and_nothing_is_left(
     digits_file, tmp_path, monkeypatch
 ):
@@ -88,6 +116,15 @@ def test_without_npm_it_is_named_and_nothing_is_left(
     with pytest.raises(FileNotFoundError, match=r"npm is needed.*Install Node.js"):
         keras_vit.write_demo(digits_file, tmp_path / "site")
     assert not list(tmp_path.iterdir())
+
+
+def test_npm_is_asked_before_a_long_export(photo_model, tmp_path, monkeypatch):
+    exports = []
+    monkeypatch.setattr(runtime.shutil, "which", lambda name: None)
+    monkeypatch.setattr(demo, "export", lambda *a, **options: exports.append(a))
+    with pytest.raises(FileNotFoundError, match="npm is needed"):
+        keras_vit.write_demo(photo_model, tmp_path / "site")
+    assert not exports and not list(tmp_path.iterdir())
 
 
 def test_what_npm_says_is_passed_on_and_nothing_is_left(
@@ -126,6 +163,13 @@ def test_a_headless_file_is_refused(digits_file, tmp_path, without_npm):
     output = {"name": "features", "activation": None}
     path = change_metadata(digits_file, tmp_path / "model.tflite", output=output)
     with pytest.raises(ValueError, match="a classifier, received output='features'"):
+        keras_vit.write_demo(path, tmp_path / "site")
+
+
+def test_a_damaged_file_is_named_as_the_user_named_it(digits_file, tmp_path):
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(digits_file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=rf"^'{re.escape(str(path))}' carries no"):
         keras_vit.write_demo(path, tmp_path / "site")
 
 

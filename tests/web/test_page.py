@@ -28,7 +28,8 @@ DROP = """([text, type, name]) => {
     const dataTransfer = new DataTransfer();
     dataTransfer.items.add(new File([bytes], name, { type }));
     const options = { bubbles: true, cancelable: true, dataTransfer };
-    document.getElementById("stage").dispatchEvent(new DragEvent("drop", options));
+    const event = new DragEvent("drop", options);
+    return document.getElementById("stage").dispatchEvent(event);
 }"""
 CONTRAST = """() => {
     const luminance = (color) => {
@@ -95,9 +96,10 @@ def choose(page: Any, content: bytes, name: str = "picture.png") -> None:
     page.set_input_files("#file", file)
 
 
-def drop(page: Any, content: bytes) -> None:
+def drop(page: Any, content: bytes) -> bool:
+    """Drop a file; return whether the browser does with it what it always does."""
     text = base64.b64encode(content).decode()
-    page.evaluate(DROP, [text, "image/png", "picture.png"])
+    return page.evaluate(DROP, [text, "image/png", "picture.png"])
 
 
 def results(page: Any) -> dict[int, float]:
@@ -182,6 +184,59 @@ def test_the_picture_of_the_camera_is_classified(visit, photo_site):
     page.wait_for_selector("#open-camera:focus")
 
 
+def test_a_picture_closes_the_camera_however_often_it_was_opened(visit, photo_site):
+    page = visit(photo_site, permissions=["camera"])
+    page.evaluate(
+        """() => {
+            const { mediaDevices } = navigator;
+            const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+            window.tracks = [];
+            mediaDevices.getUserMedia = async (wanted) => {
+                const stream = await ask(wanted);
+                window.tracks.push(...stream.getTracks());
+                return stream;
+            };
+            for (let taps = 0; taps < 2; taps++) {
+                document.getElementById("open-camera").click();
+            }
+        }"""
+    )
+    page.wait_for_selector("#shutter:focus")
+    assert page.inner_text("#problem") == ""
+    drop(page, png(PHOTOS[0]))
+    results(page)
+    assert page.is_visible("#picture") and page.is_hidden("#shutter")
+    assert set(page.evaluate("tracks.map((track) => track.readyState)")) == {"ended"}
+
+
+def test_a_camera_without_a_picture_stays_open_and_says_so(visit, photo_site):
+    page = visit(photo_site)
+    page.evaluate(
+        """() => {
+            navigator.mediaDevices.getUserMedia = async () => new MediaStream();
+            document.getElementById("video").play = async () => {};
+        }"""
+    )
+    page.click("#open-camera")
+    page.click("#shutter")
+    assert problem(page).startswith("The camera shows nothing yet.")
+    assert page.is_visible("#shutter")
+
+
+def test_a_picture_dropped_while_the_model_loads_waits_for_it(
+    visit, photo_site, photo_model
+):
+    page = visit(photo_site)
+    held = []
+    page.route("**/model.tflite", lambda route: held.append(route))
+    with page.expect_request("**/model.tflite"):
+        page.reload()
+    assert not drop(page, png(PHOTOS[0]))  # Else the browser leaves the page.
+    page.wait_for_function("document.title == 'Animals'")
+    held[0].continue_()
+    check_results(page, photo_model, PHOTOS[0])
+
+
 def test_the_attention_map_lies_over_the_picture_if_wanted(visit, photo_site):
     page = visit(photo_site)
     choose(page, png(PHOTOS[0]))
@@ -231,6 +286,16 @@ def test_a_model_that_does_not_load_is_a_sentence(
     page.goto(serve(folder))
     assert problem(page).startswith("The model could not be loaded.")
     assert page.is_disabled("#file")
+    context.close()
+
+
+def test_a_page_without_one_of_its_scripts_says_so(chromium, serve, photo_site):
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("**/picture.js", lambda route: route.fulfill(status=404))
+    page.goto(serve(photo_site))
+    assert problem(page).startswith("A part of this page could not be loaded.")
+    assert page.inner_text("#status") == ""
     context.close()
 
 
@@ -286,6 +351,22 @@ def test_texts_stand_out_on_a_screen_of_a_phone(visit, photo_site, scheme):
     # Web Content Accessibility Guidelines 2.2, 1.4.3.
     assert min(page.evaluate(CONTRAST)) >= 4.5
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_what_is_said_is_in_sight_on_a_screen_of_a_phone(visit, photo_site):
+    page = visit(photo_site, viewport={"width": 360, "height": 640})
+    in_sight = """(id) => {
+        const { top, bottom } = document.getElementById(id).getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight;
+    }"""
+    choose(page, png(PHOTOS[0]))
+    results(page)
+    assert page.evaluate(in_sight, "results")
+    page.evaluate("scrollTo(0, 0)")
+    choose(page, b"no picture", name="a" * 80 + ".png")
+    problem(page)
+    assert page.evaluate(in_sight, "problem")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_the_map_of_a_file_is_what_the_model_attends_to(photo_model, photo_site):

@@ -20,8 +20,11 @@ let settings;
 let classifier;
 let newest = 0; // Number of the last picture: a slower one before it is dropped.
 
-start();
+// From the start: a browser leaves the page for a picture that nobody takes.
+listenForPictures();
+const isReady = start();
 
+// Return whether the model is there.
 async function start() {
   try {
     settings = await readJson("model.json");
@@ -35,12 +38,13 @@ async function start() {
     byId("loading").hidden = true;
     say("");
     complain(`The model could not be loaded. ${error.message} Reload the page.`);
-    return;
+    return false;
   }
   byId("loading").hidden = true;
   byId("facts").textContent += ` · runs on ${NAMES[classifier.accelerator]}`;
   say("Ready.");
   listen();
+  return true;
 }
 
 const NAMES = { webgpu: "the graphics card (WebGPU)", wasm: "the processor (wasm)" };
@@ -71,6 +75,9 @@ function listen() {
   byId("attention").addEventListener("change", ({ target }) => {
     stage.showAttention(target.checked);
   });
+}
+
+function listenForPictures() {
   for (const type of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(type, (event) => {
       event.preventDefault();
@@ -81,8 +88,9 @@ function listen() {
   document.addEventListener("paste", ({ clipboardData }) => receive(clipboardData));
 }
 
-function receive(transfer) {
-  const [file] = transfer.files;
+async function receive(transfer) {
+  const [file] = transfer.files; // Gone after the first await.
+  if (!(await isReady)) return;
   if (file) return classify(file, file.name);
   complain("That is no picture. Drop or paste a picture file.");
 }
@@ -99,16 +107,17 @@ async function openCamera() {
   byId("shutter").focus();
 }
 
-async function takePicture() {
-  await classify(byId("video"), "from the camera");
-  closeCamera();
+function takePicture() {
+  classify(byId("video"), "from the camera");
 }
 
 function closeCamera() {
+  const focused = document.activeElement;
   camera.close();
   toggleCamera(false);
   stage.showPicture();
-  byId("open-camera").focus();
+  // A button that is hidden loses the focus: go on beside it.
+  if (focused?.hidden) byId("open-camera").focus();
 }
 
 function toggleCamera(isOpen) {
@@ -120,8 +129,9 @@ async function classify(source, name) {
   const number = ++newest;
   complain("");
   say("Looking …");
+  let bitmap;
   try {
-    const bitmap = await decode(source);
+    bitmap = await decode(source);
     const start = performance.now();
     const { channels, transparency } = settings.preprocessing;
     const pixels = toPixels(bitmap, channels, transparency);
@@ -129,15 +139,19 @@ async function classify(source, name) {
     const prepared = performance.now() - start;
     const result = await classifier.run(values);
     if (number !== newest) return;
+    closeCamera();
     stage.show(bitmap, `The picture ${name}`, view);
     stage.setAttention(settings.attention?.grid, result.attention);
     stage.showAttention(byId("attention").checked);
     showResults(result.probabilities);
     showTime(result.milliseconds, prepared);
+    bringIntoView(byId("result"));
   } catch (error) {
     if (number !== newest) return;
     say("");
     complain(error.message);
+  } finally {
+    bitmap?.close(); // Hundreds of megabytes for the pictures of some phones.
   }
 }
 
@@ -188,4 +202,10 @@ function say(text) {
 
 function complain(text) {
   byId("problem").textContent = text;
+  if (text) bringIntoView(byId("problem"));
+}
+
+// On a phone it is below the picture.
+function bringIntoView(part) {
+  part.scrollIntoView({ block: "nearest" });
 }

@@ -9,9 +9,16 @@ const REASONS = {
 export class Camera {
   constructor(video) {
     this.video = video;
+    this.opening = null;
   }
 
-  async open() {
+  // Two taps wait for one camera: a second one would never be closed.
+  open() {
+    this.opening ??= this.start().finally(() => (this.opening = null));
+    return this.opening;
+  }
+
+  async start() {
     if (!navigator.mediaDevices) {
       // Browsers hide cameras from pages that anyone in between could have changed.
       throw new Error(

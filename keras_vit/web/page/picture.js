@@ -13,6 +13,9 @@ export async function decode(source) {
       imageOrientation: "from-image",
     });
   } catch {
+    if (source instanceof HTMLVideoElement) {
+      throw new Error("The camera shows nothing yet. Try again, or choose a picture.");
+    }
     const name = source.name ? `“${source.name}”` : "This";
     throw new Error(
       `${name} cannot be read as a picture. Choose a JPEG, PNG, WebP or GIF file.`,
