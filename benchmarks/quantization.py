@@ -24,7 +24,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from train_s16 import colour_digits
+from train_s16 import pieces
 
 import keras_vit
 from keras_vit.export.quantizations import QUANTIZATIONS
@@ -113,7 +113,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.s16:
-        case = read(options.s16, colour_digits())
+        case = read(options.s16, pieces())
     else:
         case = read(DIGITS, keras_vit.load_data("digits"))
     with tempfile.TemporaryDirectory() as folder:
@@ -134,7 +134,7 @@ def main() -> None:
         images = [case.model.preprocessing(picture) for picture in case.pictures]
         found = {name: outputs(run, images) for name, run in runs.items()}
         times = latencies(runs)
-        pieces = {name: partitions(run) for name, run in runs.items()}
+        parts = {name: partitions(run) for name, run in runs.items()}
     titles = ["MB", "accuracy", "agreement", "difference", "latency", "partitions"]
     print(row("precision", titles))
     print(row("---", ["---"] * len(titles)))
@@ -146,7 +146,7 @@ def main() -> None:
             f"{np.mean(values.argmax(-1) == exact.argmax(-1)):.4f}",
             f"{abs(values - exact).max():.3f}",
             f"{times[name] / times['float32']:.2f}",
-            str(pieces[name]),
+            str(parts[name]),
         ]
         print(row(name, cells))
     print(f"\nfloat32: {times['float32']:.2f} ms per image, one thread.")
