@@ -110,9 +110,10 @@ def export(
             gives to the image's vector, (batch, rows, columns), in the last attention
             of the model, averaged over heads. Files for MediaPipe's
             ImageClassifier have one output. Default False.
-        probabilities: whether a softmax is added to a classifier that gives logits, as
-            programs expect that show what a file gives: MediaPipe's ImageClassifier
-            does. Files that take pixels always give probabilities. Default False.
+        probabilities: whether a softmax (a sigmoid for a single one) is added to a
+            classifier that gives logits, as programs expect that show what a file
+            gives: MediaPipe's ImageClassifier does. Files that take pixels always give
+            probabilities. Default False.
         profile: "mobile" for a LiteRT file that the GPU of a phone computes as a whole,
             and MediaPipe's ImageClassifier opens: one image, rank 4 at most, no
             BROADCAST_TO or dynamic shape, norms that are safe in float16,

@@ -36,7 +36,7 @@ def exported_model(
         preprocessing: Any = getattr(model, "preprocessing", None)
         found = _from_pixels(found, preprocessing, size)
     if exported_activation(model, request) != output_activation(model):
-        found = _with_softmax(found)
+        found = _with_probabilities(found)
     return found
 
 
@@ -46,7 +46,7 @@ def exported_activation(model: keras.Model, request: ExportRequest) -> str | Non
     is_mobile = request.profile == MOBILE
     wants_them = request.probabilities or request.input == "pixels" or is_mobile
     if wants_them and activation is None and not _is_headless(model):
-        return "softmax"
+        return "softmax" if model.output_shape[-1] > 1 else "sigmoid"
     return activation
 
 
@@ -95,11 +95,14 @@ def _from_pixels(
     return keras.Model(pixels, model(x), name=f"{model.name}_from_pixels")
 
 
-def _with_softmax(model: keras.Model) -> keras.Model:
+def _with_probabilities(model: keras.Model) -> keras.Model:
     images = keras.Input(model.input_shape[1:], dtype=model.input.dtype, name="images")
-    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
-    name = f"{model.name}_with_softmax"
-    return keras.Model(images, softmax(model(images)), name=name)
+    options: dict[str, Any] = {"dtype": "float32", "name": "probabilities"}
+    layer = keras.layers.Softmax(**options)
+    if model.output_shape[-1] == 1:
+        layer = keras.layers.Activation("sigmoid", **options)
+    name = f"{model.name}_with_probabilities"
+    return keras.Model(images, layer(model(images)), name=name)
 
 
 def describe(

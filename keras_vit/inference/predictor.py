@@ -62,10 +62,15 @@ class Predictor:
         return np.asarray(self.run(np.stack(prepared)), dtype="float32")
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """Turn outputs into probabilities: softmax of logits, others as they are."""
+        """Turn outputs into probabilities: softmax of logits, others as they are.
+
+        A single logit says yes or no: its sigmoid is the probability of yes.
+        """
         if self.activation is not None:
             return outputs
         outputs = np.asarray(outputs, dtype="float64")
+        if outputs.shape[-1] == 1:
+            return 0.5 + 0.5 * np.tanh(0.5 * outputs)  # Without overflow.
         exponents = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
         return exponents / exponents.sum(axis=-1, keepdims=True)
 

@@ -15,7 +15,7 @@ from keras_vit.files import replacing
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import load_keras
 from keras_vit.web.runtime import write_runtime
-from keras_vit.web.settings import page_settings
+from keras_vit.web.settings import check_page_model, page_settings
 
 PAGE_FOLDER = Path(__file__).with_name("page")
 SETTINGS_FILE = "model.json"
@@ -89,9 +89,10 @@ def write_demo(
 def _open(source: keras.Model | Path, options: dict[str, Any]) -> keras.Model | Path:
     """Return the model, or the path of a finished file that the page can run."""
     if isinstance(source, keras.Model):
+        check_page_model(source)
         return source
     if source.suffix == ".keras":
-        return load_keras(source)
+        return _open(load_keras(source), options)
     if source.suffix != ".tflite":
         raise ValueError(
             "The page runs a .keras or .tflite file, received "
@@ -125,7 +126,8 @@ def _title(source: keras.Model | Path) -> str:
         return DEFAULT_TITLE
     # The runs of train are all called model.keras.
     name = source.resolve().parent.name if source.stem == "model" else source.stem
-    return name.replace("_", " ").strip().capitalize() or DEFAULT_TITLE
+    name = name.replace("_", " ").strip() or DEFAULT_TITLE
+    return name[0].upper() + name[1:]
 
 
 def _check_output(output: Path, overwrite: bool) -> None:

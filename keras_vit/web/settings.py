@@ -6,6 +6,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import keras
+
+from keras_vit.export.prepare import describe
+from keras_vit.export.request import ExportRequest
 from keras_vit.metadata import read_metadata
 from keras_vit.preprocessing import Preprocessing
 
@@ -41,6 +45,13 @@ def page_settings(path: Path, title: str) -> dict[str, Any]:
             pixel_size=shape[1:3] if metadata["input"]["values"] == "pixels" else None,
         ),
     }
+
+
+def check_page_model(model: keras.Model) -> None:
+    """Raise a ValueError if the page cannot run what `export` makes of a model."""
+    request = ExportRequest(path=Path("model.tflite"), format="litert")
+    if len(getattr(model, "inputs", None) or ()) == 1:  # `export` refuses the others.
+        _check(describe(model, model, request))
 
 
 def page_steps(

@@ -48,6 +48,15 @@ def test_probabilities_are_the_softmax_of_the_logits_in_order(model, picture):
     np.testing.assert_allclose(found, probabilities[order], rtol=1e-5)
 
 
+def test_a_single_logit_is_the_sigmoid_of_yes(model, picture, tmp_path):
+    images = keras.Input((32, 32, 3))
+    single = keras.Model(images, model(images)[:, :1])
+    single.preprocessing, single.class_names = model.preprocessing, ("cat",)
+    logit = single.predict(model.preprocessing(picture)[None], verbose=0)[0, 0]
+    [[found]] = keras_vit.predict(single, [picture])
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-5)
+
+
 def test_paths_pictures_and_arrays_give_the_same(model, picture, tmp_path):
     Image.fromarray(picture).save(tmp_path / "a.png")
     kinds = [str(tmp_path / "a.png"), tmp_path / "a.png", Image.fromarray(picture)]

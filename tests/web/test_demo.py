@@ -159,6 +159,30 @@ def test_files_that_the_page_cannot_run_are_refused(
     assert [p.name for p in tmp_path.iterdir()] == ["model.tflite"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": None}, "a classifier"),
+        ({"preprocessing": None}, "preprocessing inside"),
+        ({"channels": 5}, "channels"),
+        ({"image_size": None, "position_grid": (2, 2)}, "a fixed size"),
+    ],
+)
+def test_models_that_no_page_can_run_are_refused_before_any_work(
+    options, message, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(demo, "write_runtime", None)
+    monkeypatch.setattr(demo, "export", None)
+    preprocessing = keras_vit.Preprocessing(
+        image_size=32, channels=options.get("channels", 3)
+    )
+    options = {"num_classes": 3, "preprocessing": preprocessing, **options}
+    model = keras_vit.ViT.from_variant("test", **options)
+    with pytest.raises(ValueError, match=f"The page needs a model with .*{message}"):
+        keras_vit.write_demo(model, tmp_path / "site")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_headless_file_is_refused(digits_file, tmp_path, without_npm):
     output = {"name": "features", "activation": None}
     path = change_metadata(digits_file, tmp_path / "model.tflite", output=output)

@@ -75,7 +75,8 @@ def _serve_bytes(job: dict[str, Any], model: Any) -> Function:
         if "logits" in outputs:
             # A server's clients have no model to ask what to do with logits.
             logits = outputs.pop("logits")
-            outputs = {"probabilities": tf.nn.softmax(logits), **outputs}
+            turn = tf.nn.softmax if logits.shape[-1] > 1 else tf.nn.sigmoid
+            outputs = {"probabilities": turn(logits), **outputs}
         if names and "probabilities" in outputs:
             best = tf.argmax(outputs["probabilities"], axis=-1)
             outputs[CLASS_NAME] = tf.gather(tf.constant(names), best)

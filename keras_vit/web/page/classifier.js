@@ -84,13 +84,14 @@ async function run({ input, output, attention }, model, values) {
   const milliseconds = performance.now() - start;
   const scores = outputs[output.name];
   return {
-    probabilities: output.activation === null ? softmax(scores) : scores,
+    probabilities: output.activation === null ? toProbabilities(scores) : scores,
     attention: attention && outputs[attention.name],
     milliseconds,
   };
 }
 
-function softmax(logits) {
+function toProbabilities(logits) {
+  if (logits.length === 1) return [1 / (1 + Math.exp(-logits[0]))]; // Yes or no.
   const largest = logits.reduce((a, b) => Math.max(a, b));
   const exponents = logits.map((x) => Math.exp(x - largest));
   const sum = exponents.reduce((a, b) => a + b);
