@@ -202,11 +202,12 @@ def multipliers(
     """Return the factor of the learning rate of each variable.
 
     With L blocks, `layer_decay` to the power of L + 1 for the patch encoder and what
-    stands beside it, L - i for `block_i`, and 0 for what follows the blocks, so that
-    the head has the full rate.
+    else comes before the first block, L - i for `block_i`, and 0 for what follows the
+    blocks, so that the head has the full rate.
 
     Args:
-        variables: with paths such as "block_3/mlp/expand/kernel".
+        variables: with paths such as "block_3/mlp/expand/kernel", in the order of the
+            model.
         layer_decay: factor per layer; None for a factor of 1.
 
     Reference: arXiv:2106.08254 (BEiT), optim_factory.py of its code; timm's
@@ -216,11 +217,13 @@ def multipliers(
         return (1.0,) * len(variables)
     blocks = [_block(variable.path) for variable in variables]
     last = 1 + max((block for block in blocks if block is not None), default=-1)
+    # In a model of your own, what comes before the blocks may have any name.
+    first = next((i for i, block in enumerate(blocks) if block is not None), 0)
     depths = [
         last + 1 if block is None else block + 1
         for block in (
-            -1 if _is_stem(variable.path) else block
-            for variable, block in zip(variables, blocks, strict=True)
+            -1 if i < first or _is_stem(variable.path) else blocks[i]
+            for i, variable in enumerate(variables)
         )
     ]
     return tuple(layer_decay ** (last + 1 - depth) for depth in depths)

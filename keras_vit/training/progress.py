@@ -59,8 +59,8 @@ class MeasuredBatches(keras.utils.PyDataset):
 class Progress(keras.callbacks.Callback):
     """Add `images_per_second` to the logs, estimate the time, warn of waiting.
 
-    The figure leaves the first steps out, which compile, and whatever happens between
-    epochs.
+    The figure leaves the first steps out, which compile, and what happens between the
+    end of an epoch and the beginning of the next.
 
     Args:
         batch_size: images per step, of all devices.
@@ -89,7 +89,7 @@ class Progress(keras.callbacks.Callback):
         self.verbose = verbose
         self.steps = 0
         self.seconds = 0.0
-        self._last: float | None = None
+        self._last = time.perf_counter()
         self._reported = False
         self._lock = threading.Lock()
 
@@ -100,17 +100,17 @@ class Progress(keras.callbacks.Callback):
         return counted * self.batch_size / self.seconds if counted > 0 else None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._last = None
+        # From here on, as the only step of an epoch would not be measured otherwise.
+        self._last = time.perf_counter()
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         with self._lock:
             now = time.perf_counter()
-            if self._last is not None:
-                self.steps += 1
-                if self.steps > _FIRST_STEPS:
-                    self.seconds += now - self._last
+            self.steps += 1
+            if self.steps > _FIRST_STEPS:
+                self.seconds += now - self._last
             self._last = now
             if self.steps < _FIRST_STEPS + _MEASURED_STEPS or self._reported:
                 return
@@ -182,9 +182,10 @@ def start_summary(data: Any, model: keras.Model, recipe: Any, devices: str) -> s
     macs = f", {config.macs:,} multiply-accumulates per image" if config else ""
     steps = recipe.accumulation_steps
     micro = f" in {steps} micro-batches" if steps > 1 else ""
+    batch_size = min(recipe.batch_size, len(data.train))
     return (
         f"data   {data.name}: {parts}; {data.num_classes} classes\n"
         f"model  {model.count_params():,} parameters, {trainable:,} trainable{macs}\n"
-        f"run    {recipe.epochs} epochs, {recipe.batch_size} images per step{micro}, "
+        f"run    {recipe.epochs} epochs, {batch_size:,} images per step{micro}, "
         f"{recipe.optimizer_name}, on {devices}"
     )

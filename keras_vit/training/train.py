@@ -147,7 +147,8 @@ def train(
         devices.check_same(
             asdict(keeper.position), "checkpoint, on a disk that they share"
         )
-        progress = Progress(recipe.batch_size, recipe.epochs * steps, is_shown)
+        batch_size = min(recipe.batch_size, len(data.train))
+        progress = Progress(batch_size, recipe.epochs * steps, is_shown)
         # Speed is shown and logged, but no part of the history, which repeats exactly.
         callbacks = [keeper, keeper.loss_watch, progress]
         if recipe.ema_decay is not None:

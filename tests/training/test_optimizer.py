@@ -259,6 +259,16 @@ def test_what_stands_before_a_block_has_its_rate_or_a_lower_one(name):
     assert scales == {k: {v} for k, v in expected.items()} | {"norm": {1}}
 
 
+def test_what_stands_before_the_blocks_of_another_model_has_the_lowest_rate():
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 4, 4, use_bias=False, name="stem")(images)
+    x = keras.layers.Reshape((4, 4))(x)
+    for i in range(2):
+        x = keras.layers.Dense(4, use_bias=False, name=f"block_{i}")(x)
+    model = keras.Model(images, keras.layers.Dense(2, use_bias=False)(x))
+    assert multipliers(model.trainable_variables, 0.5) == (1 / 8, 1 / 4, 1 / 2, 1)
+
+
 def test_the_average_of_the_weights_follows_each_step():
     optimizer = AdamW(
         0.01, weight_decay=0.3, epsilon=1e-10, use_ema=True, ema_momentum=0.8

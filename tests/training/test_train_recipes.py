@@ -14,6 +14,7 @@ import keras_vit
 from keras_vit import Augmentation, Mixing, Recipe
 from keras_vit.data.digits import load_digits
 from keras_vit.training.keeper import Keeper
+from keras_vit.training.progress import Progress, start_summary
 
 # The module; keras_vit.training.train is the function of the same name.
 TRAIN = importlib.import_module("keras_vit.training.train")
@@ -201,6 +202,18 @@ def test_the_start_says_what_is_about_to_run(data, capsys):
     assert "170 trainable" in out  # 16 * 10 + 10
     assert "2 epochs, 32 images per step in 2 micro-batches, adamw, on 1 device" in out
     assert "images_per_second" in out
+
+
+def test_a_set_in_one_batch_is_measured_and_estimated(data, capsys):
+    few = replace(data, train=data.train.subset(data.train.indices[:20]))
+    assert "20 images per step" in start_summary(few, make_model(), RECIPE, "1 device")
+    progress = Progress(20, total_steps=24, verbose=True)
+    for epoch in range(24):
+        progress.on_epoch_begin(epoch)
+        time.sleep(0.001)
+        progress.on_train_batch_end(0)
+    assert 0 < progress.images_per_second < 20 / 0.001
+    assert "images per second; about 0 s in all" in capsys.readouterr().out
 
 
 def test_waiting_for_data_is_warned_of(data):
