@@ -25,7 +25,9 @@ from keras_vit.metadata import read_metadata
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.registry import list_models
+from keras_vit.surgery import resize
 from keras_vit.training.card import write_card
+from keras_vit.training.progress import macs_per_image
 from keras_vit.training.recipe import Recipe
 from keras_vit.training.recipes import get_recipe
 from keras_vit.training.run_folder import (
@@ -112,6 +114,8 @@ def _train(
     recipe_changes |= dict(options.set or ())
     recipe = get_recipe(recipe_name, **recipe_changes)
     changes = _given(options, _MODEL_OPTIONS)
+    if recipe.patch_dropout_rate:  # A layer, which no model has without.
+        changes["patch_dropout_rate"] = recipe.patch_dropout_rate
     if options.weights and options.variant:
         raise ValueError(
             "--weights brings its own architecture, received --variant "
@@ -143,6 +147,8 @@ def _train(
         model.preprocessing = Preprocessing(
             image_size=model.config.image_size, channels=model.config.channels
         )
+    if recipe.image_sizes:
+        model = resize(model, image_size=None)  # The size it had is that of inference.
     teacher = None
     if options.teacher:
         teacher = load(options.teacher)
@@ -305,7 +311,7 @@ def _keras_facts(model: keras.Model) -> dict[str, Any]:
     preprocessing = getattr(model, "preprocessing", None)
     return {
         "parameters": model.count_params(),
-        "macs": config and config.macs,
+        "macs": macs_per_image(model),
         "input_shape": list(model.input_shape),
         "output_shape": list(model.output_shape),
         "dtype": model.dtype_policy.name,

@@ -12,6 +12,7 @@ import keras
 
 from keras_vit.data.image_data import ImageData
 from keras_vit.files import replacing
+from keras_vit.training.progress import macs_per_image
 from keras_vit.training.recipe import Recipe
 from keras_vit.training.train import TrainingResult
 
@@ -55,10 +56,8 @@ def _text(
     evaluation: Mapping[str, Any],
     command: str,
 ) -> str:
-    config = getattr(model, "config", None)
-    macs = ""
-    if config is not None:
-        macs = f",\n{config.macs:,} multiply-accumulates per image"
+    count = macs_per_image(model)
+    macs = f",\n{count:,} multiply-accumulates per image" if count else ""
     low, high = _interval(evaluation["accuracy"], evaluation["num_images"])
     parts = ", ".join(
         f"{len(part)} {part_name}" for part_name, part in data.parts.items()

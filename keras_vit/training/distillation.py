@@ -180,6 +180,14 @@ def _check_models(student: keras.Model, teacher: keras.Model) -> str | None:
             f"with {output_activation(student)!r}. Build it with "
             "classifier_activation=None."
         )
+    own = {id(weight) for weight in student.weights}
+    if any(id(weight) in own for weight in teacher.weights):
+        raise ValueError(
+            "A teacher stays as it is while the student learns, received "
+            f"{teacher.name!r}, which shares weights with it. Take a copy: "
+            "copy = keras.models.clone_model(teacher), then "
+            "copy.set_weights(teacher.get_weights())."
+        )
     _check_images(student, teacher)
     theirs, activation = _outputs(teacher, student)
     if activation not in (None, "softmax"):
@@ -199,14 +207,29 @@ def _check_models(student: keras.Model, teacher: keras.Model) -> str | None:
 def _outputs(teacher: Any, student: keras.Model) -> tuple[int, str | None]:
     """Return number of classes and activation of a teacher."""
     if getattr(teacher, "outputs", None):
+        # Not `output_shape`, which shows a list or dictionary of one as that one.
+        _check_output(teacher, teacher.compute_output_shape(teacher.input_shape))
         return teacher.output_shape[-1], output_activation(teacher)
     # A subclass of keras.Model shows what it returns, and nothing else.
     size = [size or _ANY_SIZE for size in student.input_shape[1:]]
     noise = np.random.default_rng(0).normal(size=(2, *size)).astype("float32")
-    values = ops.convert_to_numpy(teacher(noise, training=False)).astype("float32")
+    outputs = teacher(noise, training=False)
+    _check_output(teacher, keras.tree.map_structure(lambda v: tuple(v.shape), outputs))
+    values = ops.convert_to_numpy(outputs).astype("float32")
     sums = values.sum(axis=-1)
     is_softmax = values.min() >= 0 and np.allclose(sums, 1, atol=1e-2)
     return values.shape[-1], "softmax" if is_softmax else None
+
+
+def _check_output(teacher: Any, shape: Any) -> None:
+    """Raise a ValueError unless a teacher returns one tensor, (B, classes)."""
+    is_one = isinstance(shape, tuple) and not any(isinstance(s, tuple) for s in shape)
+    if not is_one or len(shape) != 2:
+        raise ValueError(
+            "A teacher must return one tensor of shape (B, classes), received "
+            f"{teacher.name!r} with outputs of shape {shape}. Take its logits alone: "
+            "keras.Model(inputs, teacher(inputs)[...])."
+        )
 
 
 def _check_images(student: keras.Model, teacher: Any) -> None:

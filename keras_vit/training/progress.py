@@ -167,6 +167,21 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} h"
 
 
+def macs_per_image(model: keras.Model) -> int | None:
+    """Return the multiply-accumulates for an image of the size of inference.
+
+    None if the model does not say what it is made of, or takes any size and has no
+    preprocessing.
+    """
+    config: Any = getattr(model, "config", None)
+    preprocessing: Any = getattr(model, "preprocessing", None)
+    if config is None or (config.image_size is None and preprocessing is None):
+        return None
+    if config.image_size is None:
+        config = config.changed(image_size=preprocessing.image_size)
+    return config.macs
+
+
 def start_summary(data: Any, model: keras.Model, recipe: Any, devices: str) -> str:
     """Return what is about to run: data, devices, batch, model and recipe.
 
@@ -178,8 +193,8 @@ def start_summary(data: Any, model: keras.Model, recipe: Any, devices: str) -> s
     """
     parts = ", ".join(f"{len(part):,} {name}" for name, part in data.parts.items())
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    config = getattr(model, "config", None)
-    macs = f", {config.macs:,} multiply-accumulates per image" if config else ""
+    count = macs_per_image(model)
+    macs = f", {count:,} multiply-accumulates per image" if count else ""
     steps = recipe.accumulation_steps
     micro = f" in {steps} micro-batches" if steps > 1 else ""
     batch_size = min(recipe.batch_size, len(data.train))

@@ -56,9 +56,10 @@ def open_output(
     facts: dict[str, Any],
     resume: bool | None,
     overwrite: bool,
-    is_writer: bool = True,
 ) -> TrainingResult | None:
     """Check the output folder before any work; return the result of a complete run.
+
+    Nothing is changed: a former run goes when all else is known to be right.
 
     Args:
         folder: of the output.
@@ -67,7 +68,6 @@ def open_output(
         resume: True goes on with what is there; None does so with a run that was
             stopped, and False never.
         overwrite: whether an earlier run is replaced.
-        is_writer: whether this process removes what is replaced.
     """
     in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if resume is None:
@@ -96,16 +96,22 @@ def open_output(
         )
     # Weights, two optimizer slots and the best model, thrice while they are replaced.
     check_writable(folder, required_bytes=3 * 4 * 4 * model.count_params())
-    if in_use and overwrite and not resume and is_writer:
-        for name in (
-            *(CHECKPOINT_FOLDER, RESULT_FILE, HISTORY_FILE, CURVES_FILE, LOG_FOLDER),
-            *DERIVED_FILES,
-        ):
-            path = folder / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            path.unlink(missing_ok=True)
     return None
+
+
+def remove_run(folder: Path) -> None:
+    """Remove what a former run and its exports left, but for the best model.
+
+    The first epoch of the next run replaces that.
+    """
+    for name in (
+        *(CHECKPOINT_FOLDER, RESULT_FILE, HISTORY_FILE, CURVES_FILE, LOG_FOLDER),
+        *DERIVED_FILES,
+    ):
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
 
 
 def is_stopped(folder: Path) -> bool:

@@ -37,6 +37,7 @@ from keras_vit.training.run_folder import (
     TrainingResult,
     finish,
     open_output,
+    remove_run,
     trained_split,
 )
 from keras_vit.training.step import TrainingModel
@@ -111,8 +112,7 @@ def train(
     if tensorboard:
         check_tensorboard(folder)
     if folder is not None:
-        devices.barrier()  # All look at the folder as it was.
-        finished = open_output(folder, model, facts, resume, overwrite, devices.is_main)
+        finished = open_output(folder, model, facts, resume, overwrite)
         # A folder that is not the same for all would hold one step here, another there.
         devices.check_same(
             {"complete": finished is not None}, "run, on a disk that they share"
@@ -128,6 +128,10 @@ def train(
     _build(trained)
     _keep_weights_at_end(trained)
     devices.start(trained)
+    if folder is not None and overwrite and not resume:
+        if devices.is_main:
+            remove_run(folder)
+        devices.barrier()  # None takes up what another removes.
     is_shown = bool(verbose) and devices.is_main
     if is_shown:
         print(start_summary(data, model, recipe, devices.describe()))

@@ -86,6 +86,25 @@ def test_train_takes_fields_of_the_recipe_and_a_teacher(trained, tmp_path, capsy
     assert facts["recipe.distillation"] == "soft" and facts["teacher"]
 
 
+def test_train_builds_the_model_that_a_recipe_needs(tmp_path, capsys):
+    code, out, err = call(
+        capsys,
+        *("train", "--data", "digits", "--epochs", 2, *SMALL),
+        *("--set", "image_sizes=[[0, 8], [1, 16]]", "--set", "patch_dropout_rate=0.25"),
+        *("--output", tmp_path / "new"),
+    )
+    assert code == 0, err
+    model = keras_vit.load(tmp_path / "new")
+    assert model.input_shape[1:3] == (None, None)
+    assert model.preprocessing.image_size == (16, 16)
+    assert model.config.position_grid == (4, 4)
+    assert model.config.patch_dropout_rate == 0.25
+    macs = f"{model.config.changed(image_size=(16, 16)).macs:,}"
+    told = call(capsys, "info", tmp_path / "new")[1]
+    for text in (out, told, (tmp_path / "new" / "README.md").read_text()):
+        assert macs in text
+
+
 def test_processes_with_other_options_end_before_any_work(
     tmp_path, capsys, monkeypatch
 ):

@@ -137,6 +137,32 @@ def test_something_else_than_a_trained_model_is_no_teacher():
         TrainingModel(student(), teacher=unbuilt, distillation="hard")
 
 
+def test_a_teacher_returns_logits_and_nothing_else():
+    images = keras.Input((32, 32, 3))
+    logits = teacher()(images)
+    grid = keras.layers.Conv2D(3, 1)(images)
+    named = Subclassed(keras.Model(images, {"logits": logits, "grid": grid}))
+    named(IMAGES[:1])
+    for outputs in ([logits, logits], {"logits": logits}, grid):
+        with pytest.raises(ValueError, match="must return one tensor of shape"):
+            other = keras.Model(images, outputs)
+            TrainingModel(student(), teacher=other, distillation="soft")
+    with pytest.raises(ValueError, match="must return one tensor of shape"):
+        TrainingModel(student(), teacher=named, distillation="soft")
+    # What the error recommends.
+    alone = keras.Model(images, named(images)["logits"])
+    TrainingModel(student(), teacher=alone, distillation="soft")
+
+
+def test_a_student_does_not_teach_itself():
+    model = student()
+    with pytest.raises(ValueError, match="shares weights with it. Take a copy"):
+        TrainingModel(model, teacher=model, distillation="soft")
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    TrainingModel(model, teacher=copy, distillation="soft")
+
+
 def test_the_student_learns_from_the_teacher_alone_and_the_teacher_stays():
     model, taught = student(use_distillation_token=True), teacher()
     before = [np.array(w) for w in taught.get_weights()]

@@ -226,6 +226,18 @@ def test_overwriting_takes_what_was_made_from_the_former_model(data, tmp_path):
     assert (tmp_path / "notes.txt").exists()
 
 
+def test_a_mistake_costs_no_former_run(data, tmp_path):
+    recipe = Recipe(epochs=1, warmup_epochs=0)
+    keras_vit.train(make_model(), data, recipe, output=tmp_path, verbose=0)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    wrong = replace(recipe, freeze_until="block_9")
+    with pytest.raises(ValueError, match="until must name a layer"):
+        keras_vit.train(
+            make_model(), data, wrong, output=tmp_path, overwrite=True, verbose=0
+        )
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_an_output_that_cannot_be_written_fails_before_training(data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="A file is where a folder is needed"):
