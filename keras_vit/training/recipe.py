@@ -16,7 +16,11 @@ from keras_vit.training.lora import LORA_LAYERS, add_lora, has_lora
 from keras_vit.training.loss import LOSSES, LossName
 from keras_vit.training.metric import Accuracy
 from keras_vit.training.optimizer import OPTIMIZERS, LossScaleOptimizer
-from keras_vit.training.recipe_checks import check_recipe, image_phases
+from keras_vit.training.recipe_checks import (
+    check_options,
+    check_recipe,
+    image_phases,
+)
 from keras_vit.training.schedule import Curve, WarmupSchedule
 from keras_vit.training.settings import (
     RATES,
@@ -145,10 +149,11 @@ class Recipe:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.augmentation, dict):
-            object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
-        if isinstance(self.mixing, dict):
-            object.__setattr__(self, "mixing", Mixing(**self.mixing))
+        for name, kind in (("augmentation", Augmentation), ("mixing", Mixing)):
+            value = getattr(self, name)
+            if isinstance(value, dict):
+                check_options(name, kind, value)
+                object.__setattr__(self, name, kind(**value))
         # JSON has lists where Python has tuples.
         names = self.lora_layers
         names = (names,) if isinstance(names, str) else tuple(names)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import fields
 from numbers import Real
 from typing import Any, get_args
 
@@ -109,6 +111,17 @@ def check_recipe(recipe: Any) -> None:
             "Each phase of image_sizes must begin before the last epoch, received "
             f"image_sizes={recipe.image_sizes}, epochs={recipe.epochs}. Train longer, "
             "or begin it earlier."
+        )
+
+
+def check_options(what: str, kind: type, names: Iterable[str]) -> None:
+    """Raise a TypeError that lists the fields of a dataclass unless all names are."""
+    valid = [field.name for field in fields(kind)]
+    unknown = sorted(set(names) - set(valid))
+    if unknown:
+        raise TypeError(
+            f"Unknown {what} option(s) {unknown}. The options are {valid}. Check the "
+            "spelling."
         )
 
 

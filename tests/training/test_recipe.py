@@ -71,6 +71,10 @@ def test_unknown_recipes_and_options_are_refused():
         get_recipe("huge_data")
     with pytest.raises(TypeError, match=r"option\(s\) \['speed'\]. The options are"):
         get_recipe("small_data", speed=0.9)
+    # As from the command line.
+    for name, listed in (("augmentation", "crop_area"), ("mixing", "cutmix_alpha")):
+        with pytest.raises(TypeError, match=rf"Unknown {name} .*foo.*{listed}"):
+            Recipe(**{name: {"foo": 1}})
     with pytest.raises(TypeError, match="speed"):
         Recipe(speed=0.9)
 
