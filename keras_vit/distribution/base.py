@@ -98,22 +98,31 @@ class Distribution:
             self._end_process(error)
         self._close(kind, error, trace)
 
-    def check_batch_size(self, batch_size: int, accumulation_steps: int = 1) -> None:
+    def check_batch_size(
+        self,
+        batch_size: int,
+        accumulation_steps: int = 1,
+        *,
+        num_images: int | None = None,
+    ) -> None:
         """Raise a ValueError unless the replicas can share a global batch.
 
         Args:
             batch_size: images of a global batch.
             accumulation_steps: micro-batches into which each replica cuts its share.
+            num_images: of the set, which no batch exceeds. Default None: not known.
         """
         share = self.num_replicas * accumulation_steps
         if batch_size % share or batch_size < 1:
             steps = f" in {accumulation_steps} steps" if accumulation_steps > 1 else ""
             above = batch_size // share * share + share
-            near = f"{above - share} or {above}" if batch_size > share else f"{above}"
+            most = above if num_images is None else num_images
+            near = [str(size) for size in (above - share, above) if 0 < size <= most]
+            advice = f"Use {' or '.join(near)}" if near else "Use fewer of them"
             raise ValueError(
                 f"batch_size must be a multiple of {share}, because "
                 f"{self.num_replicas} replicas share a batch{steps}; received "
-                f"batch_size={batch_size}. Use {near}."
+                f"batch_size={batch_size}. {advice}."
             )
 
     def check_model(self, model: keras.Model) -> None:

@@ -278,7 +278,7 @@ def _check(
     check_no_engine_by_hand(model, devices.num_replicas)
     # A device alone fills micro-batches up, where the set is smaller than a batch.
     steps = recipe.accumulation_steps if devices.num_replicas > 1 else 1
-    devices.check_batch_size(batch_size, steps)
+    devices.check_batch_size(batch_size, steps, num_images=len(data.train))
 
 
 def _facts(

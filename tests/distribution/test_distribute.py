@@ -109,6 +109,12 @@ def test_a_batch_that_replicas_cannot_share_is_refused(size, steps, near):
         Four().check_batch_size(size, steps)
 
 
+@pytest.mark.parametrize(("size", "advice"), [(10, "Use 8"), (3, "Use fewer of them")])
+def test_no_batch_larger_than_the_set_is_advised(size, advice):
+    with pytest.raises(ValueError, match=rf"batch_size={size}\. {advice}\."):
+        Four().check_batch_size(size, num_images=size)
+
+
 def test_a_batch_that_replicas_share_is_accepted():
     Four().check_batch_size(16, 2)
 
