@@ -60,7 +60,7 @@ class Progress(keras.callbacks.Callback):
     """Add `images_per_second` to the logs, estimate the time, warn of waiting.
 
     The figure leaves the first steps out, which compile, and whatever happens between
-    epochs.
+    epochs, but not the wait for the first batch of an epoch, which may be the only one.
 
     Args:
         batch_size: images per step, of all devices.
@@ -89,7 +89,7 @@ class Progress(keras.callbacks.Callback):
         self.verbose = verbose
         self.steps = 0
         self.seconds = 0.0
-        self._last: float | None = None
+        self._last = 0.0
         self._reported = False
         self._lock = threading.Lock()
 
@@ -100,17 +100,16 @@ class Progress(keras.callbacks.Callback):
         return counted * self.batch_size / self.seconds if counted > 0 else None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._last = None
+        self._last = time.perf_counter()
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         with self._lock:
             now = time.perf_counter()
-            if self._last is not None:
-                self.steps += 1
-                if self.steps > _FIRST_STEPS:
-                    self.seconds += now - self._last
+            self.steps += 1
+            if self.steps > _FIRST_STEPS:
+                self.seconds += now - self._last
             self._last = now
             if self.steps < _FIRST_STEPS + _MEASURED_STEPS or self._reported:
                 return
@@ -182,7 +181,9 @@ def macs_per_image(model: keras.Model) -> int | None:
     return config.macs
 
 
-def start_summary(data: Any, model: keras.Model, recipe: Any, devices: str) -> str:
+def start_summary(
+    data: Any, model: keras.Model, recipe: Any, devices: str, batch_size: int
+) -> str:
     """Return what is about to run: data, devices, batch, model and recipe.
 
     Args:
@@ -190,6 +191,7 @@ def start_summary(data: Any, model: keras.Model, recipe: Any, devices: str) -> s
         model: to be trained.
         recipe: how.
         devices: in words.
+        batch_size: images per step, of all devices.
     """
     parts = ", ".join(f"{len(part):,} {name}" for name, part in data.parts.items())
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
@@ -200,6 +202,6 @@ def start_summary(data: Any, model: keras.Model, recipe: Any, devices: str) -> s
     return (
         f"data   {data.name}: {parts}; {data.num_classes} classes\n"
         f"model  {model.count_params():,} parameters, {trainable:,} trainable{macs}\n"
-        f"run    {recipe.epochs} epochs, {recipe.batch_size} images per step{micro}, "
+        f"run    {recipe.epochs} epochs, {batch_size} images per step{micro}, "
         f"{recipe.optimizer_name}, on {devices}"
     )

@@ -133,8 +133,9 @@ def train(
             remove_run(folder)
         devices.barrier()  # None takes up what another removes.
     is_shown = bool(verbose) and devices.is_main
+    batch_size = _batch_size(recipe, data)
     if is_shown:
-        print(start_summary(data, model, recipe, devices.describe()))
+        print(start_summary(data, model, recipe, devices.describe(), batch_size))
     # Without a folder there is nothing to save, and SIGTERM ends the run at once.
     with Interruption(folder is not None) as interruption:
         keeper = Keeper(
@@ -151,7 +152,7 @@ def train(
         devices.check_same(
             asdict(keeper.position), "checkpoint, on a disk that they share"
         )
-        progress = Progress(recipe.batch_size, recipe.epochs * steps, is_shown)
+        progress = Progress(batch_size, recipe.epochs * steps, is_shown)
         # Speed is shown and logged, but no part of the history, which repeats exactly.
         callbacks = [keeper, keeper.loss_watch, progress]
         if recipe.ema_decay is not None:
@@ -272,12 +273,17 @@ def _check(
             f"teacher={'None' if teacher is None else teacher.name!r}, distillation="
             f"{recipe.distillation!r}. Pass both or none."
         )
-    batch_size = min(recipe.batch_size, len(data.train))
+    batch_size = _batch_size(recipe, data)
     devices.check_weights(model)
     check_no_engine_by_hand(model, devices.num_replicas)
     # A device alone fills micro-batches up, where the set is smaller than a batch.
     steps = recipe.accumulation_steps if devices.num_replicas > 1 else 1
     devices.check_batch_size(batch_size, steps)
+
+
+def _batch_size(recipe: Recipe, data: ImageData) -> int:
+    """Return the images per step; a small set is one batch."""
+    return min(recipe.batch_size, len(data.train))
 
 
 def _facts(

@@ -203,6 +203,14 @@ def test_the_start_says_what_is_about_to_run(data, capsys):
     assert "images_per_second" in out
 
 
+def test_a_set_of_one_batch_is_told_of_as_it_is(data, capsys):
+    recipe = replace(RECIPE, epochs=24, batch_size=512)
+    keras_vit.train(make_model(), data, recipe, verbose=2)
+    out = capsys.readouterr().out
+    assert "24 epochs, 145 images per step" in out
+    assert "images_per_second" in out and "images per second; about" in out
+
+
 def test_waiting_for_data_is_warned_of(data):
     recipe = replace(RECIPE, epochs=8)
     slow = replace(data.train, read=_slowly(data.train.read))
