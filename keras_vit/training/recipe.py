@@ -24,7 +24,7 @@ from keras_vit.training.settings import (
     set_rates,
     set_rematerialization,
 )
-from keras_vit.training.step import TrainingModel
+from keras_vit.training.step import TrainingModel, check_trains
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,6 +262,7 @@ class Recipe:
             )
         self._check_head(output_activation(model))
         self.prepare(model)
+        check_trains(model)
         optimizer = self.optimizer(steps_per_epoch)
         metrics: Any = [Accuracy()]
         # TrainingModel takes metrics and counts each image once; on a plain model the
