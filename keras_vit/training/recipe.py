@@ -28,7 +28,7 @@ from keras_vit.training.settings import (
     set_rates,
     set_rematerialization,
 )
-from keras_vit.training.step import TrainingModel
+from keras_vit.training.step import TrainingModel, check_trains
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,6 +267,7 @@ class Recipe:
             )
         self._check_head(output_activation(model))
         self.prepare(model)
+        check_trains(model)
         optimizer = self.optimizer(steps_per_epoch)
         metrics: Any = [Accuracy()]
         # TrainingModel takes metrics and counts each image once; on a plain model the

@@ -34,7 +34,8 @@ class TrainingModel(keras.Model):
     - An image with sample weight 0 is padding: it counts nothing in loss and metrics.
       Metrics count each other image once; its weight is a factor of its loss.
 
-    Save, export and predict with the model inside, which has the trained weights.
+    Export and predict with the model inside, which has the trained weights; `save`
+    writes that one, so that `keras.callbacks.ModelCheckpoint` does.
 
     Args:
         model: functional model with one output of shape (B, classes), such as a `ViT`.
@@ -182,6 +183,7 @@ class TrainingModel(keras.Model):
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         current().check_started(self)
+        check_trains(self)
         self._check_labels(*args, **kwargs)
         return super().fit(*args, **kwargs)
 
@@ -195,6 +197,10 @@ class TrainingModel(keras.Model):
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         current().check_started(self)
         return super().predict(*args, **kwargs)
+
+    @functools.wraps(keras.Model.save)
+    def save(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model.save(*args, **kwargs)
 
     def _check_labels(self, x: Any = None, y: Any = None, *_: Any, **kw: Any) -> None:
         """Refuse labels in memory that are no classes, before the first step."""
@@ -276,6 +282,16 @@ def check_accumulation(accumulation_steps: int, batch_size: int | None = None) -
         raise ValueError(
             "batch_size must be a multiple of accumulation_steps, received "
             f"batch_size={batch_size}, accumulation_steps={steps}. Choose a divisor."
+        )
+
+
+def check_trains(model: keras.Model) -> None:
+    """Raise a ValueError if all weights of a model are frozen."""
+    if not model.trainable_weights:
+        raise ValueError(
+            f"Training needs a weight that may change, received {model.name!r} with "
+            "all of its weights frozen. Freeze fewer layers, or call "
+            "keras_vit.unfreeze(model)."
         )
 
 

@@ -265,6 +265,27 @@ def test_labels_that_are_no_classes_are_refused_before_the_first_step():
         np.testing.assert_array_equal(one, other)
 
 
+def test_frozen_as_a_whole_there_is_nothing_to_train():
+    trainer = TrainingModel(small())
+    trainer.compile(adamw(), CrossEntropy())
+    keras_vit.freeze(trainer, until="head")
+    with pytest.raises(ValueError, match="all of its weights frozen"):
+        trainer.fit(IMAGES, LABELS, verbose=0)
+    with pytest.raises(ValueError, match="all of its weights frozen"):
+        keras_vit.Recipe(freeze_until="head").compile(small(), steps_per_epoch=1)
+
+
+def test_a_checkpoint_of_keras_holds_the_model_inside(tmp_path):
+    trainer = TrainingModel(small())
+    trainer.compile("sgd", CrossEntropy())
+    path = tmp_path / "model.keras"
+    keep = keras.callbacks.ModelCheckpoint(path)
+    trainer.fit(IMAGES, LABELS, verbose=0, callbacks=[keep])
+    saved = keras.models.load_model(path)
+    assert isinstance(saved, keras_vit.ViT)
+    assert difference(weights(trainer), weights(saved)) == 0
+
+
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="accumulation_steps must be a whole number"):
         TrainingModel(small(), accumulation_steps=0)
