@@ -63,11 +63,17 @@ def from_strategy(strategy: Any) -> TensorFlowDistribution:
     import tensorflow as tf
 
     distribute = tf.distribute
-    if isinstance(strategy, distribute.experimental.ParameterServerStrategy):
-        raise ValueError(
-            "Keras 3 cannot train with a ParameterServerStrategy. Use "
-            '"multi_worker", where each process has all weights.'
-        )
+    # Their variables lie in one place, where Keras's optimizers cannot update them.
+    unfit = {
+        distribute.ParameterServerStrategy: "multi_worker",
+        distribute.experimental.CentralStorageStrategy: "mirrored",
+    }
+    for cls, instead in unfit.items():
+        if isinstance(strategy, cls):
+            raise ValueError(
+                f"Keras 3 cannot train with a {cls.__name__}. Use {instead!r}, where "
+                "each replica has all weights."
+            )
     if isinstance(strategy, distribute.MultiWorkerMirroredStrategy):
         kind = "multi_worker"
     elif isinstance(strategy, distribute.TPUStrategy):

@@ -97,6 +97,15 @@ def test_several_processes_need_addresses():
         keras_vit.distribute(kind)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute")
+def test_a_strategy_that_keras_cannot_train_with_is_refused():
+    import tensorflow as tf
+
+    central = tf.distribute.experimental.CentralStorageStrategy(["CPU:0"], "CPU:0")
+    with pytest.raises(ValueError, match="CentralStorageStrategy. Use 'mirrored'"):
+        keras_vit.distribute(central)
+
+
 class Four(Distribution):
     num_replicas = 4
 
