@@ -16,7 +16,11 @@ from keras_vit.training.lora import LORA_LAYERS, add_lora, has_lora
 from keras_vit.training.loss import LOSSES, LossName
 from keras_vit.training.metric import Accuracy
 from keras_vit.training.optimizer import OPTIMIZERS, LossScaleOptimizer
-from keras_vit.training.recipe_checks import check_recipe, image_phases
+from keras_vit.training.recipe_checks import (
+    check_names,
+    check_recipe,
+    image_phases,
+)
 from keras_vit.training.schedule import Curve, WarmupSchedule
 from keras_vit.training.settings import (
     RATES,
@@ -145,10 +149,11 @@ class Recipe:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.augmentation, dict):
-            object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
-        if isinstance(self.mixing, dict):
-            object.__setattr__(self, "mixing", Mixing(**self.mixing))
+        parts: Any = {"augmentation": Augmentation, "mixing": Mixing}
+        for name, kind in parts.items():
+            if isinstance(options := getattr(self, name), dict):
+                check_names(kind, options)
+                object.__setattr__(self, name, kind(**options))
         # JSON has lists where Python has tuples.
         names = self.lora_layers
         names = (names,) if isinstance(names, str) else tuple(names)
@@ -213,6 +218,13 @@ class Recipe:
             raise ValueError(
                 "image_sizes needs a model for images of any size, received input "
                 f"shape {inside.input_shape}. Build or load it with image_size=None."
+            )
+        patch = getattr(getattr(inside, "config", None), "patch_size", (1, 1))
+        if any(size < max(patch) for _, size in self.image_sizes):
+            raise ValueError(
+                "Each of image_sizes must hold a patch, received image_sizes="
+                f"{self.image_sizes} for a model with patch_size={patch}. Use larger "
+                "images."
             )
         if self.train_only == "lora" and not has_lora(inside):
             add_lora(inside, self.lora_rank, layers=self.lora_layers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import fields
 from numbers import Real
 from typing import Any, get_args
 
@@ -52,6 +54,17 @@ _CHOICES = {
     "rematerialization": ("full", "activations", None),
     "class_balance": ("weights", "sampling", None),
 }
+
+
+def check_names(kind: type, names: Iterable[str]) -> None:
+    """Raise a TypeError if a part of a recipe, or it as a whole, has no such field."""
+    valid = [field.name for field in fields(kind)]
+    unknown = sorted(set(names) - set(valid))
+    if unknown:
+        raise TypeError(
+            f"Unknown {kind.__name__.lower()} option(s) {unknown}. The options are "
+            f"{valid}. Check the spelling."
+        )
 
 
 def check_recipe(recipe: Any) -> None:

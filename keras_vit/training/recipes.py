@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.mixing import Mixing
 from keras_vit.data.rand_augment import RandAugment
 from keras_vit.training.recipe import Recipe
+from keras_vit.training.recipe_checks import check_names
 
 # Crop and flip, as torchvision and timm draw them by default, and as Google does.
 _CROP_AND_FLIP = Augmentation(crop_area=(0.08, 1.0), horizontal_flip=True)
@@ -240,11 +241,5 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
             f"recipe must be one of {list(RECIPES)}, received recipe={name!r}. Build "
             "any other with keras_vit.Recipe(...)."
         )
-    valid = [field.name for field in fields(Recipe)]
-    unknown = sorted(set(changes) - set(valid))
-    if unknown:
-        raise TypeError(
-            f"Unknown recipe option(s) {unknown}. The options are {valid}. Check the "
-            "spelling."
-        )
+    check_names(Recipe, changes)
     return replace(RECIPES[name], **changes)
