@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -190,8 +192,8 @@ class TensorFlowDistribution(Distribution):
 
         def rows() -> Iterator[Any]:
             batches.on_epoch_begin()
-            for index in range(len(batches)):
-                batch = keras.tree.map_structure(np.asarray, batches[index])
+            for batch in _made_ahead(batches):
+                batch = keras.tree.map_structure(np.asarray, batch)
                 for part in range(self._num_local):
                     yield keras.tree.map_structure(
                         lambda v, i=part: np.array_split(v, self._num_local)[i], batch
@@ -252,6 +254,22 @@ class TensorFlowDistribution(Distribution):
 
     def _close(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._scope.__exit__(kind, error, trace)
+
+
+def _made_ahead(batches: Any) -> Iterator[Any]:
+    """Yield the batches of a PyDataset in order, made by as many threads as it wants.
+
+    Keras would start these for a PyDataset, but not for what `prepare` makes of it.
+    """
+    workers = max(1, batches.workers)
+    ahead: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for index in range(len(batches)):
+            ahead.append(pool.submit(batches.__getitem__, index))
+            if len(ahead) > workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _replica_id() -> Any:

@@ -219,6 +219,13 @@ class Recipe:
                 "image_sizes needs a model for images of any size, received input "
                 f"shape {inside.input_shape}. Build or load it with image_size=None."
             )
+        patch = getattr(getattr(inside, "config", None), "patch_size", (1, 1))
+        if any(size < max(patch) for _, size in self.image_sizes):
+            raise ValueError(
+                "Each of image_sizes must hold a patch, received image_sizes="
+                f"{self.image_sizes} for a model with patch_size={patch}. Use larger "
+                "images."
+            )
         if self.train_only == "lora" and not has_lora(inside):
             add_lora(inside, self.lora_rank, layers=self.lora_layers)
         if self.train_only == "head":

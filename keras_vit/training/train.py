@@ -96,7 +96,7 @@ def train(
         FileExistsError: if `output` exists and is not to be taken up or overwritten.
         ImportError: if TensorBoard is asked for and not installed.
         OSError: if the disk is full or `output` cannot be written.
-        TypeError: if data, recipe or teacher is something else.
+        TypeError: if model, data, recipe or teacher is something else.
         TrainingInterrupted: a SystemExit, if SIGTERM comes; the state is saved.
         ValueError: if model, data, recipe and devices do not fit, the checkpoint is of
             another configuration, or the loss is not a number.
@@ -205,6 +205,11 @@ def _check_types(data: Any, recipe: Any) -> None:
 
 
 def _prepare_model(model: keras.Model, data: ImageData) -> None:
+    if not getattr(model, "outputs", None):
+        raise TypeError(
+            "train takes a functional keras.Model, received "
+            f"{type(model).__name__}. Make one with keras.Model(inputs, model(inputs))."
+        )
     shape = tuple(model.output_shape)
     if len(shape) != 2 or shape[-1] != data.num_classes:
         raise ValueError(

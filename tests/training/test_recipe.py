@@ -77,6 +77,10 @@ def test_unknown_recipes_and_options_are_refused():
             Recipe(**{name: {"foo": 1}})
     with pytest.raises(TypeError, match="speed"):
         Recipe(speed=0.9)
+    for part, value in (("augmentation", {"crop": 1}), ("mixing", {"alpha": 1})):
+        message = rf"Unknown {part} option\(s\) .* The options are"
+        with pytest.raises(TypeError, match=message):
+            get_recipe("deit", **{part: value})
 
 
 @pytest.mark.parametrize(
@@ -174,6 +178,9 @@ def test_image_sizes_need_a_model_for_any_size():
     model = keras_vit.ViT.from_variant("test", num_classes=3)
     with pytest.raises(ValueError, match="Build or load it with image_size=None"):
         Recipe(image_sizes=((0, 16), (50, 32))).compile(model, steps_per_epoch=3)
+    model = keras_vit.ViT.from_variant("test", image_size=None)
+    with pytest.raises(ValueError, match="must hold a patch"):
+        Recipe(image_sizes=((0, 32), (50, 7))).compile(model, steps_per_epoch=3)
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,14 @@ def test_model_and_data_must_have_the_same_classes(data):
         keras_vit.train(make_model(num_classes=9), data, RECIPE)
 
 
+def test_a_model_of_which_keras_knows_no_outputs_is_refused(data):
+    class Subclassed(keras.Model):
+        pass
+
+    with pytest.raises(TypeError, match="takes a functional keras.Model, received Sub"):
+        keras_vit.train(Subclassed(), data, RECIPE)
+
+
 def test_without_validation_the_last_epoch_counts():
     images, labels = load_digits()
     data = keras_vit.load_data((images[::10], labels[::10]), validation_fraction=0)
