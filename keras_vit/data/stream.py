@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,9 @@ class Plan:
     def dataset(self, records: Any, num_records: int) -> Any:
         """Return the batches of one epoch per iteration, as a `tf.data.Dataset`.
 
+        Its `epoch` counts the passes; `seconds_per_batch` is the mean time until one
+        more batch was ready.
+
         Args:
             records: `tf.data.Dataset` of (number, record).
             num_records: how many there are.
@@ -66,8 +71,8 @@ class Plan:
         def one_pass() -> Iterator[Any]:
             # Built anew for each pass: the seed of a shuffle cannot be a tensor.
             epoch = int(getattr(results[0], "epoch", 0))
-            batches = self._epoch(records, num_records, epoch)
-            for number, batch in enumerate(batches, start=1):
+            make = partial(self._epoch, records, num_records, epoch)
+            for number, batch in enumerate(_timed(make, results[0]), start=1):
                 # With the last one: Keras asks for no more than there are.
                 if number == self.num_batches and results[0].epoch == epoch:
                     results[0].epoch = epoch + 1
@@ -80,6 +85,8 @@ class Plan:
         dataset = dataset.apply(count).prefetch(tf.data.AUTOTUNE)
         results.append(dataset)
         dataset.epoch = 0
+        dataset.seconds = dataset.seconds_per_batch = 0.0
+        dataset.prepared = 0
         return dataset
 
     def _signature(self) -> tuple[Any, ...]:
@@ -189,3 +196,18 @@ class Plan:
         draw = mixing.draw(len(images), size, rng)
         images = images.copy()  # tf.data's own memory.
         return mixing.apply(images, labels, draw, num_classes=self.num_classes, rng=rng)
+
+
+def _timed(make: Callable[[], Any], dataset: Any) -> Iterator[Any]:
+    """Yield the batches of a pass, and tell `dataset` how long it takes to have one.
+
+    The very first is left out: it opens files and compiles.
+    """
+    started = time.perf_counter()
+    for batch in make():
+        if dataset.prepared:
+            dataset.seconds += time.perf_counter() - started
+            dataset.seconds_per_batch = dataset.seconds / dataset.prepared
+        dataset.prepared += 1
+        yield batch
+        started = time.perf_counter()

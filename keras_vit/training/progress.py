@@ -68,8 +68,8 @@ class Progress(keras.callbacks.Callback):
         verbose: whether to print the estimate.
 
     Attributes:
-        batches: that the model is trained on; `MeasuredBatches` show whether it waits
-            for them.
+        batches: that the model is trained on; those with `seconds_per_batch`, as
+            `MeasuredBatches` and streams have it, show whether it waits for them.
     """
 
     # Keras calls it from threads of its own, when the results of a batch are there, so

@@ -162,7 +162,10 @@ def train(
             callbacks.append(keras.callbacks.TensorBoard(logs))
         started = time.perf_counter()
         for phase in _phases(model, data, recipe, devices, keeper.position):
-            keeper.batches, progress.batches = phase.source, phase.batches
+            keeper.batches = phase.source
+            # A stream measures itself, and its rest without the first ones does not.
+            is_measured = isinstance(phase.batches, MeasuredBatches)
+            progress.batches = phase.batches if is_measured else phase.source
             trained.fit(
                 devices.prepare(phase.batches),
                 validation_data=_validation(model, data, recipe, devices),

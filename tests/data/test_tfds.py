@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import keras_vit
 from keras_vit import Augmentation, Preprocessing
 from keras_vit.data import Mixing
 from keras_vit.data.digits import load_digits
+from keras_vit.data.stream import Plan
 
 PREPROCESSING = Preprocessing(image_size=16, channels=1)
 
@@ -176,6 +178,16 @@ def test_a_set_trains_and_evaluates(data):
     assert result.history[-1]["loss"] < result.history[0]["loss"]
     evaluation = keras_vit.evaluate(model, data)
     assert evaluation["part"] == "test" and evaluation["num_images"] == 60
+
+
+def test_a_stream_says_how_long_a_batch_takes(data, monkeypatch):
+    def slow(self, pixels, epoch, number, copy):
+        time.sleep(0.01)
+        return np.zeros((16, 16, 1), "float32")
+
+    monkeypatch.setattr(Plan, "_values", slow)
+    batches = data.train.batches(PREPROCESSING, 32, training=True, workers=1)
+    assert len(list(batches)) == 5 and batches.seconds_per_batch > 0.3
 
 
 def test_an_unknown_set_is_refused(data_dir):
