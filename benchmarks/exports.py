@@ -38,7 +38,7 @@ TIMM = {
     "S/16": "vit_small_patch16_224",
     "B/16": "vit_base_patch16_224",
 }
-ROUNDS = 30
+ROUNDS = 60
 
 
 def write_ours(variant: str, folder: Path) -> None:
