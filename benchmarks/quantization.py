@@ -7,7 +7,7 @@ that it was. `--s16 FILE` takes the model of train_s16.py instead, with as many 
 images. int16x8 of S/16 would take an hour: name the others.
 
 Command: KERAS_BACKEND=jax python benchmarks/quantization.py
-    [--s16 s16.keras --precisions float32 float16 dynamic_int8 ...]
+    [--s16 s16.keras --precisions float32 float16 dynamic_int8 ...] [--output FOLDER]
 Takes about three minutes for the digits, twenty for S/16. Targets: accuracy within half
 a point of float32; dynamic_int8 of S/16 at most 23 MB, 0.4 of float32's latency, and
 the same top-1 for 99 % of the images.
@@ -16,6 +16,7 @@ the same top-1 for 99 % of the images.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from dataclasses import dataclass
@@ -111,18 +112,22 @@ def main() -> None:
     parser.add_argument(
         "--precisions", nargs="+", default=[*QUANTIZATIONS], choices=QUANTIZATIONS
     )
+    parser.add_argument("--output", type=Path, help="a folder that keeps the files")
     options = parser.parse_args()
     if options.s16:
         case = read(options.s16, pieces())
     else:
         case = read(DIGITS, keras_vit.load_data("digits"))
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        folder = options.output or Path(scratch)
         paths = {}
         for name in options.precisions:
             precision = QUANTIZATIONS[name]
             report = keras_vit.export(
                 case.model,
-                Path(folder) / f"{name}.tflite",
+                folder / f"{name}.tflite",
+                overwrite=True,
                 quantization=name,
                 calibration=case.calibration if precision.needs_calibration else None,
                 images=case.pictures[:2],
