@@ -221,7 +221,7 @@ def export(
             output=output,
             ops=ops,
             float_parts=tuple(decided.get("float_parts", ())),
-            changes=mobile_changes(model, request, decided),
+            changes=mobile_changes(model, request),
             **found,
         )
         for path, text in zip(reports, result.texts(), strict=bool(reports)):

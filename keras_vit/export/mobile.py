@@ -46,9 +46,7 @@ def with_normalization(model: keras.Model, preprocessing: Preprocessing) -> kera
     return keras.Model(images, x, name=f"{model.name}_normalized")
 
 
-def mobile_changes(
-    model: keras.Model, request: ExportRequest, decided: dict[str, Any]
-) -> tuple[str, ...]:
+def mobile_changes(model: keras.Model, request: ExportRequest) -> tuple[str, ...]:
     """Return how a file differs from one without the profile, one sentence each."""
     if request.profile != MOBILE:
         return ()
@@ -65,7 +63,5 @@ def mobile_changes(
         ),
         "norms: they square a sixteenth of the values, so that float16 holds "
         "deviations up to 4096 instead of 256": True,
-        f"ranks: {decided.get('matched_ranks', 0)} additions and products get operands "
-        "of the same rank, by a reshape": bool(decided.get("matched_ranks")),
     }
     return tuple(text for text, holds in happened.items() if holds)

@@ -51,7 +51,7 @@ def test_a_mobile_file_of_a_model_with_imagenet_normalization(tmp_path, quantiza
         report=False,
     )
     changed = [change.split(":")[0] for change in report.changes]
-    assert changed == ["normalization", "output", "norms", "ranks"]
+    assert changed == ["normalization", "output", "norms"]
     found = audit(path)
     assert not found.gpu_refusals and found.xnnpack_partitions == 1
     tolerance = 1e-3 if quantization == "float32" else 0.05

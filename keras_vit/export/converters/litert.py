@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keras_vit.export.converters.function import MOBILE
 from keras_vit.export.converters.measure import Measure, choose_float_parts
-from keras_vit.export.converters.mobile import match_ranks
 from keras_vit.export.converters.parts import find_parts
+from keras_vit.export.converters.ranks import match_ranks
 from keras_vit.export.converters.recipes import FLOAT32, MIXED, RECIPES, mixed_recipe
 from keras_vit.export.converters.saved_model import SIGNATURE, write_saved_model
 
@@ -19,9 +18,9 @@ def convert(job: dict[str, Any]) -> None:
     decided: dict[str, Any] = {}
     precision = job["quantization"]
     if precision == FLOAT32:
-        decided |= write_float(job, job["target"])
+        write_float(job, job["target"])
     else:
-        decided |= write_quantized(job, precision)
+        decided = write_quantized(job, precision)
     Path(job["result"]).write_text(json.dumps(decided), encoding="utf-8")
 
 
@@ -30,7 +29,8 @@ def write_quantized(job: dict[str, Any], precision: str) -> dict[str, Any]:
     # One route to each precision: the float file is what all are made from, so they
     # differ in nothing but numbers.
     float_file = job["float_file"]
-    decided = write_float(job, float_file)
+    write_float(job, float_file)
+    decided: dict[str, Any] = {}
     measure = Measure(float_file, job["calibration"])
     if precision == MIXED:
         parts = find_parts(float_file, job["parts"])
@@ -43,8 +43,8 @@ def write_quantized(job: dict[str, Any], precision: str) -> dict[str, Any]:
     return decided
 
 
-def write_float(job: dict[str, Any], path: str) -> dict[str, Any]:
-    """Write a LiteRT file in float32, and return what was decided."""
+def write_float(job: dict[str, Any], path: str) -> None:
+    """Write a LiteRT file in float32."""
     import tensorflow as tf
 
     folder = str(Path(job["scratch"]) / "saved")
@@ -55,6 +55,5 @@ def write_float(job: dict[str, Any], path: str) -> dict[str, Any]:
     # No Flex ops: they need a second runtime that phones and pages do not have.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     Path(path).write_bytes(converter.convert())
-    if job.get("profile") != MOBILE:
-        return {}
-    return {"matched_ranks": match_ranks(path)}
+    if job["input"]["shape"][0] == 1:
+        match_ranks(path)

@@ -1,0 +1,299 @@
+"""Give the tensors of a LiteRT graph the ranks that GPUs want; no number changes.
+
+TensorFlow's converter writes tokens as (T, D) wherever it need not write (1, T, D).
+GPUs take the first axis of each tensor for the batch: the delegate of phones refuses to
+add (T, D) to (1, T, D), and WebGPU in LiteRT.js 2.5 does it wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BINARY = frozenset("ADD DIV MAXIMUM MINIMUM MUL SUB".split())
+# Ops on each value by itself, or along the last axis.
+UNARY = frozenset(
+    """
+    ABS COS ELU EXP GELU HARD_SWISH LEAKY_RELU LOGISTIC NEG RELU RELU6 RELU_0_TO_1
+    RELU_N1_TO_1 RSQRT SIN SOFTMAX SQRT SQUARE TANH
+    """.split()
+)
+REDUCING = frozenset("MEAN REDUCE_MAX REDUCE_MIN SUM".split())
+LARGEST_FILE = 2**31 - 2**20  # bytes; larger ones are no single flatbuffer
+KEEPING_VERSION = 5  # of FULLY_CONNECTED: since then it can keep axes
+
+
+def match_ranks(path: str) -> None:
+    """Rewrite a file for one image so that tensors keep the axis of the batch.
+
+    Args:
+        path: of the file, in float32. One above 2 GiB is left as it is.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    if Path(path).stat().st_size > LARGEST_FILE:
+        return
+    graph = Graph(flatbuffer_utils.read_model(path))
+    keep_batch_axis(graph)
+    expand_operands(graph)
+    flatbuffer_utils.write_model(graph.model, path)
+
+
+class Graph:
+    """The only graph of a model, and what is asked of it."""
+
+    def __init__(self, model: Any) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self.schema: Any = schema
+        self.model = model
+        self.graph = model.subgraphs[0]
+        names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+        self._kinds = [
+            names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            for code in model.operatorCodes
+        ]
+
+    def kind(self, op: Any) -> str:
+        """Return "ADD", for example."""
+        return self._kinds[op.opcodeIndex]
+
+    def shape(self, index: int) -> list[int]:
+        """Return the sizes of a tensor."""
+        shape = self.graph.tensors[index].shape
+        return [] if shape is None else [int(size) for size in shape]
+
+    def is_constant(self, index: int) -> bool:
+        """Return whether a tensor's values are in the file."""
+        return self._data(index) is not None
+
+    def integers(self, index: int) -> list[int]:
+        """Return the values of a constant of 32-bit integers."""
+        return np.frombuffer(bytes(self._data(index)), "int32").tolist()
+
+    def _data(self, index: int) -> Any:
+        return self.model.buffers[self.graph.tensors[index].buffer].data
+
+    def reshaped(self, index: int, shape: list[int]) -> int:
+        """Return a new tensor with the values of a constant in another shape."""
+        tensor = copy(self.graph.tensors[index])
+        tensor.shape = shape
+        tensor.shapeSignature = None
+        return self._added(tensor)
+
+    def constant(self, values: list[int], shape: list[int]) -> int:
+        """Return a new tensor with integers."""
+        data = np.array(values, "int32").view("uint8")
+        self.model.buffers.append(self.schema.BufferT(data=data))
+        return self._added(
+            self.schema.TensorT(
+                shape=shape,
+                type=self.schema.TensorType.INT32,
+                buffer=len(self.model.buffers) - 1,
+                name=b"integers",
+            )
+        )
+
+    def _added(self, tensor: Any) -> int:
+        index = len(self.graph.tensors)
+        # Quantizers want each name once, and parts are found by its beginning.
+        tensor.name = tensor.name + f"/ranks_{index}".encode()
+        self.graph.tensors.append(tensor)
+        return index
+
+    def reshape(self, source: int, target: int) -> Any:
+        """Return a new op that gives a tensor the shape of another."""
+        shape = self.shape(target)
+        return self.schema.OperatorT(
+            opcodeIndex=self._reshape_code(),
+            inputs=[source, self.constant(shape, [len(shape)])],
+            outputs=[target],
+            builtinOptionsType=self.schema.BuiltinOptions.ReshapeOptions,
+            builtinOptions=self.schema.ReshapeOptionsT(newShape=shape),
+        )
+
+    def _reshape_code(self) -> int:
+        if "RESHAPE" not in self._kinds:
+            number = self.schema.BuiltinOperator.RESHAPE
+            code = self.schema.OperatorCodeT(
+                builtinCode=number, deprecatedBuiltinCode=number, version=1
+            )
+            self.model.operatorCodes.append(code)
+            self._kinds.append("RESHAPE")
+        return self._kinds.index("RESHAPE")
+
+
+def keep_batch_axis(graph: Graph) -> None:
+    """Write (1, T, D) for (T, D) wherever all ops around it allow that."""
+    flat = _flat_tensors(graph)
+    for index in flat:
+        graph.graph.tensors[index].shape = [1, *graph.shape(index)]
+    for op in graph.graph.operators:
+        if flat & _activations(op):
+            _CHANGES[_family(graph, op)](graph, op)
+    _drop_idle_reshapes(graph, flat)
+
+
+def expand_operands(graph: Graph) -> None:
+    """Give both operands of the ops that are left the same rank, by a reshape."""
+    operators = []
+    for op in graph.graph.operators:
+        if graph.kind(op) in BINARY:
+            ranks = [len(graph.shape(index)) for index in op.inputs]
+            place = int(np.argmin(ranks))
+            if 2 <= min(ranks) < max(ranks):
+                source = op.inputs[place]
+                shape = [1] * (max(ranks) - min(ranks)) + graph.shape(source)
+                op.inputs[place] = graph.reshaped(source, shape)
+                if not graph.is_constant(source):
+                    operators.append(graph.reshape(source, op.inputs[place]))
+        operators.append(op)
+    graph.graph.operators = operators
+
+
+def _flat_tensors(graph: Graph) -> set[int]:
+    """Return the tensors (T, D) that can be (1, T, D)."""
+    kept = {*graph.graph.inputs, *graph.graph.outputs}
+    flat = {
+        index
+        for op in graph.graph.operators
+        for index in _activations(op) - kept
+        if len(shape := graph.shape(index)) == 2
+        and shape[0] > 1
+        and not graph.is_constant(index)
+    }
+    # What one op cannot take back keeps its neighbours from changing, and so on.
+    while True:
+        refused = {
+            index
+            for op in graph.graph.operators
+            if (touched := flat & _activations(op)) and not _allows(graph, op, flat)
+            for index in touched
+        }
+        if not refused:
+            return flat
+        flat -= refused
+
+
+def _activations(op: Any) -> set[int]:
+    return {int(index) for index in (*op.inputs, *op.outputs) if index >= 0}
+
+
+def _family(graph: Graph, op: Any) -> str:
+    kind = graph.kind(op)
+    families = {"BINARY": BINARY, "UNARY": UNARY, "REDUCING": REDUCING}
+    return next((name for name, kinds in families.items() if kind in kinds), kind)
+
+
+def _allows(graph: Graph, op: Any, flat: set[int]) -> bool:
+    rule = _RULES.get(_family(graph, op))
+    return rule is not None and rule(graph, op, flat)
+
+
+def _product_allows(graph: Graph, op: Any, flat: set[int]) -> bool:
+    source, *others = op.inputs
+    [target] = op.outputs
+    becomes = [1, *graph.shape(source)] if source in flat else graph.shape(source)
+    # It keeps all axes but the last.
+    keeps = becomes[:-1] == [1, graph.shape(target)[0]]
+    return target in flat and keeps and not flat & {*others}
+
+
+def _binary_allows(graph: Graph, op: Any, flat: set[int]) -> bool:
+    operands_fit = all(
+        index in flat
+        or len(graph.shape(index)) in (0, 1, 3)
+        or (graph.is_constant(index) and len(graph.shape(index)) == 2)
+        for index in op.inputs
+    )
+    [target] = op.outputs
+    return operands_fit and (target in flat or len(graph.shape(target)) == 3)
+
+
+def _all_are_flat(graph: Graph, op: Any, flat: set[int]) -> bool:
+    return all(index in flat or graph.is_constant(index) for index in _activations(op))
+
+
+_RULES: dict[str, Callable[[Graph, Any, set[int]], bool]] = {
+    "RESHAPE": lambda graph, op, flat: len(op.inputs) == 2,
+    "FULLY_CONNECTED": _product_allows,
+    "BINARY": _binary_allows,
+    "UNARY": _all_are_flat,
+    "SPLIT": _all_are_flat,
+    "CONCATENATION": lambda graph, op, flat: {*op.inputs, *op.outputs} <= flat,
+    "REDUCING": lambda graph, op, flat: (
+        op.builtinOptions.keepDims and _all_are_flat(graph, op, flat)
+    ),
+}
+
+
+def _write_shape(graph: Graph, op: Any) -> None:
+    shape = graph.shape(op.outputs[0])
+    op.inputs[1] = graph.constant(shape, [len(shape)])
+    if op.builtinOptions is not None:
+        op.builtinOptions.newShape = shape
+
+
+def _keep_axes(graph: Graph, op: Any) -> None:
+    op.builtinOptions.keepNumDims = True
+    code = graph.model.operatorCodes[op.opcodeIndex]
+    code.version = max(code.version, KEEPING_VERSION)
+
+
+def _expand_constants(graph: Graph, op: Any) -> None:
+    for place, index in enumerate(op.inputs):
+        shape = graph.shape(index)
+        if graph.is_constant(index) and len(shape) == 2:
+            op.inputs[place] = graph.reshaped(index, [1, *shape])
+
+
+def _move_axes(place: int) -> Callable[[Graph, Any], None]:
+    """Return a function that corrects the axes in an op's input at a place."""
+
+    def move(graph: Graph, op: Any) -> None:
+        former = op.inputs[place]
+        axes = [_moved(axis) for axis in graph.integers(former)]
+        op.inputs[place] = graph.constant(axes, graph.shape(former))
+
+    return move
+
+
+def _move_option(graph: Graph, op: Any) -> None:
+    op.builtinOptions.axis = _moved(op.builtinOptions.axis)
+
+
+def _moved(axis: int) -> int:
+    return axis + 1 if axis >= 0 else axis
+
+
+_CHANGES: dict[str, Callable[[Graph, Any], None]] = {
+    "RESHAPE": _write_shape,
+    "FULLY_CONNECTED": _keep_axes,
+    "BINARY": _expand_constants,
+    "UNARY": lambda graph, op: None,
+    "SPLIT": _move_axes(0),
+    "CONCATENATION": _move_option,
+    "REDUCING": _move_axes(1),
+}
+
+
+def _drop_idle_reshapes(graph: Graph, flat: set[int]) -> None:
+    """Take out the reshapes between (1, T, D) and (T, D), which do nothing now."""
+    same, operators = {}, []
+    for op in graph.graph.operators:
+        op.inputs = [same.get(int(index), int(index)) for index in op.inputs]
+        source, target = op.inputs[0], op.outputs[0]
+        is_idle = (
+            graph.kind(op) == "RESHAPE"
+            and graph.shape(source) == graph.shape(target)
+            and target not in graph.graph.outputs
+        )
+        if is_idle:
+            same[int(target)] = source
+        else:
+            operators.append(op)
+    graph.graph.operators = operators
