@@ -56,8 +56,11 @@ def _each_pair(
     """Apply a function to the halves of all pairs of channels."""
     # At rank 4 at most, because mobile runtimes stop there.
     _, length, num_heads, width = ops.shape(x)
+    # Slices, because WebGPU in LiteRT.js 2.5 mixes up the parts of a split that are
+    # joined in another order.
     if layout == "half":
-        return ops.concatenate(function(*ops.split(x, 2, axis=-1)), axis=-1)
+        first, second = x[..., : width // 2], x[..., width // 2 :]
+        return ops.concatenate(function(first, second), axis=-1)
     pairs = ops.reshape(x, (-1, length, num_heads * width // 2, 2))
-    pairs = ops.concatenate(function(*ops.split(pairs, 2, axis=-1)), axis=-1)
+    pairs = ops.concatenate(function(pairs[..., :1], pairs[..., 1:]), axis=-1)
     return ops.reshape(pairs, (-1, length, num_heads, width))
