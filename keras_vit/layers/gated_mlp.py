@@ -98,8 +98,12 @@ class GatedMLP(CompositeLayer):
         shape: Any = ops.shape(tokens)
         length = shape[1]
         x = ops.reshape(tokens, (-1, self.hidden_dim))  # (B * T, D)
-        gate, x = ops.split(self.expand(x), 2, axis=-1)  # (B * T, M) each
-        x = self._activate(gate) * x
+        x = self.expand(x)
+        # Slices of rank 3, because WebGPU in LiteRT.js 2.5 cannot run the parts of a
+        # split here, and phones' GPUs slice no rank 2.
+        x = ops.reshape(x, (-1, length, 2 * self.mlp_dim))
+        gate, x = x[:, :, : self.mlp_dim], x[:, :, self.mlp_dim :]  # (B, T, M) each
+        x = ops.reshape(self._activate(gate) * x, (-1, self.mlp_dim))  # (B * T, M)
         x = self.expand_dropout(x, training=training)
         if self.norm is not None:
             x = self.norm(x)
