@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -19,8 +23,19 @@ from tests.export.test_tflite_metadata import (
 )
 from tests.families import FAMILIES
 from tests.one_backend import ONE_BACKEND
+from tests.webgpu import CHROMIUM, Run, open_webgpu
 
 pytestmark = ONE_BACKEND
+
+
+@pytest.fixture(scope="module")
+def webgpu(tmp_path_factory) -> Iterator[Run | None]:
+    """A GPU, or what computes like one; None where there is no browser."""
+    if CHROMIUM is None or shutil.which("npm") is None:
+        yield None
+    else:
+        with open_webgpu(tmp_path_factory.mktemp("webgpu")) as run:
+            yield run
 
 
 def with_weights(seed: int = 2, **options) -> keras_vit.ViT:
@@ -33,8 +48,21 @@ def with_weights(seed: int = 2, **options) -> keras_vit.ViT:
     return model
 
 
+def run_file(path: Path, image: np.ndarray) -> np.ndarray:
+    """Return what a LiteRT file computes on the CPU."""
+    from keras_vit.export.converters.measure import make_interpreter
+
+    interpreter = make_interpreter(str(path))
+    feed = interpreter.get_input_details()[0]["index"]
+    interpreter.set_tensor(feed, image.astype("float32"))
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
 @pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic_int8"])
-def test_a_mobile_file_of_a_model_with_imagenet_normalization(tmp_path, quantization):
+def test_a_mobile_file_of_a_model_with_imagenet_normalization(
+    tmp_path, quantization, webgpu
+):
     model = with_weights(
         class_names=NAMES,
         preprocessing=Preprocessing(
@@ -61,12 +89,16 @@ def test_a_mobile_file_of_a_model_with_imagenet_normalization(tmp_path, quantiza
         for one in keras_vit.predict(path, PICTURES, top=4)
     ]
     assert_same(own, predictions(model), tolerance)
+    if webgpu is not None:
+        image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3))
+        np.testing.assert_allclose(
+            webgpu(path, image)[None], run_file(path, image), atol=tolerance
+        )
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_gpus_take_every_architecture(name, tmp_path):
+def test_gpus_take_every_architecture(name, tmp_path, webgpu):
     from keras_vit.export.converters.litert import write_float
-    from keras_vit.export.converters.measure import make_interpreter
 
     model = with_weights(**FAMILIES[name])
     model.save(tmp_path / "model.keras")
@@ -85,14 +117,11 @@ def test_gpus_take_every_architecture(name, tmp_path):
     assert not found.gpu_refusals and found.xnnpack_partitions == 1
     image = np.random.default_rng(0).normal(size=job["input"]["shape"])
     image = image.astype("float32")
-    interpreter = make_interpreter(str(path))
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
-    interpreter.invoke()
-    result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     expected = model.predict(image, verbose=0)
-    np.testing.assert_allclose(
-        result, expected, atol=1e-4 * max(1, abs(expected).max())
-    )
+    tolerance = 1e-4 * max(1, abs(expected).max())
+    np.testing.assert_allclose(run_file(path, image), expected, atol=tolerance)
+    if webgpu is not None:
+        np.testing.assert_allclose(webgpu(path, image)[None], expected, atol=tolerance)
 
 
 @pytest.mark.parametrize(
