@@ -55,5 +55,6 @@ def write_float(job: dict[str, Any], path: str) -> None:
     # No Flex ops: they need a second runtime that phones and pages do not have.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     Path(path).write_bytes(converter.convert())
-    if job["input"]["shape"][0] == 1:
+    batch, *sizes = job["input"]["shape"]
+    if batch == 1 and None not in sizes:
         match_ranks(path)

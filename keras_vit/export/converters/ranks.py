@@ -28,7 +28,7 @@ KEEPING_VERSION = 5  # of FULLY_CONNECTED: since then it can keep axes
 
 
 def match_ranks(path: str) -> None:
-    """Rewrite a file for one image so that tensors keep the axis of the batch.
+    """Rewrite a file for one image of a fixed size so that tensors keep the axis of the batch.
 
     Args:
         path: of the file, in float32. One above 2 GiB is left as it is.
