@@ -1,13 +1,15 @@
-"""A LiteRT file in the page, beside the native interpreter on one thread.
+"""A LiteRT file in the page, beside the native interpreter on as many threads.
 
-Exports a variant with random weights, writes the page of `keras-vit demo`, opens it in
-headless Chromium (wasm, one thread) and lets it classify a photograph again and again,
-in turn with the native interpreter on the same values. What the page computes is
-compared with what the interpreter computes.
+Takes a .keras or .tflite file, or exports a variant with random weights, writes the
+page of `keras-vit demo`, opens it in headless Chromium (wasm) and lets it classify a
+photograph again and again, in turn with the native interpreter on the same values. What
+the page computes is compared with what the interpreter computes.
 
-Command: taskset -c 0 python benchmarks/web.py [--variant S/16]
-    [--quantization dynamic_int8] [--rounds 40]
+Command: taskset -c 0 python benchmarks/web.py [--model FILE | --variant S/16]
+    [--quantization dynamic_int8] [--rounds 40] [--threads 1]
 Takes about three minutes. Needs npm and Chromium. Target: ratio of dynamic_int8 <= 2.5.
+Several threads need as many cores: leave `taskset -c 0` out, or name more cores. A
+.tflite file is measured as it is, whatever --quantization says.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import keras_vit
+from keras_vit.inference.predictor import Predictor, load_predictor
+from keras_vit.metadata import read_metadata
 
 PHOTO = load_sample_images().images[0]
 NUM_WARM_UPS = 8  # The browser compiles what is called often a second time.
@@ -62,11 +66,16 @@ def serve(folder: Path) -> http.server.ThreadingHTTPServer:
 class Page:
     """The page, after its model is loaded."""
 
-    def __init__(self, browser: Any, port: int, picture: Path) -> None:
+    def __init__(self, browser: Any, port: int, picture: Path, threads: int) -> None:
         self.page = browser.new_page()
-        self.page.goto(f"http://127.0.0.1:{port}/?accelerator=wasm")
+        query = f"?accelerator=wasm&threads={threads}"
+        self.page.goto(f"http://127.0.0.1:{port}/{query}")
         self.page.wait_for_selector("#file:enabled", timeout=120_000)
         self.picture = picture
+
+    def threads(self) -> int:
+        """Return how many threads run the model, as the page shows them."""
+        return int(self.page.get_attribute("#facts", "data-threads"))
 
     def seconds(self) -> float:
         """Classify the picture; return seconds in the model, as the page shows them."""
@@ -84,13 +93,25 @@ class Page:
         return {int(index): float(p) for index, p in items}
 
 
-def native(path: Path, values: np.ndarray) -> Any:
-    """Return a function that runs the file on one thread and returns its logits."""
+def write_site(options: argparse.Namespace, folder: Path) -> Path:
+    """Write the page; a finished file takes no options of an export."""
+    if options.model and options.model.suffix == ".tflite":
+        return keras_vit.write_demo(options.model, folder)
+    model = options.model or build(options.variant)
+    return keras_vit.write_demo(
+        model, folder, quantization=options.quantization, images=[PHOTO]
+    )
+
+
+def native(path: Path, image: np.ndarray, threads: int) -> Any:
+    """Return a function that runs the file and returns its outputs, (1, K)."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
     runner = interpreter.get_signature_runner()
-    return lambda: runner(images=values)["logits"]
+    metadata = read_metadata(path)
+    given = {metadata["input"]["name"]: image[None]}
+    return lambda: runner(**given)[metadata["output"]["name"]]
 
 
 def measure(page: Page, run: Any, rounds: int) -> np.ndarray:
@@ -106,54 +127,54 @@ def measure(page: Page, run: Any, rounds: int) -> np.ndarray:
     return times
 
 
-def difference(page: Page, run: Any) -> float:
+def difference(page: Page, predictor: Predictor, run: Any) -> float:
     """Return the largest difference of a probability that the page shows."""
-    logits = run()[0].astype("float64")
-    expected = np.exp(logits - logits.max())
-    expected /= expected.sum()
+    [expected] = predictor.probabilities(run())
     return max(abs(expected[i] - p) for i, p in page.probabilities().items())
 
 
 def main() -> None:
     """Export, measure and print."""
     parser = argparse.ArgumentParser(description="A LiteRT file in the page.")
+    parser.add_argument("--model", type=Path, help="a .keras or .tflite file")
     parser.add_argument("--variant", default="S/16")
     parser.add_argument("--quantization", default="dynamic_int8")
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    model = build(options.variant)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        site = keras_vit.write_demo(
-            model,
-            Path(scratch) / "site",
-            quantization=options.quantization,
-            images=[PHOTO],
-        )
+        site = write_site(options, Path(scratch) / "site")
         picture = Path(scratch) / "photo.png"
         Image.fromarray(PHOTO).save(picture)
-        run = native(site / "model.tflite", model.preprocessing(PHOTO)[None])
+        file = site / "model.tflite"
+        predictor = load_predictor(file)
+        run = native(file, predictor.prepare(PHOTO), options.threads)
         server = serve(site)
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = Page(browser, server.server_port, picture)
+        page = Page(browser, server.server_port, picture, options.threads)
         times = measure(page, run, options.rounds)
-        error = difference(page, run)
-        version = browser.version
+        error = difference(page, predictor, run)
+        threads, version = page.threads(), browser.version
         browser.close()
         server.shutdown()
-        size = (site / "model.tflite").stat().st_size / 1e6
+        size = file.stat().st_size / 1e6
+        precision = read_metadata(file)["quantization"]
     print(
-        "| variant | precision | MB | native ms | page ms | ratio | quartiles | error |"
+        "| model | precision | MB | native ms | page ms | ratio | quartiles | error |"
     )
     print("|---|---|---|---|---|---|---|---|")
     print(
-        f"| {options.variant} | {options.quantization} | {size:.1f} "
+        f"| {options.model or options.variant} | {precision} | {size:.1f} "
         f"| {describe(times)} | {error:.1e} |"
     )
-    print(f"Chromium {version}, wasm, one thread, {options.rounds} rounds")
+    print(
+        f"Chromium {version}, wasm, threads: {threads} in the page, {options.threads} "
+        f"native; {options.rounds} rounds"
+    )
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from pathlib import Path
 LOCK_FOLDER = Path(__file__).with_name("npm")
 LICENSE_FILE = "LICENSE"
 TIMEOUT = 600  # seconds
-# From the folder of a package to the folder of the page. The variant with threads
-# needs headers that static servers do not send.
+VARIANTS = ("internal", "compat_internal", "jspi_internal", "threaded_internal")
+# From the folder of a package to the folder of the page. A browser loads one variant,
+# and a second one if WebGPU (jspi) is not what runs the model in the end.
 FILES = {
     "core/dist/index.js": "core/index.js",
     "core/package.json": "core/package.json",
@@ -21,7 +22,7 @@ FILES = {
     "wasm-utils/package.json": "wasm-utils/package.json",
     **{
         f"core/wasm/{name}": f"wasm/{name}"
-        for variant in ("internal", "compat_internal", "jspi_internal")
+        for variant in VARIANTS
         for name in (f"litert_wasm_{variant}.js", f"litert_wasm_{variant}.wasm")
     },
 }

@@ -7,8 +7,9 @@ import http.server
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,20 +26,43 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+TIMEOUT = 60_000  # milliseconds, for machines that do other things
+# Playwright cannot hold or change what a service worker fetches.
+WITHOUT_WORKER = {"service_workers": "block"}
 PHOTOS = load_sample_images().images
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Headless Chromium, driven by playwright."""
+def launch() -> Iterator[Callable[..., Any]]:
+    """Return a function that starts headless Chromium, driven by playwright."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+
+        def start(*arguments: str) -> Any:
+            return playwright.chromium.launch(
+                executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
+            )
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def chromium(launch) -> Iterator[Any]:
+    """Headless Chromium."""
+    browser = launch()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def gpu_chromium(launch) -> Iterator[Any]:
+    """Headless Chromium with WebGPU, which SwiftShader computes on the processor."""
+    browser = launch("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -52,27 +76,92 @@ def npm() -> None:
         pytest.skip("needs an npm registry that holds @litertjs/core")
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: Any) -> None:
-        """Print nothing."""
+class Server(http.server.ThreadingHTTPServer):
+    """A running server of a folder, until it is closed.
+
+    Args:
+        folder: what it serves.
+        headers: what it says beside what every server of files says.
+        header_path: the one path for which it says so. Default: all.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        header_path: str | None = None,
+    ) -> None:
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *arguments: Any) -> None:
+                """Print nothing."""
+
+            def end_headers(self) -> None:
+                if header_path in (None, self.path):
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                super().end_headers()
+
+        handler = functools.partial(Handler, directory=str(folder))
+        super().__init__(("127.0.0.1", 0), handler)
+        self.address = f"http://127.0.0.1:{self.server_port}/"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Answer no more; the second time, do nothing."""
+        self.shutdown()
+        self.server_close()
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Path], str]]:
-    """Return a function that serves a folder and returns its address."""
+def serve() -> Iterator[Callable[..., Server]]:
+    """Return a function that serves a folder, as `Server` does."""
     servers = []
 
-    def start(folder: Path) -> str:
-        handler = functools.partial(_Quiet, directory=str(folder))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/"
+    def start(*arguments: Any, **options: Any) -> Server:
+        servers.append(Server(*arguments, **options))
+        return servers[-1]
 
     yield start
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.close()
+
+
+@pytest.fixture
+def visit(npm, chromium, serve) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens a page; in the end, nothing must have gone wrong."""
+    contexts, problems = [], []
+
+    def start(
+        folder: Path | Server, *, query: str = "", wait: bool = True, **options: Any
+    ) -> Any:
+        server = folder if isinstance(folder, Server) else serve(folder)
+        browser, script = options.pop("browser", chromium), options.pop("script", "")
+        context = browser.new_context(**WITHOUT_WORKER | options)
+        contexts.append(context)
+        context.add_init_script(script)
+        page = context.new_page()
+        page.set_default_timeout(TIMEOUT)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console",
+            lambda message: message.type == "error" and problems.append(message.text),
+        )
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith((server.address, "blob:", "data:"))
+                or problems.append(request.url)
+            ),
+        )
+        page.goto(server.address + query)
+        if wait:
+            page.wait_for_selector("#file:enabled")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert not problems
 
 
 def with_random_weights(model: keras_vit.ViT) -> keras_vit.ViT:

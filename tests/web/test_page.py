@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 import keras_vit
 from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures
-from tests.web.conftest import PHOTOS
+from tests.web.actions import check_results, choose, drop, png, problem, results
+from tests.web.conftest import PHOTOS, TIMEOUT, WITHOUT_WORKER
 
 pytestmark = ONE_BACKEND
 
-TIMEOUT = 60_000  # milliseconds, for machines that do other things
-DROP = """([text, type, name]) => {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-    const dataTransfer = new DataTransfer();
-    dataTransfer.items.add(new File([bytes], name, { type }));
-    const options = { bubbles: true, cancelable: true, dataTransfer };
-    const event = new DragEvent("drop", options);
-    return document.getElementById("stage").dispatchEvent(event);
-}"""
 CONTRAST = """() => {
     const luminance = (color) => {
         const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((c) => {
@@ -49,81 +35,6 @@ CONTRAST = """() => {
         return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
     });
 }"""
-
-
-@pytest.fixture
-def visit(npm, chromium, serve) -> Iterator[Callable[..., Any]]:
-    """Return a function that opens a page; in the end, nothing must have gone wrong."""
-    contexts, problems = [], []
-
-    def start(folder: Path, *, wait: bool = True, **options: Any) -> Any:
-        address = serve(folder)
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(TIMEOUT)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console",
-            lambda message: message.type == "error" and problems.append(message.text),
-        )
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith((address, "blob:", "data:"))
-                or problems.append(request.url)
-            ),
-        )
-        page.goto(address)
-        if wait:
-            page.wait_for_selector("#file:enabled")
-        return page
-
-    yield start
-    for context in contexts:
-        context.close()
-    assert not problems
-
-
-def png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def choose(page: Any, content: bytes, name: str = "picture.png") -> None:
-    file = {"name": name, "mimeType": "image/png", "buffer": content}
-    page.set_input_files("#file", file)
-
-
-def drop(page: Any, content: bytes) -> bool:
-    """Drop a file; return whether the browser does with it what it always does."""
-    text = base64.b64encode(content).decode()
-    return page.evaluate(DROP, [text, "image/png", "picture.png"])
-
-
-def results(page: Any) -> dict[int, float]:
-    """Return the probabilities on the page, best first, by number of the class."""
-    page.wait_for_selector("#results li")
-    found = page.eval_on_selector_all(
-        "#results li",
-        "items => items.map((i) => [i.dataset.index, i.dataset.probability])",
-    )
-    return {int(index): float(probability) for index, probability in found}
-
-
-def check_results(page: Any, model: Any, picture: Any) -> None:
-    [expected] = keras_vit.predict(model, [picture], top=5)
-    found = results(page)
-    assert list(found)[0] == expected[0].index
-    np.testing.assert_allclose(
-        list(found.values()), [p.probability for p in expected], atol=1e-3
-    )
-
-
-def problem(page: Any) -> str:
-    page.wait_for_function("document.getElementById('problem').textContent")
-    return page.inner_text("#problem")
 
 
 @pytest.mark.parametrize("give", [choose, drop])
@@ -280,27 +191,27 @@ def test_a_model_that_does_not_load_is_a_sentence(
         file.unlink()
     else:
         file.write_bytes(b"0" * (1000 if damage == "short" else size))
-    context = chromium.new_context()
+    context = chromium.new_context(**WITHOUT_WORKER)
     page = context.new_page()
     page.set_default_timeout(TIMEOUT)
-    page.goto(serve(folder))
+    page.goto(serve(folder).address)
     assert problem(page).startswith("The model could not be loaded.")
     assert page.is_disabled("#file")
     context.close()
 
 
 def test_a_page_without_one_of_its_scripts_says_so(chromium, serve, photo_site):
-    context = chromium.new_context()
+    context = chromium.new_context(**WITHOUT_WORKER)
     page = context.new_page()
     page.route("**/picture.js", lambda route: route.fulfill(status=404))
-    page.goto(serve(photo_site))
+    page.goto(serve(photo_site).address)
     assert problem(page).startswith("A part of this page could not be loaded.")
     assert page.inner_text("#status") == ""
     context.close()
 
 
 def test_a_page_opened_as_a_file_says_what_to_do(chromium, photo_site):
-    context = chromium.new_context()
+    context = chromium.new_context(**WITHOUT_WORKER)
     page = context.new_page()
     page.goto((photo_site / "index.html").as_uri())
     assert "python3 -m http.server" in problem(page)

@@ -2,11 +2,14 @@
 
 import { Camera } from "./camera.js";
 import { readJson } from "./download.js";
+import { isolate } from "./isolation.js";
 import { decode, toPixels } from "./picture.js";
 import { preprocess } from "./preprocessing.js";
 import { Stage } from "./stage.js";
 
 const NUM_RESULTS = 5;
+// Phones have at most four fast cores, and fast ones would wait for the slow ones.
+const MAX_THREADS = 4;
 const byId = (id) => document.getElementById(id);
 const percent = new Intl.NumberFormat("en", {
   style: "percent",
@@ -19,6 +22,7 @@ const camera = new Camera(byId("video"));
 let settings;
 let classifier;
 let newest = 0; // Number of the last picture: a slower one before it is dropped.
+let isAsked = false; // Whether a picture came, which a reload would lose.
 
 // From the start: a browser leaves the page for a picture that nobody takes.
 listenForPictures();
@@ -26,13 +30,17 @@ const isReady = start();
 
 // Return whether the model is there.
 async function start() {
+  // For tests and measurements: accelerator=wasm, threads=1.
+  const query = new URLSearchParams(location.search);
+  const numThreads = countThreads(query.get("threads"));
+  await isolate(numThreads, () => isAsked);
   try {
     settings = await readJson("model.json");
     describeModel();
     // Not at the top: if the runtime is missing, the page can still say so.
     const { loadClassifier } = await import("./classifier.js");
-    const asked = new URLSearchParams(location.search).get("accelerator");
-    classifier = await loadClassifier(settings, asked, showProgress);
+    const wanted = { accelerator: query.get("accelerator"), numThreads };
+    classifier = await loadClassifier(settings, wanted, showProgress);
   } catch (error) {
     console.warn(error);
     byId("loading").hidden = true;
@@ -41,13 +49,16 @@ async function start() {
     return false;
   }
   byId("loading").hidden = true;
-  byId("facts").textContent += ` · runs on ${NAMES[classifier.accelerator]}`;
+  describeRuntime(classifier);
   say("Ready.");
   listen();
   return true;
 }
 
-const NAMES = { webgpu: "the graphics card (WebGPU)", wasm: "the processor (wasm)" };
+function countThreads(asked) {
+  const wanted = parseInt(asked) || MAX_THREADS;
+  return wanted > 1 ? Math.min(wanted, navigator.hardwareConcurrency ?? 1) : 1;
+}
 
 function describeModel() {
   document.title = settings.title;
@@ -57,6 +68,16 @@ function describeModel() {
   byId("facts").textContent =
     `${settings.quantization}, ${megabytes} MB · ${height} × ${width} pixels`;
   byId("attention-control").hidden = !settings.attention;
+}
+
+function describeRuntime({ accelerator, numThreads }) {
+  const threads = numThreads === 1 ? "1 thread" : `${numThreads} threads`;
+  const names = {
+    webgpu: "the graphics card (WebGPU)",
+    wasm: `the processor (wasm, ${threads})`,
+  };
+  byId("facts").textContent += ` · runs on ${names[accelerator]}`;
+  Object.assign(byId("facts").dataset, { accelerator, threads: numThreads });
 }
 
 function showProgress(share) {
@@ -90,6 +111,7 @@ function listenForPictures() {
 
 async function receive(transfer) {
   const [file] = transfer.files; // Gone after the first await.
+  isAsked = true;
   if (!(await isReady)) return;
   if (file) return classify(file, file.name);
   complain("That is no picture. Drop or paste a picture file.");

@@ -6,29 +6,77 @@ import {
   loadLiteRt,
   supportsFeature,
   Tensor,
+  unloadLiteRt,
 } from "@litertjs/core";
 import { download } from "./download.js";
 
+const RUNTIME = "litert/wasm/";
 // Probabilities of WebGPU, which may compute in 16 bits, against those of wasm.
 const GPU_TOLERANCE = 0.02;
 
-// Load what model.json describes. `accelerator` is "webgpu", "wasm" or null: the best.
-export async function loadClassifier(settings, accelerator, onProgress) {
+// Load what model.json describes. Wanted are an accelerator, "webgpu", "wasm" or null:
+// the best; and a number of threads, for wasm where the browser allows several.
+export async function loadClassifier(settings, wanted, onProgress) {
   const bytes = await download(settings.file, settings.num_bytes, onProgress);
-  const allowsGpu = accelerator !== "wasm" && (await hasGpu());
+  const hasThreads = wanted.numThreads > 1 && (await allowsThreads());
+  if (wanted.accelerator !== "wasm" && (await hasGpu())) {
+    const classifier = await loadWithGpu(settings, bytes);
+    // The runtime for WebGPU has no threads.
+    if (classifier.accelerator === "webgpu" || !hasThreads) return classifier;
+    classifier.close();
+    unloadLiteRt();
+  }
+  if (!hasThreads) return loadOnWasm(settings, bytes, 1);
+  return loadWithThreads(settings, bytes, wanted.numThreads);
+}
+
+// Return the model on WebGPU if it computes what it computes on wasm, else on wasm.
+async function loadWithGpu(settings, bytes) {
   // Lets WebGPU leave single ops to wasm.
-  const jspi = allowsGpu && (await supportsFeature("jspi"));
+  await loadRuntime({ jspi: await supportsFeature("jspi") });
+  const onWasm = await compile(settings, bytes, "wasm", 1);
+  if (!getWebGpuDevice()) return onWasm;
+  return (await sameOnGpu(settings, bytes, onWasm)) ?? onWasm;
+}
+
+async function loadWithThreads(settings, bytes, numThreads) {
+  try {
+    return await loadOnWasm(settings, bytes, numThreads);
+  } catch (error) {
+    console.info("Threads cannot run this model, so one does.", error);
+    unloadLiteRt();
+    return loadOnWasm(settings, bytes, 1);
+  }
+}
+
+async function loadOnWasm(settings, bytes, numThreads) {
+  await loadRuntime({ threads: numThreads > 1 });
+  return compile(settings, bytes, "wasm", numThreads);
+}
+
+async function loadRuntime(options) {
   // What its loader hands to the wasm: whose notes would all be shown as errors.
   self.Module = { printErr: note };
-  await loadLiteRt("litert/wasm/", { jspi });
-  const onWasm = await compile(settings, bytes, "wasm");
-  if (!allowsGpu || !getWebGpuDevice()) return onWasm;
-  return (await sameOnGpu(settings, bytes, onWasm)) ?? onWasm;
+  await loadLiteRt(RUNTIME, options);
 }
 
 function note(text) {
   const write = text.startsWith("ERROR") ? console.error : console.debug;
   write(text);
+}
+
+async function allowsThreads() {
+  if (!self.crossOriginIsolated) return false;
+  try {
+    // Without the header no worker starts from it, and the runtime would wait forever.
+    const script = await fetch(`${RUNTIME}litert_wasm_threaded_internal.js`);
+    const hasHeader = script.headers.has("Cross-Origin-Embedder-Policy");
+    // It was built for both.
+    const features = ["threads", "relaxedSimd"].map(supportsFeature);
+    return hasHeader && (await Promise.all(features)).every(Boolean);
+  } catch {
+    return false;
+  }
 }
 
 async function hasGpu() {
@@ -39,10 +87,12 @@ async function hasGpu() {
   }
 }
 
-async function compile(settings, bytes, accelerator) {
-  const model = await loadAndCompile(bytes, { accelerator });
+async function compile(settings, bytes, accelerator, numThreads) {
+  const cpuOptions = { numThreads };
+  const model = await loadAndCompile(bytes, { accelerator, cpuOptions });
   return {
     accelerator,
+    numThreads,
     run: (values) => run(settings, model, values),
     close: () => model.delete(),
   };
@@ -51,7 +101,7 @@ async function compile(settings, bytes, accelerator) {
 // Return the model on WebGPU if it runs there and computes what it computes on wasm.
 async function sameOnGpu(settings, bytes, onWasm) {
   try {
-    const onGpu = await compile(settings, bytes, "webgpu");
+    const onGpu = await compile(settings, bytes, "webgpu", 1);
     const sample = samplePicture(settings);
     const [expected, found] = [await onWasm.run(sample), await onGpu.run(sample)];
     const isSame = expected.probabilities.every(
