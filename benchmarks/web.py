@@ -1,4 +1,4 @@
-"""A LiteRT file in the page, beside the native interpreter on as many threads.
+"""A LiteRT file in the page, beside the native interpreter on one thread.
 
 Takes a .keras or .tflite file, or exports a variant with random weights, writes the
 page of `keras-vit demo`, opens it in headless Chromium (wasm) and lets it classify a
@@ -103,11 +103,11 @@ def write_site(options: argparse.Namespace, folder: Path) -> Path:
     )
 
 
-def native(path: Path, image: np.ndarray, threads: int) -> Any:
+def native(path: Path, image: np.ndarray) -> Any:
     """Return a function that runs the file and returns its outputs, (1, K)."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
     runner = interpreter.get_signature_runner()
     metadata = read_metadata(path)
     given = {metadata["input"]["name"]: image[None]}
@@ -150,7 +150,7 @@ def main() -> None:
         Image.fromarray(PHOTO).save(picture)
         file = site / "model.tflite"
         predictor = load_predictor(file)
-        run = native(file, predictor.prepare(PHOTO), options.threads)
+        run = native(file, predictor.prepare(PHOTO))
         server = serve(site)
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -172,8 +172,8 @@ def main() -> None:
         f"| {describe(times)} | {error:.1e} |"
     )
     print(
-        f"Chromium {version}, wasm, threads: {threads} in the page, {options.threads} "
-        f"native; {options.rounds} rounds"
+        f"Chromium {version}, wasm, threads: {threads} in the page, 1 native; "
+        f"{options.rounds} rounds"
     )
 
 
