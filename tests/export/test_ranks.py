@@ -1,0 +1,110 @@
+"""LiteRT files whose tensors keep the axis of the batch, bit for bit the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keras_vit.export.converters import ranks
+from keras_vit.export.litert_graph import read_ops
+from tests.one_backend import ONE_BACKEND
+
+pytestmark = ONE_BACKEND
+
+TOKENS = (1, 5, 8)
+RNG = np.random.default_rng(0)
+SQUARE, WIDE = RNG.normal(size=(8, 8)), RNG.normal(size=(8, 24))
+TABLE = RNG.normal(size=(5, 8))
+
+
+def write(path: Path, function: Callable[[Any], Any]) -> None:
+    """Write a function of tokens as TensorFlow's converter does."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec(TOKENS, tf.float32)
+    traced = tf.function(function).get_concrete_function(spec)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
+    path.write_bytes(converter.convert())
+
+
+def run(path: Path) -> list[np.ndarray]:
+    from keras_vit.export.converters.measure import make_interpreter
+
+    interpreter = make_interpreter(str(path))
+    tokens = np.random.default_rng(1).normal(size=TOKENS).astype("float32")
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tokens)
+    interpreter.invoke()
+    return [
+        interpreter.get_tensor(output["index"])
+        for output in interpreter.get_output_details()
+    ]
+
+
+def flat_tensors(path: Path) -> list[str]:
+    """Return the kinds of the ops that give (T, D)."""
+    return [
+        op.kind
+        for op in read_ops(path)
+        if len(op.outputs[0].shape) == 2 and op.outputs[0].shape[0] > 1
+    ]
+
+
+def attention(x):
+    import tensorflow as tf
+
+    flat = tf.matmul(tf.reshape(x, (5, 8)), WIDE.astype("float32"))
+    query, key, value = tf.split(flat, 3, axis=1)
+    return tf.reshape(query * 0.5 + key * value, TOKENS) + x
+
+
+def mlp(x):
+    import tensorflow as tf
+
+    y = tf.matmul(tf.reshape(x, (5, 8)), SQUARE.astype("float32")) + TABLE
+    y = tf.nn.gelu(y) - tf.reduce_mean(y, axis=1, keepdims=True)
+    y = tf.concat([tf.nn.softmax(y), y], axis=1)
+    return tf.reshape(tf.matmul(y, WIDE.reshape(16, 12).astype("float32")), (1, 5, 12))
+
+
+def turned(x):
+    import tensorflow as tf
+
+    y = tf.transpose(tf.reshape(x, (5, 8)))  # (8, 5)
+    y = tf.matmul(y, SQUARE[:5, :5].astype("float32"))
+    return tf.transpose(y) + x
+
+
+@pytest.mark.parametrize("function", [attention, mlp])
+def test_tokens_keep_the_axis_of_the_batch(tmp_path, function):
+    path = tmp_path / "model.tflite"
+    write(path, function)
+    expected, num_ops = run(path), len(read_ops(path))
+    assert flat_tensors(path)
+    ranks.match_ranks(str(path))
+    assert not flat_tensors(path)
+    assert len(read_ops(path)) <= num_ops
+    np.testing.assert_array_equal(run(path), expected)
+
+
+def test_what_cannot_keep_it_is_reshaped_where_ranks_meet(tmp_path):
+    path = tmp_path / "model.tflite"
+    write(path, turned)
+    expected = run(path)
+    ranks.match_ranks(str(path))
+    kinds = [op.kind for op in read_ops(path)]
+    assert "TRANSPOSE" in flat_tensors(path) and kinds[-2:] == ["RESHAPE", "ADD"]
+    assert {len(tensor.shape) for tensor in read_ops(path)[-1].tensors} == {3}
+    np.testing.assert_array_equal(run(path), expected)
+
+
+def test_large_files_stay_as_they_are(tmp_path, monkeypatch):
+    path = tmp_path / "model.tflite"
+    write(path, attention)
+    former = path.read_bytes()
+    monkeypatch.setattr(ranks, "LARGEST_FILE", len(former) - 1)
+    ranks.match_ranks(str(path))
+    assert path.read_bytes() == former
