@@ -49,12 +49,21 @@ def test_each_op_is_named_and_computed_by_xnnpack(tflite):
     assert products.dtypes == ("float32",) and not products.gpu
 
 
-def test_a_file_for_the_cpu_broadcasts_what_a_gpu_does_not(tflite):
-    assert list(audit(tflite).gpu_refusals) == ["ADD"]
+def test_what_the_converter_broadcasts_is_refused_by_gpus(
+    tflite, tmp_path, monkeypatch
+):
+    from keras_vit.export.converters import litert
+
+    assert not audit(tflite).gpu_refusals
+    monkeypatch.setattr(litert, "match_ranks", lambda path: None)
+    path = tmp_path / "model.tflite"
+    model = keras_vit.ViT.from_variant("test", num_classes=3)
+    keras_vit.export(model, path, report=False)
+    assert list(audit(path).gpu_refusals) == ["ADD"]
     with pytest.raises(
         RuntimeError, match="received ADD: broadcasts .*without the pro"
     ):
-        check_gpu(tflite)
+        check_gpu(path)
 
 
 def test_a_planted_flex_op_is_named(tflite, tmp_path):
