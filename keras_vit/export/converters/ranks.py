@@ -28,10 +28,11 @@ KEEPING_VERSION = 5  # of FULLY_CONNECTED: since then it can keep axes
 
 
 def match_ranks(path: str) -> None:
-    """Rewrite a file for one image of a fixed size so that tensors keep the axis of the batch.
+    """Rewrite a file so that its tensors keep the axis of the batch.
 
     Args:
-        path: of the file, in float32. One above 2 GiB is left as it is.
+        path: of the file, in float32, for one image of a fixed size. A file above 2 GiB
+            is left as it is.
     """
     from ai_edge_litert.tools import flatbuffer_utils
 
