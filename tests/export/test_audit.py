@@ -55,7 +55,7 @@ def test_what_the_converter_broadcasts_is_refused_by_gpus(
     from keras_vit.export.converters import litert
 
     assert not audit(tflite).gpu_refusals
-    monkeypatch.setattr(litert, "match_ranks", lambda path: None)
+    monkeypatch.setattr(litert, "suit_gpus", lambda path: None)
     path = tmp_path / "model.tflite"
     model = keras_vit.ViT.from_variant("test", num_classes=3)
     keras_vit.export(model, path, report=False)

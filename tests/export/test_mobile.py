@@ -96,11 +96,15 @@ def test_a_mobile_file_of_a_model_with_imagenet_normalization(
         )
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+# As large as real ones, where TensorFlow's converter computes less beforehand.
+SIZES = {"large": {"image_size": 224, "hidden_dim": 384, "num_heads": 6}}
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, *SIZES])
 def test_gpus_take_every_architecture(name, tmp_path, webgpu):
     from keras_vit.export.converters.litert import write_float
 
-    model = with_weights(**FAMILIES[name])
+    model = with_weights(**{**FAMILIES, **SIZES}[name])
     model.save(tmp_path / "model.keras")
     path = tmp_path / "model.tflite"
     job = {

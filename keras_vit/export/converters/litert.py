@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from keras_vit.export.converters.gpu_graph import suit_gpus
 from keras_vit.export.converters.measure import Measure, choose_float_parts
 from keras_vit.export.converters.parts import find_parts
-from keras_vit.export.converters.ranks import match_ranks
 from keras_vit.export.converters.recipes import FLOAT32, MIXED, RECIPES, mixed_recipe
 from keras_vit.export.converters.saved_model import SIGNATURE, write_saved_model
 
@@ -57,4 +57,4 @@ def write_float(job: dict[str, Any], path: str) -> None:
     Path(path).write_bytes(converter.convert())
     batch, *sizes = job["input"]["shape"]
     if batch == 1 and None not in sizes:
-        match_ranks(path)
+        suit_gpus(path)

@@ -8,11 +8,11 @@ add (T, D) to (1, T, D), and WebGPU in LiteRT.js 2.5 does it wrongly.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from keras_vit.export.converters.editable_graph import Graph
 
 BINARY = frozenset("ADD DIV MAXIMUM MINIMUM MUL SUB".split())
 # Ops on each value by itself, or along the last axis.
@@ -23,109 +23,7 @@ UNARY = frozenset(
     """.split()
 )
 REDUCING = frozenset("MEAN REDUCE_MAX REDUCE_MIN SUM".split())
-LARGEST_FILE = 2**31 - 2**20  # bytes; larger ones are no single flatbuffer
 KEEPING_VERSION = 5  # of FULLY_CONNECTED: since then it can keep axes
-
-
-def match_ranks(path: str) -> None:
-    """Rewrite a file so that its tensors keep the axis of the batch.
-
-    Args:
-        path: of the file, in float32, for one image of a fixed size. A file above 2 GiB
-            is left as it is.
-    """
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    if Path(path).stat().st_size > LARGEST_FILE:
-        return
-    graph = Graph(flatbuffer_utils.read_model(path))
-    keep_batch_axis(graph)
-    expand_operands(graph)
-    flatbuffer_utils.write_model(graph.model, path)
-
-
-class Graph:
-    """The only graph of a model, and what is asked of it."""
-
-    def __init__(self, model: Any) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-
-        self.schema: Any = schema
-        self.model = model
-        self.graph = model.subgraphs[0]
-        names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
-        self._kinds = [
-            names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-            for code in model.operatorCodes
-        ]
-
-    def kind(self, op: Any) -> str:
-        """Return "ADD", for example."""
-        return self._kinds[op.opcodeIndex]
-
-    def shape(self, index: int) -> list[int]:
-        """Return the sizes of a tensor."""
-        shape = self.graph.tensors[index].shape
-        return [] if shape is None else [int(size) for size in shape]
-
-    def is_constant(self, index: int) -> bool:
-        """Return whether a tensor's values are in the file."""
-        return self._data(index) is not None
-
-    def integers(self, index: int) -> list[int]:
-        """Return the values of a constant of 32-bit integers."""
-        return np.frombuffer(bytes(self._data(index)), "int32").tolist()
-
-    def _data(self, index: int) -> Any:
-        return self.model.buffers[self.graph.tensors[index].buffer].data
-
-    def reshaped(self, index: int, shape: list[int]) -> int:
-        """Return a new tensor with the values of a constant in another shape."""
-        tensor = copy(self.graph.tensors[index])
-        tensor.shape = shape
-        tensor.shapeSignature = None
-        return self._added(tensor)
-
-    def constant(self, values: list[int], shape: list[int]) -> int:
-        """Return a new tensor with integers."""
-        data = np.array(values, "int32").view("uint8")
-        self.model.buffers.append(self.schema.BufferT(data=data))
-        return self._added(
-            self.schema.TensorT(
-                shape=shape,
-                type=self.schema.TensorType.INT32,
-                buffer=len(self.model.buffers) - 1,
-                name=b"integers",
-            )
-        )
-
-    def _added(self, tensor: Any) -> int:
-        index = len(self.graph.tensors)
-        # Quantizers want each name once, and parts are found by its beginning.
-        tensor.name = tensor.name + f"/ranks_{index}".encode()
-        self.graph.tensors.append(tensor)
-        return index
-
-    def reshape(self, source: int, target: int) -> Any:
-        """Return a new op that gives a tensor the shape of another."""
-        shape = self.shape(target)
-        return self.schema.OperatorT(
-            opcodeIndex=self._reshape_code(),
-            inputs=[source, self.constant(shape, [len(shape)])],
-            outputs=[target],
-            builtinOptionsType=self.schema.BuiltinOptions.ReshapeOptions,
-            builtinOptions=self.schema.ReshapeOptionsT(newShape=shape),
-        )
-
-    def _reshape_code(self) -> int:
-        if "RESHAPE" not in self._kinds:
-            number = self.schema.BuiltinOperator.RESHAPE
-            code = self.schema.OperatorCodeT(
-                builtinCode=number, deprecatedBuiltinCode=number, version=1
-            )
-            self.model.operatorCodes.append(code)
-            self._kinds.append("RESHAPE")
-        return self._kinds.index("RESHAPE")
 
 
 def keep_batch_axis(graph: Graph) -> None:

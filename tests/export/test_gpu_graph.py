@@ -1,4 +1,4 @@
-"""LiteRT files whose tensors keep the axis of the batch, bit for bit the same."""
+"""LiteRT graphs are changed for GPUs, and compute bit for bit the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_vit.export.converters import ranks
+from keras_vit.export.converters import gpu_graph
 from keras_vit.export.litert_graph import read_ops
 from tests.one_backend import ONE_BACKEND
 
@@ -53,6 +53,10 @@ def flat_tensors(path: Path) -> list[str]:
     ]
 
 
+def list_kinds(path: Path) -> list[str]:
+    return [op.kind for op in read_ops(path)]
+
+
 def attention(x):
     import tensorflow as tf
 
@@ -84,7 +88,7 @@ def test_tokens_keep_the_axis_of_the_batch(tmp_path, function):
     write(path, function)
     expected, num_ops = run(path), len(read_ops(path))
     assert flat_tensors(path)
-    ranks.match_ranks(str(path))
+    gpu_graph.suit_gpus(str(path))
     assert not flat_tensors(path)
     assert len(read_ops(path)) <= num_ops
     np.testing.assert_array_equal(run(path), expected)
@@ -94,7 +98,7 @@ def test_what_cannot_keep_it_is_reshaped_where_ranks_meet(tmp_path):
     path = tmp_path / "model.tflite"
     write(path, turned)
     expected = run(path)
-    ranks.match_ranks(str(path))
+    gpu_graph.suit_gpus(str(path))
     kinds = [op.kind for op in read_ops(path)]
     assert "TRANSPOSE" in flat_tensors(path) and kinds[-2:] == ["RESHAPE", "ADD"]
     assert {len(tensor.shape) for tensor in read_ops(path)[-1].tensors} == {3}
@@ -105,6 +109,45 @@ def test_large_files_stay_as_they_are(tmp_path, monkeypatch):
     path = tmp_path / "model.tflite"
     write(path, attention)
     former = path.read_bytes()
-    monkeypatch.setattr(ranks, "LARGEST_FILE", len(former) - 1)
-    ranks.match_ranks(str(path))
+    monkeypatch.setattr(gpu_graph, "LARGEST_FILE", len(former) - 1)
+    gpu_graph.suit_gpus(str(path))
     assert path.read_bytes() == former
+
+
+def class_token(x):
+    import tensorflow as tf
+
+    # As large as TensorFlow's converter leaves it.
+    token = tf.pad(tf.ones((1, 1, 4096)), [(0, 0), (0, 99), (0, 0)])
+    patches = tf.pad(tf.tile(x, (1, 1, 512)), [(0, 0), (1, 94), (0, 0)])
+    return patches + token + np.full((1, 100, 4096), 0.3, "float32")
+
+
+def test_a_padded_constant_is_joined_with_what_is_added(tmp_path):
+    path = tmp_path / "model.tflite"
+    write(path, class_token)
+    kinds, size, expected = list_kinds(path), path.stat().st_size, run(path)
+    assert (kinds.count("PAD"), kinds.count("ADD")) == (2, 2)
+    gpu_graph.suit_gpus(str(path))
+    kinds = list_kinds(path)
+    assert (kinds.count("PAD"), kinds.count("ADD")) == (1, 1)
+    assert path.stat().st_size < size + 1000
+    np.testing.assert_array_equal(run(path), expected)
+
+
+def test_a_padded_constant_that_meets_values_stays_apart(tmp_path):
+    import tensorflow as tf
+
+    def function(x):
+        token = tf.pad(tf.ones((1, 1, 4096)), [(0, 0), (0, 99), (0, 0)])
+        # The first patch is where the token is.
+        patches = tf.pad(tf.tile(x, (1, 1, 512)), [(0, 0), (0, 95), (0, 0)])
+        return patches + token + np.full((1, 100, 4096), 0.3, "float32")
+
+    path = tmp_path / "model.tflite"
+    write(path, function)
+    expected = run(path)
+    gpu_graph.suit_gpus(str(path))
+    kinds = list_kinds(path)
+    assert (kinds.count("PAD"), kinds.count("ADD")) == (1, 2)
+    np.testing.assert_array_equal(run(path), expected)

@@ -1,0 +1,33 @@
+"""Change a LiteRT graph to what GPUs take, without changing a number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_vit.export.converters.editable_graph import Graph
+from keras_vit.export.converters.padding import fold_padding
+from keras_vit.export.converters.ranks import expand_operands, keep_batch_axis
+
+LARGEST_FILE = 2**31 - 2**20  # bytes; larger ones are no single flatbuffer
+
+
+def suit_gpus(path: str) -> None:
+    """Overwrite a file with one that computes the same, and that GPUs take.
+
+    Args:
+        path: of the file, in float32, for one image of a fixed size. A file above 2 GiB
+            is left as it is.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    if Path(path).stat().st_size > LARGEST_FILE:
+        return
+    model = flatbuffer_utils.read_model(path)
+    if len(model.subgraphs) > 1:  # Of a loop or a condition, which no layer has.
+        return
+    graph = Graph(model)
+    fold_padding(graph)
+    keep_batch_axis(graph)
+    expand_operands(graph)
+    graph.drop_unused()
+    flatbuffer_utils.write_model(model, path)
