@@ -151,3 +151,65 @@ def test_a_padded_constant_that_meets_values_stays_apart(tmp_path):
     kinds = list_kinds(path)
     assert (kinds.count("PAD"), kinds.count("ADD")) == (1, 2)
     np.testing.assert_array_equal(run(path), expected)
+
+
+def large_table(x):
+    """Return what TensorFlow's converter leaves to be computed, and large tokens."""
+    import tensorflow as tf
+
+    table = tf.pad(tf.ones((1, 4096)), [(0, 99), (0, 0)])
+    return table, tf.reshape(tf.tile(x, (1, 20, 512)), (100, 4096))
+
+
+def activated_table(x):
+    import tensorflow as tf
+
+    table, tokens = large_table(x)
+    return tf.reshape(tf.nn.gelu(table) * tokens, (1, 100, 4096))
+
+
+def split_table(x):
+    import tensorflow as tf
+
+    table, tokens = large_table(x)
+    first, second = tf.split(tf.nn.softmax(table), 2, axis=1)
+    tokens = tf.matmul(tokens, tf.ones((4096, 2048)))
+    return tf.reshape(tokens * first - second, (1, 100, 2048))
+
+
+def averaged_table(x):
+    import tensorflow as tf
+
+    table, tokens = large_table(x)
+    mean = tf.reduce_mean(table, axis=1, keepdims=True)
+    return tf.reshape(tokens - mean, (1, 100, 4096))
+
+
+def padded_integers(x):
+    import tensorflow as tf
+
+    table = tf.pad(tf.ones((1, 1, 4096), "int32"), [(0, 0), (0, 99), (0, 0)])
+    return tf.cast(tf.tile(x, (1, 20, 512)) * 9, "int32") + table
+
+
+def chosen_columns(x):
+    import tensorflow as tf
+
+    chosen = tf.reshape(tf.boolean_mask(x, x[0, 0] > 0, axis=2), (5, -1))
+    return tf.reshape(tf.nn.gelu(chosen) + 1.0, (1, 5, -1))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [activated_table, split_table, averaged_table, padded_integers, chosen_columns],
+)
+def test_shapes_that_are_written_are_those_at_run_time(tmp_path, function):
+    path = tmp_path / "model.tflite"
+    write(path, function)
+    expected = run(path)
+    gpu_graph.suit_gpus(str(path))
+    np.testing.assert_array_equal(run(path), expected)
+    # The interpreter corrects GELU's output silently; GPUs take it as it is written.
+    for op in read_ops(path):
+        if op.kind in {"GELU", "SOFTMAX"}:
+            assert op.outputs[0].shape == op.inputs[0].shape

@@ -18,6 +18,8 @@ class Graph:
         self.model = model
         self.graph = model.subgraphs[0]
         names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+        dtypes = vars(schema.TensorType).items()
+        self._dtypes = {number: name for name, number in dtypes}
         self._kinds = [
             names[max(code.builtinCode, code.deprecatedBuiltinCode)]
             for code in model.operatorCodes
@@ -31,6 +33,15 @@ class Graph:
         """Return the sizes of a tensor."""
         shape = self.graph.tensors[index].shape
         return [] if shape is None else [int(size) for size in shape]
+
+    def dtype(self, index: int) -> str:
+        """Return "FLOAT32", for example."""
+        return self._dtypes[self.graph.tensors[index].type]
+
+    def has_fixed_shapes(self) -> bool:
+        """Return whether the sizes of all tensors are known before the run."""
+        signatures = [tensor.shapeSignature for tensor in self.graph.tensors]
+        return all(signature is None or -1 not in signature for signature in signatures)
 
     def is_constant(self, index: int) -> bool:
         """Return whether a tensor's values are in the file."""

@@ -32,7 +32,13 @@ def fold_padding(graph: Graph) -> None:
 
 def _is_known(graph: Graph, op: Any) -> bool:
     is_output = op.outputs[0] in graph.graph.outputs
-    return not is_output and all(graph.is_constant(index) for index in op.inputs)
+    is_float = graph.dtype(op.inputs[0]) == "FLOAT32"
+    is_constant = graph.is_constant(op.inputs[0]) and _knows_widths(graph, op)
+    return is_constant and is_float and not is_output
+
+
+def _knows_widths(graph: Graph, op: Any) -> bool:
+    return graph.is_constant(op.inputs[1]) and graph.dtype(op.inputs[1]) == "INT32"
 
 
 def _widths(graph: Graph, op: Any) -> np.ndarray:
@@ -76,7 +82,9 @@ def _only_user(graph: Graph, index: int, kind: str) -> Any:
 def _is_padded_around(graph: Graph, index: int, values: np.ndarray) -> bool:
     """Return whether a tensor is padded with zeros wherever the values are not zero."""
     makers = [op for op in graph.graph.operators if index in op.outputs]
-    if len(makers) != 1 or graph.kind(makers[0]) != "PAD":
+    if [graph.kind(op) for op in makers] != ["PAD"]:
+        return False
+    if not _knows_widths(graph, makers[0]):
         return False
     inside = np.ones(graph.shape(makers[0].inputs[0]), bool)
     inside = np.pad(inside, _widths(graph, makers[0]))

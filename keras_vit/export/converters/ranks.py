@@ -114,7 +114,10 @@ def _binary_allows(graph: Graph, op: Any, flat: set[int]) -> bool:
 
 
 def _all_are_flat(graph: Graph, op: Any, flat: set[int]) -> bool:
-    return all(index in flat or graph.is_constant(index) for index in _activations(op))
+    others = _activations(op) - flat
+    # Without a flat input, the constant is no axis but a table, which stays (T, D).
+    takes_flat = bool(flat & {*op.inputs})
+    return takes_flat and all(graph.is_constant(index) for index in others)
 
 
 _RULES: dict[str, Callable[[Graph, Any, set[int]], bool]] = {
