@@ -94,6 +94,52 @@ def test_tokens_keep_the_axis_of_the_batch(tmp_path, function):
     np.testing.assert_array_equal(run(path), expected)
 
 
+@pytest.mark.parametrize(
+    ("scale", "activation", "kinds"),
+    [
+        (0.125, "linear", {"FULLY_CONNECTED": 3, "SPLIT": 0, "MUL": 0}),
+        (-2.0, "linear", {"FULLY_CONNECTED": 3, "SPLIT": 0, "MUL": 0}),
+        (0.3, "linear", {"FULLY_CONNECTED": 3, "SPLIT": 0, "MUL": 1}),
+        (0.125, "relu6", {"FULLY_CONNECTED": 1, "SPLIT": 1, "MUL": 1}),
+    ],
+)
+def test_a_product_that_is_only_split_becomes_several(
+    tmp_path, scale, activation, kinds
+):
+    import tensorflow as tf
+
+    def function(x):
+        y = tf.matmul(tf.reshape(x, (5, 8)), WIDE.astype("float32")) + WIDE[0]
+        query, key, value = tf.split(tf.keras.activations.get(activation)(y), 3, axis=1)
+        return tf.reshape(query * scale + key, TOKENS), tf.nn.gelu(value)
+
+    path = tmp_path / "model.tflite"
+    write(path, function)
+    expected = run(path)
+    gpu_graph.suit_gpus(str(path))
+    found = list_kinds(path)
+    assert {kind: found.count(kind) for kind in kinds} == kinds
+    for one, other in zip(run(path), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_product_that_is_also_taken_whole_stays(tmp_path):
+    import tensorflow as tf
+
+    def function(x):
+        y = tf.matmul(tf.reshape(x, (5, 8)), WIDE.astype("float32"))
+        query, key, value = tf.split(y, 3, axis=1)
+        return tf.reshape(query + key + value, TOKENS), y
+
+    path = tmp_path / "model.tflite"
+    write(path, function)
+    expected = run(path)
+    gpu_graph.suit_gpus(str(path))
+    assert "SPLIT" in list_kinds(path)
+    for one, other in zip(run(path), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_what_cannot_keep_it_is_reshaped_where_ranks_meet(tmp_path):
     path = tmp_path / "model.tflite"
     write(path, turned)
