@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 # The tests check results, not speed: XLA compiles the small models three times faster
 # without optimizing them. The user's own setting wins.
@@ -28,6 +29,15 @@ def _fresh_keras() -> Iterator[None]:
 def _conversions() -> Iterator[None]:
     with conversions_in_this_process():
         yield
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Any]:
+    """What drives browsers; a process can start it once only."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        yield started
 
 
 @pytest.fixture

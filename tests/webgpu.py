@@ -56,14 +56,13 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def open_webgpu(folder: Path) -> Iterator[Run | None]:
+def open_webgpu(playwright: Any, folder: Path) -> Iterator[Run | None]:
     """Give a function from a file and its input to its output; None without a GPU.
 
     Args:
+        playwright: what drives the browser.
         folder: an empty one, for the page.
     """
-    from playwright.sync_api import sync_playwright
-
     try:
         write_runtime(folder / "litert")
     except RuntimeError:  # no registry
@@ -73,21 +72,20 @@ def open_webgpu(folder: Path) -> Iterator[Run | None]:
     handler = functools.partial(_Quiet, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page()
-        page.set_default_timeout(60_000)
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
-        page.wait_for_function("window.hasGpu !== undefined")
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"http://127.0.0.1:{server.server_port}/")
+    page.wait_for_function("window.hasGpu !== undefined")
 
-        def run(path: Path, images: np.ndarray) -> np.ndarray:
-            name = f"{len([*folder.iterdir()])}.tflite"
-            shutil.copy(path, folder / name)
-            text = base64.b64encode(images.astype("float32").tobytes()).decode()
-            call = "([file, shape, text]) => window.run(file, shape, text)"
-            return np.array(page.evaluate(call, [name, [*images.shape], text]))
+    def run(path: Path, images: np.ndarray) -> np.ndarray:
+        name = f"{len([*folder.iterdir()])}.tflite"
+        shutil.copy(path, folder / name)
+        text = base64.b64encode(images.astype("float32").tobytes()).decode()
+        call = "([file, shape, text]) => window.run(file, shape, text)"
+        return np.array(page.evaluate(call, [name, [*images.shape], text]))
 
-        yield run if page.evaluate("window.hasGpu") else None
-        browser.close()
+    yield run if page.evaluate("window.hasGpu") else None
+    browser.close()
     server.shutdown()
     server.server_close()

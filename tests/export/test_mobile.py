@@ -29,12 +29,13 @@ pytestmark = ONE_BACKEND
 
 
 @pytest.fixture(scope="module")
-def webgpu(tmp_path_factory) -> Iterator[Run | None]:
+def webgpu(request, tmp_path_factory) -> Iterator[Run | None]:
     """A GPU, or what computes like one; None where there is no browser."""
     if CHROMIUM is None or shutil.which("npm") is None:
         yield None
     else:
-        with open_webgpu(tmp_path_factory.mktemp("webgpu")) as run:
+        playwright = request.getfixturevalue("playwright")
+        with open_webgpu(playwright, tmp_path_factory.mktemp("webgpu")) as run:
             yield run
 
 

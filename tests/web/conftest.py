@@ -33,20 +33,18 @@ PHOTOS = load_sample_images().images
 
 
 @pytest.fixture(scope="session")
-def launch() -> Iterator[Callable[..., Any]]:
+def launch(request) -> Callable[..., Any]:
     """Return a function that starts headless Chromium, driven by playwright."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    playwright = request.getfixturevalue("playwright")
 
-    with sync_playwright() as playwright:
+    def start(*arguments: str) -> Any:
+        return playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
+        )
 
-        def start(*arguments: str) -> Any:
-            return playwright.chromium.launch(
-                executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
-            )
-
-        yield start
+    return start
 
 
 @pytest.fixture(scope="session")
