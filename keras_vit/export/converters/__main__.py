@@ -43,8 +43,10 @@ def remove(job: dict[str, Any]) -> None:
 if __name__ == "__main__":
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     threading.Thread(target=end_with_parent, args=(job,), daemon=True).start()
-    importlib.import_module(f"keras_vit.export.converters.{job['converter']}").convert(
-        job
-    )
-    if os.getppid() != job["parent"]:
-        remove(job)
+    module = importlib.import_module(f"keras_vit.export.converters.{job['converter']}")
+    try:
+        module.convert(job)
+    finally:
+        # Also after an error: with this thread ends the one that removes.
+        if os.getppid() != job["parent"]:
+            remove(job)
