@@ -34,7 +34,7 @@ def keep_batch_axis(graph: Graph) -> None:
     for op in graph.graph.operators:
         if flat & _activations(op):
             _CHANGES[_family(graph, op)](graph, op)
-    _drop_idle_reshapes(graph, flat)
+    _drop_idle_reshapes(graph)
 
 
 def expand_operands(graph: Graph) -> None:
@@ -183,7 +183,7 @@ _CHANGES: dict[str, Callable[[Graph, Any], None]] = {
 }
 
 
-def _drop_idle_reshapes(graph: Graph, flat: set[int]) -> None:
+def _drop_idle_reshapes(graph: Graph) -> None:
     """Take out the reshapes between (1, T, D) and (T, D), which do nothing now."""
     same, operators = {}, []
     for op in graph.graph.operators:
