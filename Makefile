@@ -25,7 +25,7 @@ test-tensorflow test-jax test-torch: test-%: $(VENV)/.ready-test $(VENV)/.ready-
 
 bench: $(VENV)/.ready-test
 	for script in patch_embedding memory litert parameter_counts parity_preprocessing \
-			input_pipeline distribution fine_tuning ablation recipes quantization; do \
+			input_pipeline distribution fine_tuning ablation recipes quantization predict_memory; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 	for script in import_time speed load_speed digits parity_timm \
 			parity_transformers parity_first_party parity_keras_hub; do \

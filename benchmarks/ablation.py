@@ -142,7 +142,7 @@ def main() -> None:
                 FULL, **{"seed": seed, "epochs": options.epochs, **changes}
             )
             keras_vit.train(model, data, recipe, verbose=0)
-            found.append(keras_vit.evaluate(model, data)["accuracy"])
+            found.append(keras_vit.evaluate(model, data).accuracy)
         print(
             f"| {name} | {np.mean(found):.4f} | {min(found):.4f} | {max(found):.4f} |",
             flush=True,

@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from keras_vit import Augmentation, Preprocessing, load_data
-from keras_vit.data import Mixing, feed, to_torch
+from keras_vit.data import Mixing, to_engine, to_torch
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 32
@@ -79,7 +79,7 @@ def ours(
     if processes:
         loader = to_torch(batches, workers=processes)
         return lambda: loader
-    given = feed(batches, engine)  # pyright: ignore[reportArgumentType]
+    given = to_engine(batches, engine)  # pyright: ignore[reportArgumentType]
     return lambda: given
 
 

@@ -26,7 +26,7 @@ def main() -> None:
     import torch
 
     from keras_vit import ViT
-    from keras_vit.checkpoints.timm_config import config_from_timm, timm_table
+    from keras_vit.checkpoints.timm.config import config_from_timm, timm_table
     from keras_vit.keras_internals import unallocated
     from tests.peers import import_timm
 

@@ -2,7 +2,7 @@
 
 KerasHub writes each model, small and with random weights, to a preset folder itself;
 `keras_vit.load` reads the folder. The `.npz` files are synthetic and the expected
-logits come from a forward pass in NumPy, `tests/checkpoints/test_npz.py`.
+logits come from a forward pass in NumPy, `tests/checkpoints/google/test_open.py`.
 Error: largest difference of the outputs, relative to the largest output.
 
 Command: KERAS_BACKEND=jax python benchmarks/parity_keras_hub.py [--only WILDCARD]
@@ -38,7 +38,7 @@ def check_backbone(name: str, folder: Path) -> float:
     import keras
 
     import keras_vit
-    from tests.checkpoints import test_keras_hub as hub
+    from tests.checkpoints.keras_hub import test_open as hub
 
     peer = hub.BACKBONES[name]()
     hub.randomize(peer)
@@ -53,7 +53,7 @@ def check_classifier(name: str, folder: Path) -> float:
     import keras
 
     import keras_vit
-    from tests.checkpoints import test_keras_hub as hub
+    from tests.checkpoints.keras_hub import test_open as hub
 
     peer = hub.make_classifier(name)
     peer.save_to_preset(str(folder))
@@ -67,7 +67,7 @@ def check_npz(name: str, folder: Path) -> float:
     import keras
 
     import keras_vit
-    from tests.checkpoints import test_npz as npz
+    from tests.checkpoints.google import test_open as npz
 
     options, change = npz.FORMS[name]
     arrays = npz.make_arrays(**options)
@@ -90,8 +90,8 @@ def main() -> None:
         return
     import keras
 
-    from tests.checkpoints import test_keras_hub as hub
-    from tests.checkpoints import test_npz as npz
+    from tests.checkpoints.google import test_open as npz
+    from tests.checkpoints.keras_hub import test_open as hub
 
     kinds: dict[str, tuple[list[str], Callable[[str, Path], float]]] = {
         "KerasHub backbones": (list(hub.BACKBONES), check_backbone),

@@ -18,7 +18,6 @@ Takes about two minutes. Target: at most 1 for timm and for "pil".
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import sys
 import tempfile
@@ -103,7 +102,7 @@ def compare_with_graph(pictures: dict[str, Any]) -> None:
     import keras
 
     from keras_vit import Preprocessing
-    from keras_vit.layers.image_preprocessing import ImagePreprocessing
+    from keras_vit.exporting.image_preprocessing import ImagePreprocessing
 
     print(f"\n| in the graph ({keras.backend.backend()}) | interpolation | largest |")
     print("|---|---|---|")
@@ -113,10 +112,7 @@ def compare_with_graph(pictures: dict[str, Any]) -> None:
         ours = Preprocessing(
             image_size=(160, 224), resize=resize, interpolation=name, crop_ratio=0.9
         )
-        options = dataclasses.asdict(ours)
-        for field in ("channels", "value_range", "transparency"):
-            options.pop(field)
-        layer = ImagePreprocessing(**options)
+        layer = ImagePreprocessing(ours)
 
         def in_graph(picture: Any, ours: Any = ours, layer: Any = layer) -> np.ndarray:
             return keras.ops.convert_to_numpy(layer(ours.to_array(picture)[None]))[0]

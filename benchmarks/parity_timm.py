@@ -74,7 +74,7 @@ def main() -> None:
         return
     import keras
 
-    from keras_vit.checkpoints.timm_config import timm_table
+    from keras_vit.checkpoints.timm.config import timm_table
 
     good, worst, total = 0, 0.0, 0
     for name, row in timm_table().items():

@@ -28,7 +28,7 @@ import numpy as np
 from train_s16 import pieces
 
 import keras_vit
-from keras_vit.export.quantizations import QUANTIZATIONS
+from keras_vit.exporting.quantizations import QUANTIZATIONS
 
 DIGITS = Path(__file__).parents[1] / "saved_models" / "digits" / "model.keras"
 NUM_CALIBRATION = 100

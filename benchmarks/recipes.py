@@ -75,7 +75,7 @@ def main() -> None:
             model = keras_vit.ViT.from_variant("digits")
         result = keras_vit.train(model, data, recipe, verbose=0)
         losses = [row["loss"] for row in result.history]
-        accuracy = keras_vit.evaluate(model, data)["accuracy"]
+        accuracy = keras_vit.evaluate(model, data).accuracy
         print(
             f"| `{name}` | {start} | {losses[0]:.3f} | {losses[-1]:.3f} | "
             f"{accuracy:.3f} |",

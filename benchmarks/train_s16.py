@@ -89,12 +89,12 @@ def main() -> None:
         preprocessing=keras_vit.Preprocessing(),
     )
     keras_vit.train(model, data, RECIPE, verbose=2)
-    print(f"some patches: accuracy {keras_vit.evaluate(model, data)['accuracy']:.4f}")
+    print(f"some patches: accuracy {keras_vit.evaluate(model, data).accuracy:.4f}")
     whole = replace(
         RECIPE, epochs=2, warmup_epochs=0, learning_rate=1e-4, patch_dropout_rate=0.0
     )
     keras_vit.train(model, data, whole, verbose=2)
-    print(f"all patches: accuracy {keras_vit.evaluate(model, data)['accuracy']:.4f}")
+    print(f"all patches: accuracy {keras_vit.evaluate(model, data).accuracy:.4f}")
     model.save(options.output)
 
 

@@ -7,6 +7,6 @@ output=$2
 
 "$bin/keras-vit" train --data digits --output "$output" --overwrite
 "$bin/keras-vit" evaluate "$output" --data digits
-"$bin/keras-vit" export "$output" --format litert --force
+"$bin/keras-vit" export "$output" --format litert --overwrite
 "$bin/keras-vit" evaluate "$output/model.tflite" --data digits
 "$bin/keras-vit" predict "$output/model.tflite" examples/images/*.png --top 3

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_vit import MLPHead, PatchEncoder, Patches, TransformerBlock
-from keras_vit.layers import ClassTokenPooling, LayerNormalization
+from keras_vit.layers import MLP, ClassTokenPooling, LayerNormalization, SelfAttention
 
 IMAGE_SIZE = 64  # pixels
 PATCH_SIZE = 8  # pixels
@@ -18,7 +18,9 @@ images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3))
 x = Patches(PATCH_SIZE)(images)  # (B, 64, 192)
 x = PatchEncoder(hidden_dim=96)(x)  # (B, 65, 96), the class token first
 for _ in range(4):
-    x = TransformerBlock(hidden_dim=96, num_heads=4, mlp_dim=192)(x)
+    attention = SelfAttention(hidden_dim=96, num_heads=4)
+    mlp = MLP(hidden_dim=96, mlp_dim=192)
+    x = TransformerBlock(attention, mlp)(x)  # (B, 65, 96)
 x = LayerNormalization()(x)
 x = ClassTokenPooling()(x)  # (B, 96)
 logits = MLPHead(num_classes=5)(x)  # (B, 5)

@@ -1,6 +1,15 @@
 """Vision Transformers for Keras 3: build, train, predict and export."""
 
+# ruff: noqa: E402
+from keras_vit.command_start import prepare_command
+
+prepare_command()
+
+from keras.saving import get_custom_objects
+
 from keras_vit import layers
+from keras_vit.adapting import adapt_to_recipe
+from keras_vit.averaging import average
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data import (
     Augmentation,
@@ -12,56 +21,67 @@ from keras_vit.data import (
     show_augmentation,
 )
 from keras_vit.distribution import distribute
-from keras_vit.export import (
-    Benchmark,
-    Comparison,
-    ExportReport,
-    Sensitivity,
-    benchmark,
-    export,
-    export_all,
-    sensitivity,
+from keras_vit.exporting.benchmark import Benchmark, benchmark
+from keras_vit.exporting.comparison import Comparison
+from keras_vit.exporting.export import export
+from keras_vit.exporting.export_all import export_all
+from keras_vit.exporting.litert.audit import Audit, audit
+from keras_vit.exporting.litert.sensitivity import Sensitivity, sensitivity
+from keras_vit.exporting.report import ExportReport
+from keras_vit.features import attention_scores, features, pre_logits
+from keras_vit.heads import HeadReport, fit_head
+from keras_vit.inference import (
+    Evaluation,
+    Prediction,
+    PredictionFile,
+    embed,
+    evaluate,
+    predict,
+    predict_to_file,
 )
-from keras_vit.features import features, pre_logits
-from keras_vit.inference import Prediction, embed, evaluate, predict
+from keras_vit.inspecting import DataCheck, check_data
 from keras_vit.layers import MLPHead, PatchEncoder, Patches, TransformerBlock
 from keras_vit.loading import load
+from keras_vit.lora import LoRA
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.registry import ModelInfo, list_models
 from keras_vit.saving import push_to_hub, save
-from keras_vit.surgery import replace_head, resize
+from keras_vit.surgery import changed, replace_head, resize
 from keras_vit.training import (
     RECIPES,
     Recipe,
     TrainingModel,
     TrainingResult,
-    add_lora,
-    freeze,
-    merge_lora,
-    save_model,
-    set_rates,
     train,
-    unfreeze,
 )
 from keras_vit.version import __version__ as __version__
 from keras_vit.web import write_demo
 
+# Files in Keras's old format, HDF5, name the class of a model without its package.
+get_custom_objects().setdefault("ViT", ViT)
+
 __all__ = [
     "RECIPES",
     "VARIANTS",
+    "Audit",
     "AugMix",
     "Augmentation",
     "Benchmark",
     "Comparison",
+    "DataCheck",
+    "Evaluation",
     "ExportReport",
+    "HeadReport",
     "ImageData",
+    "LoRA",
     "MLPHead",
     "Mixing",
     "ModelInfo",
     "PatchEncoder",
     "Patches",
     "Prediction",
+    "PredictionFile",
     "Preprocessing",
     "RandAugment",
     "Recipe",
@@ -71,31 +91,33 @@ __all__ = [
     "TransformerBlock",
     "ViT",
     "ViTConfig",
-    "add_lora",
+    "adapt_to_recipe",
+    "attention_scores",
+    "audit",
+    "average",
     "benchmark",
+    "changed",
+    "check_data",
     "distribute",
     "embed",
     "evaluate",
     "export",
     "export_all",
     "features",
-    "freeze",
+    "fit_head",
     "layers",
     "list_models",
     "load",
     "load_data",
-    "merge_lora",
     "pre_logits",
     "predict",
+    "predict_to_file",
     "push_to_hub",
     "replace_head",
     "resize",
     "save",
-    "save_model",
     "sensitivity",
-    "set_rates",
     "show_augmentation",
     "train",
-    "unfreeze",
     "write_demo",
 ]

@@ -8,8 +8,12 @@ from typing import Any
 
 import keras
 
-from keras_vit.layers.prefix_pooling import PrefixPooling
-from keras_vit.layers.token_grid import TokenGrid
+from keras_vit.layers.base.attention_scores import AttentionScores
+from keras_vit.layers.later.attention_pooling import AttentionPooling
+from keras_vit.layers.later.earlier_tokens import EarlierTokens
+from keras_vit.layers.later.prefix_pooling import PrefixPooling
+from keras_vit.layers.later.query_pooling import QueryPooling
+from keras_vit.layers.later.token_grid import TokenGrid
 
 
 def features(
@@ -55,6 +59,7 @@ def features(
     """
     config = _config(model)
     images = model.inputs[0]
+    pixels = model.get_layer("patches").input  # The images, perhaps with padding.
     split = TokenGrid(config.patch_size, config.num_prefix_tokens, name="token_grid")
     norm = None
     if use_norm and config.final_norm == "before_pooling":
@@ -65,10 +70,69 @@ def features(
         tokens = model.get_layer(name).output
         if norm is not None:
             tokens = norm(tokens)
-        outputs[name] = split(tokens, images) if as_grid else tokens
+        outputs[name] = split(tokens, pixels) if as_grid else tokens
         if as_grid and config.num_prefix_tokens:
             outputs[f"{name}_prefix"] = tokens[:, : config.num_prefix_tokens]
     return keras.Model(images, outputs, name=f"{model.name}_features")
+
+
+def attention_scores(
+    model: keras.Model, layers: int | Sequence[int] | None = -1
+) -> keras.Model:
+    """Return a model from images to its outputs and to attention weights.
+
+    It shares its layers with `model` and computes each of them once.
+
+    Args:
+        model: a `keras_vit.ViT`.
+        layers: number of a block, 0 is the first and -1 (default) the last; or several;
+            or None for all.
+
+    Returns:
+        A functional model whose output is a dictionary: "outputs", what `model`
+        returns; and for each block "block_3", (B, h, T, T), how much each token (third
+        axis) reads from each token (last axis), in each head. With differential
+        attention these are the differences, and two attentions side by side give their
+        heads in a row. A pooling that reads with attention adds "pooling", (B, h, 1,
+        number of tokens that it reads).
+
+    Raises:
+        TypeError: if `model` is no ViT, or a layer is no whole number.
+        ValueError: if there is no such block, or one is asked for twice.
+
+    Example:
+        >>> model = keras_vit.ViT.from_variant("test")
+        >>> outputs = keras_vit.attention_scores(model)(keras.ops.zeros((2, 32, 32, 3)))
+        >>> {name: tuple(value.shape) for name, value in sorted(outputs.items())}
+        {'block_1': (2, 2, 17, 17), 'outputs': (2, 1000)}
+    """
+    config = _config(model)
+    asked = [f"block_{n}" for n in _block_numbers(layers, config.num_layers)]
+    last = model.get_layer(f"block_{config.num_layers - 1}")
+    start = int(asked[0].removeprefix("block_"))
+    blocks = [model.get_layer(f"block_{n}") for n in range(start, config.num_layers)]
+    # What stands after the last block: norm, pooling and head, as far as there are.
+    others = model.layers[model.layers.index(last) + 1 :]
+    x, found, replayed = None, {}, {}  # From the model's tensors to those made here.
+    for layer in [*blocks, *others]:
+        given: list[Any] = [replayed.get(id(t), t) for t in _inputs(layer)]
+        if isinstance(layer, EarlierTokens):
+            given = [given]
+        options: dict[str, Any] = {"rotation": given[1]} if len(given) > 1 else {}
+        attends = isinstance(layer, (AttentionPooling, QueryPooling))
+        if layer.name in asked or attends:
+            scored = AttentionScores(layer, name=f"{layer.name}_attention_scores")
+            x, found[layer.name] = scored(given[0], **options)
+        else:
+            x = layer(given[0], **options)
+        replayed[id(layer.output)] = x
+    name = f"{model.name}_attention_scores"
+    return keras.Model(model.inputs[0], {"outputs": x, **found}, name=name)
+
+
+def _inputs(layer: keras.layers.Layer) -> list[Any]:
+    """Return what a layer is called with in its model: tokens, perhaps a rotation."""
+    return layer.input if isinstance(layer.input, list) else [layer.input]
 
 
 def pre_logits(model: keras.Model) -> keras.Model:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,6 +50,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
         for folder in made:
             with suppress(OSError):  # It holds something, or could not be made.
                 folder.rmdir()
+
+
+def check_replaceable(folder: Path, own: Collection[str]) -> None:
+    """Raise a FileExistsError if a folder holds what nobody asked to replace.
+
+    Args:
+        folder: that would be replaced as a whole; what is no folder holds nothing.
+        own: names of what a former result of the same kind may hold.
+    """
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in found if name not in own]
+    if others:
+        listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+        raise FileExistsError(
+            f"{str(folder)!r} also holds {listed}, and would be replaced as a whole. "
+            "Move that away, or choose another path."
+        )
 
 
 def explain(error: OSError, path: str | Path) -> OSError:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -79,42 +78,6 @@ class OptimizerHooks:
         return list(grads_and_vars)
 
 
-class LambHooks:
-    """Update by LAMB as apex and timm do: by a share of each kernel's norm.
-
-    Keras 3.15 scales biases, norms and layer scales too, and decays before it measures.
-    A subclass stands before `OptimizerHooks` and `keras.optimizers.Lamb`.
-    """
-
-    # No kernel counts as smaller than DeiT III's are at first, with this deviation: the
-    # lower bound of the paper's phi. A head of zeros would not begin to learn.
-    lowest_deviation = 0.02
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        optimizer: Any = self
-        ops, index = keras.ops, optimizer.index_of(variable)
-        gradient = ops.cast(gradient, variable.dtype)
-        rate = ops.cast(learning_rate, variable.dtype) * optimizer.multiplier(variable)
-        step = ops.cast(optimizer.iterations + 1, variable.dtype)
-        mean, square = optimizer._momentums[index], optimizer._velocities[index]
-        optimizer.assign_add(mean, (gradient - mean) * (1 - optimizer.beta_1))
-        optimizer.assign_add(
-            square, (ops.square(gradient) - square) * (1 - optimizer.beta_2)
-        )
-        deviation = ops.sqrt(square / (1 - ops.power(optimizer.beta_2, step)))
-        update = mean / (1 - ops.power(optimizer.beta_1, step))
-        update = update / (deviation + optimizer.epsilon)
-        decay = optimizer.decay_of(variable)
-        if decay:
-            update = update + variable * decay
-            norm = ops.sqrt(ops.sum(ops.square(variable)))
-            lowest = self.lowest_deviation * math.prod(variable.shape) ** 0.5
-            of_update = ops.sqrt(ops.sum(ops.square(update)))
-            ratio = ops.maximum(norm, lowest) / ops.maximum(of_update, 1e-30)
-            rate = rate * ratio
-        optimizer.assign_sub(variable, update * rate)
-
-
 def moving_averages(optimizer: Any) -> list[tuple[Any, Any]]:
     """Return (variable, its moving average) of an optimizer made with `use_ema`."""
     return [
@@ -138,38 +101,41 @@ def all_layers(layer: keras.layers.Layer) -> list[Any]:
     return [layer, *(deep for below in sublayers(layer) for deep in all_layers(below))]
 
 
-def set_dropout_rate(dropout: Any, rate: float) -> None:
-    """Change the rate of a Dropout layer, which has no generator if it was made with 0.
+def layer_paths(model: keras.Model) -> dict[str, Any]:
+    """Return all layers below a model by path, such as "block_0/attention/qkv".
 
-    The generator has to be one of the layer's, so that it is part of its state.
+    Outer ones come first. Where two have one path, the second one ends with "#2".
     """
-    dropout.rate = rate
-    if rate > 0 and getattr(dropout, "seed_generator", None) is None:
-        dropout._tracker.unlock()
-        dropout.seed_generator = keras.random.SeedGenerator(dropout.seed)
-        dropout._tracker.lock()
+    found: dict[str, Any] = {}
+
+    def walk(layer: Any, path: str) -> None:
+        number, name = 1, path
+        while name in found:
+            number += 1
+            name = f"{path}#{number}"
+        found[name] = layer
+        for below in sublayers(layer):
+            walk(below, f"{name}/{below.name}")
+
+    for layer in sublayers(model):
+        walk(layer, layer.name)
+    return found
 
 
-def set_rematerialization_mode(layer: keras.layers.Layer, mode: str | None) -> None:
-    """Set what `keras.RematScope(mode)` would have set when the layer was made."""
-    if mode is None:
-        layer._remat_mode = None
-        return
-    with keras.RematScope(mode):
-        layer._remat_mode = keras.layers.Layer()._remat_mode
+def rematerialization_of(model: keras.Model) -> keras.RematScope:
+    """Return the scope of `keras.RematScope` in which the layers of a model were made.
 
-
-def remove_lora(dense: Any) -> None:
-    """Add the LoRA product to the kernel of a Dense layer and remove its factors."""
-    kernel = dense._kernel
-    kernel.assign(keras.ops.copy(keras.ops.convert_to_tensor(dense.kernel)))
-    kernel.trainable = True
-    for name in ("lora_kernel_a", "lora_kernel_b"):
-        dense._untrack_variable(getattr(dense, name))
-        object.__setattr__(dense, name, None)
-    dense.lora_enabled = False
-    dense.lora_rank = None
-    dense.lora_alpha = None
+    Keras 3.15 keeps it in each layer, and writes it into no config.
+    """
+    modes = [(layer, layer._remat_mode) for layer in all_layers(model)]
+    made = [(layer, mode) for layer, mode in modes if mode is not None and mode.mode]
+    if not made:
+        return keras.RematScope(mode=None)  # pyright: ignore[reportArgumentType]
+    full = [layer.name for layer, mode in made if mode.mode == "full"]
+    if full:  # Perhaps not all layers.
+        return keras.RematScope("list_of_layers", layer_names=full)
+    _, mode = made[0]
+    return keras.RematScope(mode.mode, mode.output_size_threshold, mode.layer_names)
 
 
 def forget_compiled_steps(model: Any) -> None:
@@ -194,6 +160,18 @@ def reduces_first(optimizer: Any) -> bool:
     return inner.reduces_gradients == (inner is optimizer)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def current_training() -> Any:
+    """Return `training` of the layer around the one that is called, None if unknown."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return None if context is None else context.get_value("training")
+
+
+def current_autocast_dtype() -> str | None:
+    """Return the dtype that Keras casts variables to where they are read here."""
+    scope = global_state.get_global_attribute("autocast_scope")
+    return None if scope is None else scope.dtype
+
+
 # Keras's list of variables without a value.
 _PENDING = "uninitialized_variables"
 
@@ -214,29 +192,62 @@ def unallocated() -> Iterator[None]:
         global_state.set_global_attribute(_PENDING, pending)
 
 
-def initialize(model: keras.Model, values: dict[str, np.ndarray]) -> None:
+def initialize(model: keras.Model, values: dict[str, Any]) -> None:
     """Give each weight its first value, that of its initializer where none is given.
 
     Args:
         model: built inside `unallocated`.
-        values: from the path of a weight to its value, in the weight's shape. Emptied,
-            so that each array can be let go when it has been copied.
+        values: from the path of a weight to its value, a NumPy array or tensor in the
+            weight's shape. Emptied, so that each can be let go when it has been copied.
     """
-    for variable in model.variables:
-        variable: Any
-        if variable._value is not None:  # Seen already, under another layer.
-            continue
+    variables: Any = {id(variable): variable for variable in model.variables}
+    for variable in variables.values():
         if variable.path in values:
-            # A copy of our own, never a view of a mapped file: backends keep it.
-            value = np.array(values.pop(variable.path), dtype=_plain(variable.dtype))
-            variable._initialize(keras.ops.convert_to_tensor(value, variable.dtype))
-            variable._initializer = None
+            variable._initialize(_copied(values.pop(variable.path), variable.dtype))
         else:
             variable._deferred_initialize()
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         layer._post_build()  # torch tracks parameters here, which it put off.
 
 
-def _plain(dtype: Any) -> str:
+def _copied(value: Any, dtype: Any) -> Any:
+    """Return a tensor of our own: backends keep it, and JAX gives it away later."""
+    if not isinstance(value, np.ndarray):
+        return keras.ops.copy(keras.ops.cast(value, dtype))
     # numpy has no bfloat16 of its own; Keras casts float32 to it.
-    return "float64" if str(dtype) == "float64" else "float32"
+    plain = "float64" if str(dtype) == "float64" else "float32"
+    return keras.ops.convert_to_tensor(np.array(value, dtype=plain), dtype)
+
+
+class TrainerHooks(keras.Model):
+    """Change two things that Keras 3.15 does before a loop, and during it."""
+
+    def _maybe_symbolic_build(
+        self, iterator: Any = None, data_batch: Any = None
+    ) -> None:
+        """Build loss, metrics and optimizer for a strategy of TensorFlow.
+
+        Keras takes a batch from the threads of a PyDataset, and those prepared behind
+        it, and begins anew: each epoch would begin with the end of the one before. In
+        several processes it takes the mean of the batches of all, which fails. Here
+        their shapes are enough.
+        """
+        if iterator is not None:
+            import tensorflow as tf
+
+            data_batch = keras.tree.map_structure(
+                lambda spec: tf.nest.flatten(spec, expand_composites=True)[0],
+                iterator._distributed_dataset.element_spec,
+            )
+        super()._maybe_symbolic_build(data_batch=data_batch)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _purge_model_variables(self, **groups: bool) -> None:
+        """Do nothing: on JAX a batch that fails would leave variables without values.
+
+        A compiled step frees their memory anyway, because it is given it.
+        """
+
+
+def layout_map_of(engine: Any) -> Any:
+    """Return the rules of a `keras.distribution.ModelParallel`."""
+    return engine._layout_map

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keras_vit import containers
+from keras_vit import embedded_texts as containers
 
 FILE_NAME = "keras_vit.json"
 LABELS_NAME = "labels.txt"

@@ -1,27 +1,68 @@
-"""The Vision Transformer of figure 1: image, patches, tokens, L blocks, head."""
+"""The Vision Transformer of figure 1: image, patches, tokens, L blocks, head.
+
+Shapes: B batch, H W C image, P patch, N patches, T tokens, D hidden.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from functools import reduce
 from typing import Any
 
 import keras
 
-from keras_vit.config import Pooling, ViTConfig, check_options
+from keras_vit import families
+from keras_vit.config import ViTConfig
+from keras_vit.config.options import describe_options, takes_options_of
+from keras_vit.layers.base.layer import policy_below, serialize_policy
+from keras_vit.layers.mlp import MLP
+from keras_vit.layers.mlp_head import MLPHead
+from keras_vit.layers.normalization import LayerNormalization
+from keras_vit.layers.patch_encoder import PatchEncoder
 from keras_vit.layers.patches import Patches
-from keras_vit.layers.policies import Policy, policy_below, serialize_policy
-from keras_vit.parts import (
-    make_block,
-    make_class_rotation,
-    make_head,
-    make_norm,
-    make_patch_dropout,
-    make_patch_encoder,
-    make_pooling,
-    make_rotary_positions,
-)
+from keras_vit.layers.pooling import ClassTokenPooling, MeanPooling
+from keras_vit.layers.self_attention import SelfAttention
+from keras_vit.layers.transformer_block import TransformerBlock
 from keras_vit.preprocessing import Preprocessing
+
+# named("block_0", "mlp") returns the arguments `name` and `dtype` of that layer.
+Named = Callable[..., dict[str, Any]]
+
+
+def figure_1(config: ViTConfig, named: Named) -> tuple[Any, Any]:
+    """Return the images and the outputs of the paper's model.
+
+    Args:
+        config: of the model.
+        named: returns the arguments `name` and `dtype` of the layer at a path.
+
+    Reference: arXiv:2010.11929, figure 1 and equations 1 to 4.
+    """
+    size, dim, rate = config.image_size or (), config.hidden_dim, config.dropout_rate
+    images = keras.Input((*size, config.channels), name="images")  # (B, H, W, C)
+    x = Patches(config.patch_size, **named("patches"))(images)  # (B, N, P * P * C)
+    has_token, encoder = config.has_class_token, named("patch_encoder")
+    x = PatchEncoder(dim, has_token, dropout_rate=rate, **encoder)(x)  # (B, T, D)
+    for i in range(config.num_layers):
+        block, attention_rate = f"block_{i}", config.attention_dropout_rate
+        x = TransformerBlock(
+            SelfAttention(
+                dim, config.num_heads, rate, attention_rate, **named(block, "attention")
+            ),
+            MLP(dim, config.mlp_dim, config.activation, rate, **named(block, "mlp")),
+            norm=LayerNormalization(config.epsilon),  # the block makes two of it
+            stochastic_depth_rate=config.block_stochastic_depth(i),
+            **named(block),
+        )(x)  # (B, T, D)
+    x = LayerNormalization(config.epsilon, **named("norm"))(x)
+    if config.pooling == "token":
+        x = ClassTokenPooling(**named("pooling"))(x)  # (B, D)
+    else:
+        x = MeanPooling(config.num_prefix_tokens, **named("pooling"))(x)  # (B, D)
+    sizes = (config.num_classes, config.representation_size)
+    head = MLPHead(*sizes, config.classifier_activation, **named("head"))
+    return images, head(x)  # (B, num_classes)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -29,52 +70,20 @@ class ViT(keras.Model):
     """Vision Transformer; the default is ViT-B/16 for 224 pixels and 1000 classes.
 
     A functional model: its layers are `images`, `patches`, `patch_encoder`, `block_0`
-    to `block_{num_layers - 1}`, `norm`, `pooling` and `head`, and `get_layer`, surgery,
+    to `block_{num_layers - 1}`, `norm`, `pooling` and `head`, and `get_layer`,
     `keras.models.clone_model`, `quantize` and the exporters work on it as on each other
     functional Keras model. `ViT.from_variant("S/16")` builds a named size.
 
     Args:
-        image_size: pixels, one number or (height, width), at least one patch each.
-            Border pixels short of a patch are dropped. None takes images of any size;
-            learned positions need `position_grid` then, the grid of patches that they
-            belong to, and are resampled to that of the images. Default 224.
-        patch_size: pixels, one number or (height, width). Default 16.
-        channels: values per pixel. Default 3.
-        num_classes: width of the classifier. None makes a headless backbone.
-            Default 1000.
-        hidden_dim: width of a token, a multiple of `num_heads`. Default 768.
-        num_layers: number of transformer blocks. Default 12.
-        num_heads: number of attention heads. Default 12.
-        mlp_dim: width inside the MLP of a block. Default 3072.
-        dropout_rate: share that is dropped in training after the positions, the
-            attention and each layer of the MLP, [0, 1). Default 0.
-        attention_dropout_rate: share of the attention weights that is dropped in
-            training, [0, 1). Default 0.
-        stochastic_depth_rate: share of the images that skip a branch of the last block
-            in training, [0, 1); it grows linearly from 0 in the first block
-            unless `stochastic_depth_curve="constant"`. Default 0.
-        epsilon: of the layer normalizations. Default 1e-6.
-        activation: of the MLPs: "gelu" (exact, default), "gelu_tanh", "quick_gelu" or
-            the name of a Keras activation.
-        pooling: what the head sees: "token", the class token (default), or "mean", the
-            average of the patch tokens. None returns all tokens and needs
-            `num_classes=None`.
-        use_class_token: whether a class token stands before the patches. Default None:
-            exactly if `pooling="token"`.
-        representation_size: width of a tanh layer before the classifier. Default None:
-            no such layer.
-        classifier_activation: name of a Keras activation such as "softmax". Default
-            None: logits.
+        {options}
         preprocessing: `keras_vit.Preprocessing` that images need before this model. It
             is saved with the model and used by `predict`, `evaluate` and `export`;
             calling the model itself does not apply it. Default None.
-        class_names: one name per class, saved with the model. Default None.
+        class_names: one per class (one output: no, yes), saved with it. Default None.
         dtype: dtype policy of all layers, for example "mixed_bfloat16". Default: the
             global policy.
         name: of the model. Default "vit".
         trainable: whether the weights train. Default True.
-        **options: what later families changed; each further field of
-            `keras_vit.ViTConfig`, where they are described.
 
     Input shape: (B, H, W, C), preprocessed; see `preprocessing`.
     Output shape: (B, num_classes), logits unless `classifier_activation` is given. With
@@ -97,104 +106,36 @@ class ViT(keras.Model):
     vision_transformer, vit_jax/models_vit.py; each layer says its own.
     """
 
+    _preprocessing: Preprocessing | None = None
+    _class_names: tuple[str, ...] | None = None
+
+    @takes_options_of(ViTConfig)
     def __init__(
         self,
-        image_size: int | tuple[int, int] | None = 224,
-        patch_size: int | tuple[int, int] = 16,
+        config: ViTConfig,
         *,
-        channels: int = 3,
-        num_classes: int | None = 1000,
-        hidden_dim: int = 768,
-        num_layers: int = 12,
-        num_heads: int = 12,
-        mlp_dim: int = 3072,
-        dropout_rate: float = 0.0,
-        attention_dropout_rate: float = 0.0,
-        stochastic_depth_rate: float = 0.0,
-        epsilon: float = 1e-6,
-        activation: str = "gelu",
-        pooling: Pooling | None = "token",
-        use_class_token: bool | None = None,
-        representation_size: int | None = None,
-        classifier_activation: str | None = None,
         preprocessing: Preprocessing | dict[str, Any] | None = None,
         class_names: Sequence[str] | None = None,
         dtype: str | keras.DTypePolicy | None = None,
         name: str = "vit",
         trainable: bool = True,
-        **options: Any,
     ) -> None:
-        check_options(
-            options, "preprocessing", "class_names", "dtype", "name", "trainable"
-        )
-        config = ViTConfig(
-            image_size=image_size,  # pyright: ignore[reportArgumentType]
-            patch_size=patch_size,  # pyright: ignore[reportArgumentType]
-            channels=channels,
-            num_classes=num_classes,
-            hidden_dim=hidden_dim,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            mlp_dim=mlp_dim,
-            dropout_rate=dropout_rate,
-            attention_dropout_rate=attention_dropout_rate,
-            stochastic_depth_rate=stochastic_depth_rate,
-            epsilon=epsilon,
-            activation=activation,
-            pooling=pooling,
-            use_class_token=use_class_token,
-            representation_size=representation_size,
-            classifier_activation=classifier_activation,
-            **options,
-        )
-        policies = keras.dtype_policies.get(dtype)
+        policy = keras.dtype_policies.get(dtype)
 
-        def policy(layer: str) -> Policy:
-            return policy_below(policies, layer)
+        def named(*path: str) -> dict[str, Any]:
+            return {"dtype": reduce(policy_below, path, policy), "name": path[-1]}
 
-        size = config.image_size or (None, None)
-        images = keras.Input((*size, config.channels), name="images")
-        x = Patches(config.patch_size, dtype=policy("patches"), name="patches")(images)
-        patch_encoder = make_patch_encoder(config, policy("patch_encoder"))
-        x = patch_encoder(x) if config.image_size else patch_encoder(x, images=images)
-        patch_dropout = make_patch_dropout(config, policy("patch_dropout"))
-        if patch_dropout is not None:
-            x = patch_dropout(x)
-        if config.use_pre_norm:
-            x = make_norm(config, "pre_norm", policy("pre_norm"))(x)
-        rotation = None
-        if config.rotary in ("axial", "centred"):
-            layer = "rotary_positions"
-            rotation = make_rotary_positions(config, layer, policy(layer))(images)
-        if config.use_class_rotation:
-            rotation = make_class_rotation(config, policy("class_rotation"))(rotation)
-        for i in range(config.num_layers):
-            if config.rotary == "mixed":
-                layer = f"rotary_positions_{i}"
-                rotation = make_rotary_positions(config, layer, policy(layer))(images)
-            block = make_block(config, i, policy(f"block_{i}"))
-            x = block(x) if rotation is None else block(x, rotation=rotation)
-        if config.final_norm == "before_pooling":
-            x = make_norm(config, "norm", policy("norm"))(x)
-        pool = make_pooling(config, policy("pooling"))
-        if pool is not None:
-            x = pool(x)
-        if config.final_norm == "after_pooling":
-            x = make_norm(config, "norm", policy("norm"))(x)
-        head = make_head(config, policy("head"))
-        if head is not None:
-            x = head(x)
-        # The blocks do the rematerialization, not the model around them.
-        with keras.RematScope(mode=None):  # pyright: ignore[reportArgumentType]
-            super().__init__(inputs=images, outputs=x, name=name, trainable=trainable)
-
-        self.dtype_policy = getattr(policies, "default_policy", policies)
+        compose = figure_1 if config.is_of_the_paper else families.compose
+        images, outputs = compose(config, named)
+        super().__init__(inputs=images, outputs=outputs, name=name, trainable=trainable)
+        self.dtype_policy = getattr(policy, "default_policy", policy)
         self.config = config
         # Keras's own check lets one channel pass for three.
-        shape = (None, *size, config.channels)
-        self.input_spec = [keras.InputSpec(shape=shape, name="images")]
-        self.preprocessing = preprocessing
-        self.class_names = class_names
+        self.input_spec = [keras.InputSpec(shape=images.shape, name="images")]
+        if preprocessing is not None:
+            self.preprocessing = preprocessing
+        if class_names is not None:
+            self.class_names = class_names
 
     @classmethod
     def from_variant(cls, variant: str, **changes: Any) -> ViT:
@@ -242,12 +183,20 @@ class ViT(keras.Model):
     def class_names(self, names: Sequence[str] | None) -> None:
         if names is not None:
             names = tuple(str(name) for name in names)
-            if len(names) != self.config.num_classes:
+            classes = self.config.num_classes
+            if len(names) not in (classes, 2 if classes == 1 else classes):
                 raise ValueError(
                     "class_names must hold one name per class, received "
                     f"{len(names)} names for num_classes={self.config.num_classes}."
                 )
         self._class_names = names
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        return (
+            layer_call  # Each layer does it for itself; the model must not do it again.
+        )
 
     def get_config(self) -> dict[str, Any]:
         # Not the layer-by-layer config of a functional model: these are the arguments.
@@ -267,3 +216,6 @@ class ViT(keras.Model):
     ) -> ViT:
         """Build the model that `get_config` described, with new weights."""
         return cls(**config)
+
+
+ViT.__doc__ = describe_options(ViTConfig, ViT.__doc__)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from keras_vit.pixels import Transparency, to_array
+from keras_vit.read_image import Transparency, to_array
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +27,16 @@ _CHOICES = {
     "resize_dtype": ResizeDtype,
     "transparency": Transparency,
 }
+# How many times as large as the crop an image may become before the crop is cut out.
+# Below, the order is that of the libraries, to the last bit.
+_LARGEST_DETOUR = 32
+# Pixels that the widest filter, Lanczos, looks beyond each border; one to be safe.
+_FILTER_REACH = 4
+# How many times as large as the crop an image may become before the crop is cut out.
+# Below, the order is that of the libraries, to the last bit.
+_LARGEST_DETOUR = 32
+# Pixels that the widest filter, Lanczos, looks beyond each border; one to be safe.
+_FILTER_REACH = 4
 # Above 1 the crop is larger than the image; far above, it is a percentage by mistake.
 _LARGEST_CROP_RATIO = 2.0
 
@@ -129,8 +139,38 @@ class Preprocessing:
             raise ValueError(f"std must be above 0, received std={self.std}.")
 
     def __call__(self, image: Any) -> np.ndarray:
-        """Return one image, ready for the model: float32, (height, width, channels)."""
+        """Return one image, ready for the model: float32, (height, width, channels).
+
+        Raises:
+            ValueError: also if the image is an array of floats between 0 and 1 where
+                `value_range` says more; see `check_unit`.
+        """
+        if hasattr(image, "shape"):
+            pixels = np.asarray(image)
+            is_float = np.issubdtype(pixels.dtype, np.floating)
+            self.check_unit(is_float and bool(pixels.size) and 0 < pixels.max() <= 1)
+        return self.to_values(image)
+
+    def to_values(self, image: Any) -> np.ndarray:
+        """Return one of a set of images, ready for the model, as a call does.
+
+        What a set holds is asked of the set, by `check_unit`: a dark picture of many
+        has values between 0 and 1, too.
+        """
         return self.normalize(self.resize_image(self.to_array(image)))
+
+    def check_unit(self, is_unit: bool) -> None:
+        """Raise a ValueError where floats are between 0 and 1 and should not be.
+
+        Args:
+            is_unit: whether the values of all images are, and not all 0.
+        """
+        if is_unit and self.value_range[1] > 1:
+            raise ValueError(
+                f"Pixel values must be in value_range={self.value_range}, received "
+                "floats between 0 and 1. Multiply them by 255, or use "
+                "Preprocessing(value_range=(0, 1))."
+            )
 
     def to_array(self, image: Any) -> np.ndarray:
         """Read a path, PIL image or array as an array (H, W, channels), any size.
@@ -138,8 +178,8 @@ class Preprocessing:
         Raises:
             FileNotFoundError: if the path does not exist.
             OSError: if the file is not a readable image.
-            ValueError: if an array has another rank or number of channels, or holds
-                values between 0 and 1 where `value_range` says more.
+            ValueError: if an array has another rank or number of channels, or values
+                outside of `value_range`.
         """
         is_array = hasattr(image, "shape")
         pixels = to_array(image, self.channels, self.transparency)
@@ -159,13 +199,6 @@ class Preprocessing:
                 f"{pixels.dtype} values from {pixels.min()} to {pixels.max()}. Scale "
                 "them, or use Preprocessing(value_range=(low, high))."
             )
-        is_float = np.issubdtype(pixels.dtype, np.floating)
-        if is_float and self.value_range[1] > 1 and 0 < pixels.max() <= 1:
-            raise ValueError(
-                f"Pixel values must be in value_range={self.value_range}, received "
-                "floats between 0 and 1. Multiply them by 255, or use "
-                "Preprocessing(value_range=(0, 1))."
-            )
         return pixels
 
     @property
@@ -176,10 +209,8 @@ class Preprocessing:
         """
         ratio = self.crop_ratio
         ratios = ratio if isinstance(ratio, tuple) else (ratio, ratio)
-        height, width = (
-            max(1, math.floor(size / ratio))
-            for size, ratio in zip(self.image_size, ratios, strict=True)
-        )
+        pairs = zip(self.image_size, ratios, strict=True)
+        height, width = (max(1, math.floor(size / ratio)) for size, ratio in pairs)
         return height, width
 
     def scaled_size(self, height: int, width: int) -> tuple[int, int]:
@@ -203,10 +234,8 @@ class Preprocessing:
         Negative where the crop is larger than the image.
         """
         halve = _HALVES[self.crop_rounding]
-        top, left = (
-            halve(size - target)
-            for size, target in zip(scaled, self.image_size, strict=True)
-        )
+        pairs = zip(scaled, self.image_size, strict=True)
+        top, left = (halve(size - target) for size, target in pairs)
         return top, left
 
     @property
@@ -221,28 +250,47 @@ class Preprocessing:
     def resize_image(self, pixels: np.ndarray) -> np.ndarray:
         """Resize and crop an array (H, W, C) to `image_size`, without normalizing."""
         scaled = self.scaled_size(*pixels.shape[:2])
-        pixels = self.resize_to(pixels, scaled)
         offset = self.crop_offset(scaled)
-        height, width = self.image_size
-        if scaled[0] < height or scaled[1] < width:
-            pixels, offset = self._add_border(pixels, offset)
-        top, left = offset
-        return pixels[top : top + height, left : left + width]
-
-    def _add_border(
-        self, pixels: np.ndarray, offset: tuple[int, int]
-    ) -> tuple[np.ndarray, tuple[int, int]]:
-        """Enlarge an image to the crop; return it and where the crop begins in it."""
-        top, left = (max(0, -start) for start in offset)
-        height, width = (
-            max(size, target)
-            for size, target in zip(pixels.shape[:2], self.image_size, strict=True)
+        rows, columns = (
+            (max(0, first), min(size, first + target))
+            for first, size, target in zip(offset, scaled, self.image_size, strict=True)
         )
-        shape = (height, width, pixels.shape[2])
-        result = np.empty(shape, pixels.dtype)
+        pixels = self.resize_window(pixels, scaled, rows, columns)
+        if pixels.shape[:2] != self.image_size:
+            return self._add_border(pixels, offset)
+        return pixels
+
+    def _add_border(self, pixels: np.ndarray, offset: tuple[int, int]) -> np.ndarray:
+        """Enlarge an image to the crop, which begins at `offset` of it."""
+        result = np.empty((*self.image_size, pixels.shape[2]), pixels.dtype)
         result[:] = np.asarray(self.border_color).astype(pixels.dtype)
+        top, left = (max(0, -first) for first in offset)
         result[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-        return result, (max(0, offset[0]), max(0, offset[1]))
+        return result
+
+    def resize_window(
+        self,
+        pixels: np.ndarray,
+        scaled: tuple[int, int],
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+    ) -> np.ndarray:
+        """Resize an array (H, W, C) to `scaled` and return a part of the result.
+
+        Of a long strip, only that part is computed: as a whole, 1 x 30,000 pixels would
+        become 224 x 6,720,000.
+
+        Args:
+            pixels: the image.
+            scaled: its new size, (height, width).
+            rows: first and end of those that are returned.
+            columns: the same.
+        """
+        if math.prod(scaled) <= _LARGEST_DETOUR * math.prod(self.image_size):
+            return self.resize_to(pixels, scaled)[slice(*rows), slice(*columns)]
+        return resize_part(
+            pixels, scaled, rows, columns, self.interpolation, self.resize_dtype
+        )
 
     def resize_to(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Resize an array (H, W, C) to `size`, (height, width), with no crop."""
@@ -285,9 +333,8 @@ class Preprocessing:
     def denormalize(self, values: np.ndarray) -> np.ndarray:
         """Undo `normalize`: from the model's values, (..., C), to pixel values."""
         low, high = self.value_range
-        unit = np.asarray(values, "float32") * np.asarray(self.std) + np.asarray(
-            self.mean
-        )
+        mean, std = np.asarray(self.mean), np.asarray(self.std)
+        unit = np.asarray(values, "float32") * std + mean
         return (unit * (high - low) + low).astype("float32")
 
 
@@ -314,6 +361,38 @@ def resize_array(
     resample = Image.Resampling[interpolation.upper()]
     shape = (size[1], size[0])  # Pillow takes (width, height).
     return map_planes(pixels, lambda image: image.resize(shape, resample))
+
+
+def resize_part(
+    pixels: np.ndarray,
+    size: tuple[int, int],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    interpolation: Interpolation,
+    dtype: ResizeDtype,
+) -> np.ndarray:
+    """Return the rows and columns, (first, end), of an image resized to `size`.
+
+    As `resize_array(...)[rows, columns]` up to rounding, without the rest.
+    """
+    from PIL import Image
+
+    crops, edges = [], []
+    sides = zip(pixels.shape[:2], size, (rows, columns), strict=True)
+    for length, resized, (first, end) in sides:
+        scale = length / resized
+        reach = math.ceil(_FILTER_REACH * max(1.0, scale))
+        low = max(0, math.floor(first * scale) - reach)
+        high = min(length, math.ceil(end * scale) + reach)
+        crops.append(slice(low, high))
+        edges.append((first * scale - low, min(end * scale, length) - low))
+    box = (edges[1][0], edges[0][0], edges[1][1], edges[0][1])
+    shape = (columns[1] - columns[0], rows[1] - rows[0])
+    resample = Image.Resampling[interpolation.upper()]
+    needed = np.ascontiguousarray(pixels[crops[0], crops[1]])
+    if dtype == "float32":
+        needed = needed.astype("float32")
+    return map_planes(needed, lambda image: image.resize(shape, resample, box=box))
 
 
 def map_planes(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
 
-from keras_vit.checkpoints.timm_config import config_from_timm, timm_table
+from keras_vit.checkpoints.timm.config import config_from_timm, timm_table
 from keras_vit.config import ViTConfig
 
 
@@ -24,6 +24,9 @@ class ModelInfo:
         image_size: pixels, (height, width).
         parameters: number of parameters, the classifier included.
         macs: multiply-accumulates for one image of that size.
+        top1: accuracy on ImageNet's validation images, percent, as timm publishes it
+            (results/results-imagenet.csv of huggingface/pytorch-image-models). None:
+            it does not, as for all models without ImageNet's 1,000 classes.
     """
 
     name: str
@@ -35,6 +38,7 @@ class ModelInfo:
     image_size: tuple[int, int]
     parameters: int
     macs: int
+    top1: float | None = None
 
 
 def list_models(
@@ -43,6 +47,7 @@ def list_models(
     family: str | None = None,
     license: str | None = None,
     pretrained: bool = True,
+    best_under: int | None = None,
 ) -> list[ModelInfo]:
     """Return the models whose name fits a pattern, sorted by name.
 
@@ -53,12 +58,22 @@ def list_models(
         license: a part of the licence's name, such as "apache". Default: all.
         pretrained: False lists architectures without published weights, too.
             Default True.
+        best_under: most parameters. Only models whose accuracy on ImageNet is published
+            are returned then, the best first. Default None: all.
+
+    Raises:
+        ValueError: if `best_under` is below 1.
 
     Example:
         >>> [info.name for info in keras_vit.list_models("*base*dinov2*")][0]
         'vit_base_patch14_dinov2.lvd142m'
     """
-    return [
+    if best_under is not None and best_under < 1:
+        raise ValueError(
+            f"best_under is a number of parameters, at least 1, received {best_under}. "
+            "Pass such as 25_000_000."
+        )
+    found = [
         info
         for info in _all_models()
         if fnmatch(info.name.lower(), pattern.lower())
@@ -66,14 +81,17 @@ def list_models(
         and (license is None or license.lower() in (info.license or "").lower())
         and (info.is_pretrained or not pretrained)
     ]
+    if best_under is None:
+        return found
+    known = [i for i in found if i.top1 is not None and i.parameters <= best_under]
+    return sorted(known, key=lambda info: (-(info.top1 or 0.0), info.parameters))
 
 
 @cache
 def _all_models() -> tuple[ModelInfo, ...]:
     rows = []
     for architecture, row in timm_table().items():
-        configs = row["pretrained"] or [{}]
-        for config in configs:
+        for config in row["pretrained"] or [{}]:
             tag = config.get("tag")
             vit = _config(architecture, config)
             rows.append(
@@ -87,6 +105,7 @@ def _all_models() -> tuple[ModelInfo, ...]:
                     image_size=vit.image_size or (0, 0),
                     parameters=vit.num_parameters,
                     macs=vit.macs,
+                    top1=config.get("top1"),
                 )
             )
     return tuple(sorted(rows, key=lambda info: info.name))

@@ -7,64 +7,91 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from keras_vit.checkpoints.writing import write_huggingface, write_npz, write_timm
-from keras_vit.files import check_writable, replacing
-from keras_vit.keras_file import plain_copy, save_model
-from keras_vit.model import ViT
+import keras
 
+from keras_vit.checkpoints.google.write import write_npz
+from keras_vit.checkpoints.huggingface.write import write_huggingface
+from keras_vit.checkpoints.timm.write import write_timm
+from keras_vit.files import check_replaceable, check_writable, replacing
+from keras_vit.keras_file import save_keras
+from keras_vit.model import ViT
+from keras_vit.model_copy import plain_copy
+
+# What a folder of `save` holds, in any of its formats.
+OWN_FILES = (
+    *("model.keras", "config.json", "model.safetensors"),
+    *("preprocessor_config.json", "model.npz"),
+)
 SaveFormat = Literal["keras", "timm", "huggingface", "npz"]
 
 
 def save(
-    model: ViT,
-    folder: str | Path,
+    model: keras.Model,
+    path: str | Path,
     format: SaveFormat = "keras",
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write a model with config, preprocessing and class names into a folder.
+    """Write a model with config, preprocessing and class names, without its optimizer.
 
     Args:
-        model: a `keras_vit.ViT`; with LoRA factors the sum is written.
-        folder: to make; it appears when it is complete.
-        format: "keras" (default), `model.keras`, with everything; "timm", which
-            `timm.create_model("local-dir:FOLDER", pretrained=True)` builds;
-            "huggingface", which transformers' `from_pretrained(FOLDER)` builds; or
-            "npz", `model.npz` for Google's code, which holds arrays alone.
-        overwrite: whether an existing folder is replaced. Default False.
+        model: a `keras_vit.ViT`; with LoRA factors the sum is written. A `.keras` file
+            takes any functional Keras model.
+        path: folder to make, or a file that ends in `.keras`; it appears when it is
+            complete.
+        format: of the folder: "keras" (default), `model.keras`, with everything;
+            "timm", which `timm.create_model("local-dir:FOLDER", pretrained=True)`
+            builds; "huggingface", which transformers' `from_pretrained(FOLDER)` builds;
+            or "npz", `model.npz` for Google's code, which holds arrays alone.
+        overwrite: whether a former model at `path` is replaced. Default False.
 
     Returns:
-        The folder.
+        The path.
 
     Raises:
-        FileExistsError: if the folder exists and `overwrite` is not set.
+        FileExistsError: if the path exists and `overwrite` is not set, or is a folder
+            that holds anything else than a model of ours.
         OSError: if the disk is full or the place cannot be written.
-        TypeError: if the model is no `keras_vit.ViT`.
+        TypeError: if a folder is asked for and the model is no `keras_vit.ViT`.
         ValueError: if the format is unknown or cannot express the model; the message
             names the options.
     """
+    path = Path(path).expanduser()
+    is_file = path.suffix == ".keras"
+    _check_format(format, path)
+    if not is_file and not isinstance(model, ViT):
+        raise TypeError(
+            "Only a keras_vit.ViT knows what it is made of, received "
+            f"{type(model).__name__}. Save other models as a file that ends in .keras."
+        )
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{str(path)!r} exists. Choose another path, or replace it with "
+            "overwrite=True."
+        )
+    check_replaceable(path, () if is_file else OWN_FILES)
+    check_writable(path.parent, required_bytes=4 * model.count_params())
+    if any("/lora_" in weight.path for weight in model.weights):
+        model = plain_copy(model)
+    if is_file:
+        save_keras(model, path)
+        return path
+    with replacing(path) as temporary:
+        temporary.mkdir()
+        _WRITERS[format](model, temporary)
+    return path
+
+
+def _check_format(format: str, path: Path) -> None:
     if format not in get_args(SaveFormat):
         raise ValueError(
             f"format must be one of {list(get_args(SaveFormat))}, received {format!r}."
         )
-    if not isinstance(model, ViT):
-        raise TypeError(
-            "Only a keras_vit.ViT knows what it is made of, received "
-            f"{type(model).__name__}. Save other models with model.save(...)."
+    if path.suffix == ".keras" and format != "keras":
+        raise ValueError(
+            f"A file that ends in .keras has the format 'keras', received {format!r} "
+            f"for {str(path)!r}. Pass a folder."
         )
-    folder = Path(folder).expanduser()
-    if folder.exists() and not overwrite:
-        raise FileExistsError(
-            f"{str(folder)!r} exists. Choose another folder, or replace it with "
-            "overwrite=True."
-        )
-    check_writable(folder.parent, required_bytes=4 * model.count_params())
-    if any("/lora_" in weight.path for weight in model.weights):
-        model = plain_copy(model)
-    with replacing(folder) as temporary:
-        temporary.mkdir()
-        _WRITERS[format](model, temporary)
-    return folder
 
 
 def push_to_hub(
@@ -128,7 +155,7 @@ def push_to_hub(
 
 
 def _write_keras(model: ViT, folder: Path) -> None:
-    save_model(model, folder / "model.keras")
+    save_keras(model, folder / "model.keras")
 
 
 _WRITERS: dict[str, Callable[[Any, Path], None]] = {

@@ -1,8 +1,8 @@
-"""Give a trained model another image size, patch size or head."""
+"""Copies of a trained model with something changed; the model stays as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
@@ -10,45 +10,143 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.checkpoints.resample import resample_patch_kernel, resample_positions
+from keras_vit.checkpoints.resample import Resampling
 from keras_vit.config import ViTConfig
+from keras_vit.config.options import check_names
+from keras_vit.freezing import copy_trainable, freeze_all_but_head, train_all
+from keras_vit.freezing import freeze_until as freeze_first_layers
+from keras_vit.keras_internals import (
+    all_layers,
+    initialize,
+    rematerialization_of,
+    unallocated,
+)
+from keras_vit.lora import LoRA, add_factors, copy_factors, has_lora, weights_and_values
 from keras_vit.model import ViT
-from keras_vit.preprocessing import Preprocessing
+from keras_vit.model_copy import rebuilt, write_weights
+from keras_vit.weight_fitting import (
+    CLASSIFIERS,
+    fitted,
+    fitted_preprocessing,
+    is_fitted,
+    new_parts,
+    trained_config,
+)
 
-_TABLE = "patch_encoder/position_embedding/table"
-_KERNEL = "patch_encoder/projection/kernel"
-_CLASSIFIERS = ("head/logits/", "head/distillation_logits/")
+Same = Literal["same"]
+Rematerialization = Literal["full", "activations"]
 
-Convert = Callable[[np.ndarray], np.ndarray]
+_OPTIONS = ("preprocessing", "class_names", "name", "trainable")
+_REMATERIALIZATION = ("full", "activations", None, "same")
+
+
+def changed(
+    model: keras.Model,
+    *,
+    dtype: str | keras.DTypePolicy | None = None,
+    rematerialization: Rematerialization | Same | None = "same",
+    quantization: str | None = None,
+    lora: LoRA | Same | None = "same",
+    train_only: Literal["all", "head"] | None = None,
+    freeze_until: str | None = None,
+    **options: Any,
+) -> Any:
+    """Return a copy of a model with something changed; the model stays as it is.
+
+    The copy has weights of its own, with the values of the model's, and is not
+    compiled. What is not named stays: which layers train, too, apart from the layers
+    of new weights, and from models whose LoRA factors go, which train as a whole.
+
+    Args:
+        model: a `ViT`, or another functional Keras model, which takes no `options`.
+        dtype: dtype policy of all layers, such as "mixed_bfloat16". Default None: as it
+            is.
+        rematerialization: "full" to compute each block again in the backward pass,
+            "activations" for the activations alone, None for nothing. Default "same".
+        quantization: of `keras.Model.quantize`, such as "int8"; comes before `lora`.
+            Default None: as it is.
+        lora: low-rank factors that train instead of the model; None for none. Factors
+            that the model has are added to its kernels then. Default "same".
+        train_only: "all" lets all layers train, "head" the last one alone, a linear
+            probe. Default None: as it is.
+        freeze_until: name of the last layer that does not train, for example "block_8"
+            or "patch_encoder", beside what stood frozen. Default None: as it is.
+        **options: each field of `ViTConfig`, such as `dropout_rate=0.1` or
+            `num_classes=10`; `preprocessing`, `class_names`, `name` and `trainable`.
+            Positions, patch kernel and channels are fitted to other sizes (see
+            `resize`); a classifier, pooling, token or norm that is not that of the
+            model begins anew.
+
+    Raises:
+        TypeError: if an option does not exist, or the model is no ViT and gets one.
+        ValueError: if an option is out of range, names no layer, or needs weights that
+            the model does not have.
+
+    Example:
+        >>> model = keras_vit.ViT.from_variant("test", num_classes=10)
+        >>> copy = keras_vit.changed(model, dropout_rate=0.1, freeze_until="block_0")
+        >>> [layer.name for layer in copy.layers if layer.trainable_weights]
+        ['block_1', 'norm', 'head']
+    """
+    if dtype is not None:
+        _check_dtype(model, dtype)
+    with _rematerialization_scope(model, rematerialization):
+        if isinstance(model, ViT):
+            if dtype is not None:
+                options["dtype"] = dtype
+            copy: Any = _changed_vit(model, options, keeps_lora=lora == "same")
+        else:
+            copy = _copied(model, options, keeps_lora=lora == "same")
+            if dtype is not None:
+                _set_dtype(copy, dtype)
+    if quantization is not None:
+        copy.quantize(quantization)
+    if isinstance(lora, LoRA):
+        add_factors(copy, lora)
+    if train_only == "all":
+        train_all(copy)
+    elif train_only == "head":
+        freeze_all_but_head(copy)
+    elif train_only is not None:
+        raise ValueError(
+            f"train_only must be 'all', 'head' or None, received {train_only=!r}. Use "
+            "freeze_until for other layers, or lora."
+        )
+    if freeze_until is not None:
+        freeze_first_layers(copy, freeze_until)
+    return copy
 
 
 def resize(
     model: ViT,
     *,
-    image_size: int | tuple[int, int] | Literal["same"] | None = "same",
-    patch_size: int | tuple[int, int] | Literal["same"] = "same",
-    interpolation: str = "bicubic",
-    antialias: bool = True,
+    image_size: int | tuple[int, int] | Same | None = "same",
+    patch_size: int | tuple[int, int] | Same = "same",
+    interpolation: str | None = None,
+    antialias: bool | None = None,
 ) -> ViT:
     """Return a copy of a model for images or patches of another size.
 
     Learned positions are resampled to the new grid of patches, and the patch kernel by
     FlexiViT's pseudo-inverse; all else is copied. Preprocessing and class names come
-    along.
+    along. `changed` does the same, with the kernel of the model, which is that of the
+    checkpoint it was loaded from: `model.config.resampling`.
 
     Args:
         model: stays as it is.
         image_size: pixels, one number or (height, width); None for images of any size,
-            whose positions are resampled inside the model, by the default kernel.
+            whose positions are resampled inside the model, by the same kernel.
             Default "same".
         patch_size: pixels, one number or (height, width). Default "same".
-        interpolation: "bicubic" (default) or "bilinear".
-        antialias: whether the kernel grows when a grid shrinks. Default True.
+        interpolation: "bicubic" or "bilinear", which becomes that of the copy. Default
+            None: that of the model.
+        antialias: whether the kernel grows when a grid shrinks; becomes that of the
+            copy. Default None: as in the model.
 
     Raises:
         TypeError: if `model` is no ViT, or a size is no whole number.
-        ValueError: if a size or `interpolation` is out of range, or the model has
-            weights that its configuration does not: int8 or LoRA.
+        ValueError: if a size or `interpolation` is out of range, or the weights to
+            resample are int8 or have LoRA factors.
 
     Example:
         >>> model = keras_vit.ViT.from_variant("test", image_size=32)
@@ -58,136 +156,191 @@ def resize(
     Reference: arXiv:2010.11929, section 3.2 (positions); arXiv:2212.08013, equation 3
     (patches).
     """
-    old = _config(model)
+    _check_vit(model)
     sizes = {"image_size": image_size, "patch_size": patch_size}
     changes = {name: size for name, size in sizes.items() if size != "same"}
-    new = old.changed(**changes)
-    kind = (interpolation, antialias)
-    converters: dict[str, Convert] = {
-        _TABLE: lambda x: resample_positions(x, old.table_grid, new.table_grid, *kind),
-        _KERNEL: lambda x: resample_patch_kernel(
-            x, old.patch_size, new.patch_size, *kind
-        ),
-    }
-    if new.num_position_rows == 0 or new.table_grid == old.table_grid:
-        del converters[_TABLE]
-    if new.patch_size == old.patch_size:
-        del converters[_KERNEL]
-    preprocessing = _resized(model.preprocessing, new)
-    return _copy(model, new, preprocessing, model.class_names, converters)
+    given = {"interpolation": interpolation, "antialias": antialias}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given:
+        own = Resampling.named(model.config.resampling)
+        plain = {"align_corners": False, "is_cut_from_square": False}
+        changes["resampling"] = replace(own, **plain, **given).name
+    with _rematerialization_scope(model, "same"):
+        return _changed_vit(model, changes)
 
 
 def replace_head(
-    model: ViT,
-    num_classes: int | None,
-    *,
-    class_names: Sequence[str] | None = None,
+    model: ViT, num_classes: int | None, *, class_names: Sequence[str] | None = None
 ) -> ViT:
     """Return a copy of a model with a new classifier, which starts at zero.
 
     Args:
         model: stays as it is.
-        num_classes: width of the new classifier; None for none, a backbone.
+        num_classes: width of the new classifier, which is new also if the model has one
+            of this width; None for none, a backbone.
         class_names: one name per class. Default None.
 
     Raises:
         TypeError: if `model` is no ViT, or `num_classes` is no whole number.
-        ValueError: if a number is out of range, or the model has weights that its
-            configuration does not: LoRA.
+        ValueError: if a number is out of range.
 
     Example:
         >>> model = keras_vit.ViT.from_variant("test", num_classes=1000)
         >>> keras_vit.replace_head(model, 10).output_shape
         (None, 10)
     """
-    old = _config(model)
-    new = replace(
-        old,
-        num_classes=num_classes,
-        classifier_activation=num_classes and old.classifier_activation,
-    )
-    return _copy(model, new, model.preprocessing, class_names, {}, _CLASSIFIERS)
+    _check_vit(model)
+    changes = {"num_classes": num_classes, "class_names": class_names}
+    with _rematerialization_scope(model, "same"):
+        return _changed_vit(model, changes, new_classifier=True)
 
 
-def _config(model: ViT) -> ViTConfig:
+def _check_vit(model: Any) -> None:
     if not isinstance(model, ViT):
         raise TypeError(
             f"model must be a keras_vit.ViT, received {type(model).__name__}. Pass the "
             "ViT inside: outer_model.get_layer(name_of_the_vit)."
         )
-    return model.config
 
 
-def _resized(
-    preprocessing: Preprocessing | None, config: ViTConfig
-) -> Preprocessing | None:
-    if preprocessing is None or config.image_size is None:
-        return preprocessing
-    return replace(preprocessing, image_size=config.image_size)
+def _check_dtype(model: keras.Model, dtype: Any) -> None:
+    """Refuse a dtype of weights that are int8, or that cannot be cast to it."""
+    policy: Any = keras.dtype_policies.get(dtype)
+    for layer in _layers_with_dtype(model):
+        own = layer.dtype_policy
+        casts = not isinstance(model, ViT)
+        if (
+            own.quantization_mode
+            or policy.quantization_mode
+            or (casts and own.variable_dtype != policy.variable_dtype)
+        ):
+            raise ValueError(
+                "dtype changes weights of floating point, and in a model that is no "
+                f"ViT the computation alone; received dtype={policy.name!r} for layer "
+                f"{layer.name!r} with {own.name!r}. Build or load the model with "
+                f"dtype={policy.name!r}, or pass quantization."
+            )
 
 
-def _copy(
-    model: ViT,
-    config: ViTConfig,
-    preprocessing: Preprocessing | None,
-    class_names: Sequence[str] | None,
-    converters: dict[str, Convert],
-    new_parts: tuple[str, ...] = (),
-) -> ViT:
-    """Build a model of another config with the weights of an old one.
+def _layers_with_dtype(model: keras.Model) -> list[Any]:
+    layers = all_layers(model)[1:]
+    return [x for x in layers if not isinstance(x, keras.layers.InputLayer)]
 
-    Args:
-        model: gives dtype policies, name, weights and which layers train.
-        config: of the new model.
-        preprocessing: of the new model.
-        class_names: of the new model.
-        converters: from path of a weight to what fits it to the new model.
-        new_parts: beginnings of the paths of weights that are not copied.
+
+def _set_dtype(copy: Any, dtype: Any) -> None:
+    """Give all layers of a new copy a dtype policy."""
+    for layer in [*_layers_with_dtype(copy), copy]:
+        layer.dtype_policy = dtype
+
+
+def _rematerialization_scope(model: keras.Model, mode: str | None) -> keras.RematScope:
+    """Return the scope in which the copy of a model is made.
+
+    Raises:
+        ValueError: if `mode` is unknown.
     """
-    options = {
-        **model.get_config(),
-        **asdict(config),
-        "preprocessing": preprocessing,
-        "class_names": class_names,
-    }
-    if new_parts:
-        options["trainable"] = True  # A new head is there to be trained.
-    copy = ViT.from_config(options)
-    _copy_weights(model, copy, converters, new_parts)
-    frozen = {layer.name for layer in model.layers if not layer.trainable}
-    frozen -= {part.partition("/")[0] for part in new_parts}
-    for layer in copy.layers:
-        if layer.name in frozen:
-            layer.trainable = False
+    if mode not in _REMATERIALIZATION:
+        raise ValueError(
+            f"rematerialization must be one of {list(_REMATERIALIZATION)}, received "
+            f"rematerialization={mode!r}. Build the model inside keras.RematScope(...) "
+            "for the other modes."
+        )
+    if mode == "same":
+        return rematerialization_of(model)
+    if mode == "full":
+        names = {layer.name for layer in all_layers(model)}
+        blocks = sorted(name for name in names if name.startswith("block_"))
+        return keras.RematScope("list_of_layers", layer_names=blocks)
+    return keras.RematScope(mode)  # pyright: ignore[reportArgumentType]
+
+
+def _copied(model: Any, options: dict[str, Any], *, keeps_lora: bool) -> Any:
+    """Copy a functional model that is no ViT."""
+    if options:
+        raise TypeError(
+            f"{sorted(options)} change a keras_vit.ViT, received "
+            f"{type(model).__name__}. Set the rates of your own layers yourself."
+        )
+    copy: Any = rebuilt(model)
+    for name in ("preprocessing", "class_names"):  # `train` sets them on any model.
+        if hasattr(model, name):
+            setattr(copy, name, getattr(model, name))
+    if keeps_lora:
+        copy_factors(model, copy)
+    write_weights(model, copy)
+    if keeps_lora or not has_lora(model):
+        copy_trainable(model, copy)
     return copy
 
 
-def _copy_weights(
-    model: ViT, copy: ViT, converters: dict[str, Convert], new_parts: tuple[str, ...]
-) -> None:
-    old, new = (
-        {w.path: w for w in m.weights if not w.path.startswith(new_parts)}
-        for m in (model, copy)
-    )
-    unmatched = sorted(set(old) ^ set(new))
-    if unmatched:
+def _changed_vit(
+    model: ViT,
+    options: dict[str, Any],
+    *,
+    keeps_lora: bool = True,
+    new_classifier: bool = False,
+) -> ViT:
+    """Build a ViT of another config with the weights of a model.
+
+    Args:
+        model: gives what `options` do not name.
+        options: fields of the config, and further arguments of `ViT`.
+        keeps_lora: whether the copy has the LoRA factors of the model, or their sum.
+        new_classifier: whether the classifier begins anew.
+    """
+    check_names(ViTConfig, options, "dtype", *_OPTIONS)
+    further = {n: options[n] for n in ("dtype", *_OPTIONS) if n in options}
+    changes = {n: value for n, value in options.items() if n not in further}
+    old, new = model.config, trained_config(model.config, changes)
+    parts = new_parts(old, new) + (CLASSIFIERS if new_classifier else ())
+    has_old_classes = not any(part.startswith("head/logits") for part in parts)
+    settings = {
+        **model.get_config(),
+        **asdict(new),
+        "preprocessing": fitted_preprocessing(model.preprocessing, new),
+        "class_names": model.class_names if has_old_classes else None,
+        "trainable": True,
+        **further,
+    }
+    with unallocated():
+        copy = ViT.from_config(settings)
+    values: dict[str, Any] = {}
+    resampling = Resampling.named(new.resampling)
+    for weight, value in weights_and_values(model, merges=not keeps_lora):
+        path = weight.path
+        if is_fitted(path, old, new) and not path.startswith(parts):
+            value = fitted(path, _floats(path, value), old, new, resampling)
+        if not path.startswith(parts):
+            values[path] = value
+    _check_weights(copy, values, parts)
+    initialize(copy, values)
+    if keeps_lora:
+        copy_factors(model, copy)
+    if "trainable" not in further and (keeps_lora or not has_lora(model)):
+        copy_trainable(model, copy, parts)
+    return copy
+
+
+def _check_weights(copy: ViT, values: dict[str, Any], parts: tuple[str, ...]) -> None:
+    """Refuse values that are not those of all weights which are not new."""
+    weights = {w.path: w for w in copy.weights if not w.path.startswith(parts)}
+    wrong = set(weights) ^ set(values)
+    for path in set(weights) & set(values):
+        if tuple(weights[path].shape) != tuple(values[path].shape):
+            wrong.add(path)
+    if wrong:
         raise ValueError(
-            "The weights must be those that the configuration of the model describes, "
-            f"received {unmatched[:4]} beside them. Merge LoRA weights first."
+            "A copy takes over the weights of its model, which need another value or "
+            f"shape here, received {sorted(wrong)[:4]}. Change only what these do not "
+            "depend on, or build a new model with keras_vit.ViT(...)."
         )
-    for path, weight in new.items():
-        if path in converters:
-            weight.assign(converters[path](_floats(old[path])))
-        else:
-            # A copy: JAX gives the memory of a weight away in training.
-            weight.assign(ops.copy(old[path].value))
 
 
-def _floats(weight: Any) -> np.ndarray:
-    dtype = keras.backend.standardize_dtype(weight.dtype)
+def _floats(path: str, value: Any) -> np.ndarray:
+    dtype = keras.backend.standardize_dtype(value.dtype)
     if "float" not in dtype:
         raise ValueError(
-            f"Resampling needs weights of floating point, received {weight.path!r} of "
-            f"type {dtype}. Resize the model first and quantize it then."
+            f"Resampling needs weights of floating point, received {path!r} of type "
+            f"{dtype}. Resize the model first and quantize it then."
         )
-    return ops.convert_to_numpy(ops.cast(weight.value, "float32"))
+    return ops.convert_to_numpy(ops.cast(value, "float32"))

@@ -22,6 +22,8 @@ def check_layer(
 ) -> None:
     """Check the contract of one layer; `make(**kwargs)` passes on `name` and `dtype`.
 
+    Layers that it hands over get that `dtype`, too, and the names of the arguments.
+
     Both shapes are those of a real batch; a list of shapes is for a layer that takes
     several tensors. The first axis of the first input is the batch, and an axis in
     front of the others, too, if it is as long.
@@ -45,6 +47,36 @@ def check_shapes(make: Make, input_shapes: list[Shape], output_shape: Shape) -> 
     assert _with_shapes(make().compute_output_shape, unknown) == expected
     assert tuple(make()(*symbols).shape) == expected
     assert tuple(make()(*examples(input_shapes)).shape) == output_shape
+
+
+def check_scores(
+    make: Make, input_shape: Shape | list[Shape], scores_shape: Shape
+) -> np.ndarray:
+    """Check `return_attention_scores` of a layer and return the scores.
+
+    They come after the outputs, which stay the same, also in a functional model with
+    an unknown batch, which can be saved.
+    """
+    shapes = input_shape if isinstance(input_shape, list) else [input_shape]
+    batch, x = shapes[0][0], examples(shapes)
+    inputs = [keras.Input(batch_shape=any_batch(shape, batch)) for shape in shapes]
+    layer = make()
+    symbols = layer(*inputs, return_attention_scores=True)
+    set_random_weights(layer, scale=0.5)
+    outputs, scores = layer(*x, return_attention_scores=True)
+    expected = to_numpy(layer(*x))
+    assert tuple(symbols[0].shape) == any_batch(expected.shape, batch)
+    assert tuple(symbols[1].shape) == any_batch(scores_shape, batch)
+    assert tuple(scores.shape) == scores_shape
+    np.testing.assert_allclose(to_numpy(outputs), expected, atol=1e-5)
+    model = keras.Model(inputs, symbols)
+    clone = keras.Model.from_config(model.get_config())
+    clone.set_weights(model.get_weights())
+    for functional in (model, clone):
+        found = functional(x)
+        np.testing.assert_allclose(to_numpy(found[0]), expected, atol=1e-5)
+        np.testing.assert_allclose(to_numpy(found[1]), to_numpy(scores), atol=1e-6)
+    return to_numpy(scores)
 
 
 def any_batch(shape: Shape, batch: int | None) -> Shape:

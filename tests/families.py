@@ -97,5 +97,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "pool_prefix": True,
     },
     "token and mean": {"pooling": "token_mean", "final_norm": "after_pooling"},
+    "tokens of two blocks": {
+        "pooling": "token_mean",
+        "num_pooled_blocks": 2,
+        "num_registers": 1,
+    },
+    "tokens of two blocks alone": {"num_pooled_blocks": 2, "representation_size": 8},
     "prefix": {"pooling": "prefix", "use_class_token": True, "num_registers": 3},
 }

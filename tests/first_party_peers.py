@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from keras_vit.checkpoints.timm_config import timm_table
+from keras_vit.checkpoints.timm.config import timm_table
 from tests.peers import shrink, timm_model
 
 State = dict[str, Any]

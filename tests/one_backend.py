@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
 
-from keras_vit.export import child
+from keras_vit.exporting import child_process
+from keras_vit.exporting.conversion import read_job
+from keras_vit.exporting.convert_in_child import convert_job
 
 BACKEND = "tensorflow"
 
 # TensorFlow, because most formats are converted under it. That each backend reaches the
-# child is what tests/export/test_export.py and test_formats.py show.
+# child is what tests/exporting/test_export.py and test_formats.py show.
 ONE_BACKEND = pytest.mark.skipif(
     keras.backend.backend() != BACKEND,
     reason="the same conversion serves each backend; runs on TensorFlow",
@@ -29,20 +28,18 @@ ONE_BACKEND = pytest.mark.skipif(
 def conversions_in_this_process() -> Iterator[None]:
     """Convert under TensorFlow without a new process, which would import it anew.
 
-    That takes longer than to convert a tiny model. `child.start` itself is tested by
-    tests/export/test_child.py, and used by the other backends.
+    That takes longer than to convert a tiny model. `child_process.start` itself is
+    tested by tests/exporting/test_child_process.py, and used by the other backends.
     """
-    own = child.start
+    own = child_process.start
 
     def start(command: list[str], what: str, backend: str, *rest: Any) -> None:
-        if "keras_vit.export.converters" not in command or backend != BACKEND:
+        if "keras_vit.exporting.convert_in_child" not in command or backend != BACKEND:
             return own(command, what, backend, *rest)
-        job = json.loads(Path(command[-1]).read_text(encoding="utf-8"))
-        module = f"keras_vit.export.converters.{job['converter']}"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Nobody sees those of a child.
-                importlib.import_module(module).convert(job)
+                convert_job(read_job(command[-1]))
         except Exception as error:
             raise RuntimeError(
                 f"{what} failed and nothing was written: {error}"
@@ -51,5 +48,5 @@ def conversions_in_this_process() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         if keras.backend.backend() == BACKEND:
-            patch.setattr(child, "start", start)
+            patch.setattr(child_process, "start", start)
         yield

@@ -76,7 +76,7 @@ def shrink(row: dict[str, Any]) -> dict[str, Any]:
 def check_round_trip(model: Any, folder: Any) -> None:
     """Raise unless `keras_vit.save` writes the arrays that timm wrote."""
     import keras_vit
-    from keras_vit.checkpoints.safetensors import SafetensorsFile
+    from keras_vit.checkpoints.files.safetensors import SafetensorsFile
 
     keras_vit.save(model, folder / "again", format="timm")
     first = SafetensorsFile(folder / "model.safetensors")

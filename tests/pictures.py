@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_vit.data.digits import load_digits
+from keras_vit.data.sources.digits import load_digits
 
 
 def digit_pictures(count: int, classes: int = 10) -> list[tuple[Image.Image, int]]:

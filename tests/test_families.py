@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 import keras_vit
+import keras_vit.families
+import keras_vit.model
 from keras_vit import ViT
 from keras_vit.layers import AttentionProduct
 from tests.contract import example, set_random_weights, sublayers, to_numpy
@@ -106,9 +108,56 @@ def test_the_paper_has_no_layer_of_a_later_family():
     assert kinds == {
         *("InputLayer", "Patches", "PatchEncoder", "ClassToken", "PositionEmbedding"),
         *("TransformerBlock", "LayerNormalization", "SelfAttention", "MLP", "Dense"),
-        *("AttentionProduct", "Dropout", "StochasticDepth", "ClassTokenPooling"),
-        "MLPHead",
+        *("AttentionProduct", "Dropout", "ClassTokenPooling", "MLPHead"),
     }
+
+
+# Of the paper only: what `figure_1` builds.
+PAPERS = {
+    "defaults": {},
+    "rates": {
+        "dropout_rate": 0.1,
+        "attention_dropout_rate": 0.2,
+        "stochastic_depth_rate": 0.3,
+    },
+    "mean": {"pooling": "mean", "representation_size": 16},
+    "mean and token": {"pooling": "mean", "use_class_token": True, "epsilon": 0.01},
+    "representation": {"representation_size": 16, "activation": "quick_gelu"},
+    "probabilities": {"classifier_activation": "softmax", "num_layers": 3},
+    "patches that are not square": {
+        "image_size": (40, 29),
+        "patch_size": (8, 4),
+        "channels": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("case", PAPERS)
+def test_compose_builds_the_papers_model_too(case, monkeypatch):
+    options = {"num_classes": 10, **PAPERS[case]}
+    called = []
+    papers = functools.partial(_recorded, called, keras_vit.model.figure_1)
+    monkeypatch.setattr("keras_vit.model.figure_1", papers)
+    model = ViT.from_variant("test", **options)
+    monkeypatch.setattr("keras_vit.model.figure_1", keras_vit.families.compose)
+    other = ViT.from_variant("test", **options)
+    assert len(called) == 1
+    assert [w.path for w in other.weights] == [w.path for w in model.weights]
+    set_random_weights(model)
+    other.set_weights(model.get_weights())
+    np.testing.assert_array_equal(call(other), call(model))
+    assert _described(other) == _described(model)
+
+
+def _recorded(calls: list[Any], function: Callable[..., Any], *args: Any) -> Any:
+    calls.append(args)
+    return function(*args)
+
+
+def _described(model: ViT) -> dict[str, dict[str, Any]]:
+    """Return the config of each layer, so that its rates are seen, too."""
+    layers = (layer for layer in model.layers if layer.name != "images")
+    return {layer.name: layer.get_config() for layer in layers}
 
 
 def test_a_distilled_model_averages_two_heads():
@@ -339,11 +388,9 @@ def test_a_litert_file_is_one_xnnpack_partition_of_built_in_ops(name, tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 
     path = tmp_path / "model.tflite"
-    pictures = list(np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), "uint8"))
     model = make(name, **EXPORTED[name])
-    report = keras_vit.export(
-        model, path, format="litert", images=pictures, report=False
-    )
+    arrays = list(example((2, *model.input_shape[1:])))
+    report = keras_vit.export(model, path, format="litert", images=arrays, report=False)
     assert not [op for op in report.ops if op.startswith("CUSTOM")]
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     interpreter.allocate_tensors()

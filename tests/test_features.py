@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit.features import features, pre_logits
+from keras_vit.features import attention_scores, features, pre_logits
 from tests.contract import example, set_random_weights, to_numpy
 from tests.peers import timm_call, timm_model, write_timm
 
@@ -237,3 +237,56 @@ def test_pre_logits_need_a_pooling():
     model = tiny(num_classes=None, pooling=None)
     with pytest.raises(ValueError, match="pooling=None"):
         pre_logits(model)
+
+
+# Attention weights
+
+ATTENDING = {
+    "paper": {},
+    "rotation of each block": {"rotary": "mixed"},
+    "norms after": {"block": "post_norm"},
+    "parallel": {"block": "parallel"},
+    "twin": {"block": "twin"},
+    "attention pooling": {"pooling": "attention"},
+    "query pooling": {"pooling": "query", "num_registers": 2, "use_class_token": True},
+}
+
+
+@pytest.mark.parametrize("case", ATTENDING)
+def test_attention_scores_are_those_of_each_block(case):
+    model, images = tiny(**ATTENDING[case]), example((2, 32, 32, 3))
+    outputs = attention_scores(model, layers=None)(images)
+    close(outputs.pop("outputs"), to_numpy(model(images)))
+    length = model.config.num_tokens
+    pooling = ["pooling"] if "pooling" in case else []
+    assert list(outputs) == ["block_0", "block_1", *pooling]
+    for name, scores in outputs.items():
+        heads = 4 if case == "twin" else 2
+        shape = (2, 2, 1, 16) if name == "pooling" else (2, heads, length, length)
+        assert tuple(scores.shape) == shape
+        np.testing.assert_allclose(to_numpy(scores).sum(axis=-1), 1, atol=1e-5)
+
+
+def test_attention_scores_of_one_block_are_what_the_block_returns():
+    model, images = tiny(num_layers=3), example((2, 32, 32, 3))
+    outputs = attention_scores(model, layers=1)(images)
+    assert set(outputs) == {"outputs", "block_1"}
+    tokens = features(model, layers=0, as_grid=False, use_norm=False)(images)["block_0"]
+    block = model.get_layer("block_1")
+    _, expected = block(tokens, return_attention_scores=True)
+    close(outputs["block_1"], to_numpy(expected))
+
+
+def test_attention_scores_share_the_weights_and_change_nothing_in_the_model():
+    model, images = tiny(), example((2, 32, 32, 3))
+    before = to_numpy(model(images))
+    scores = attention_scores(model)
+    assert {id(w) for w in scores.weights} == {id(w) for w in model.weights}
+    np.testing.assert_array_equal(to_numpy(model(images)), before)
+
+
+def test_attention_scores_of_missing_blocks_are_refused():
+    with pytest.raises(ValueError, match="layers must be from -2 to 1"):
+        attention_scores(tiny(), layers=2)
+    with pytest.raises(TypeError, match="must be a keras_vit.ViT"):
+        attention_scores(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))

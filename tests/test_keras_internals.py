@@ -92,43 +92,40 @@ def test_layers_below_a_layer_are_found():
     assert model in keras_internals.sublayers(outer)
 
 
-def test_a_dropout_layer_gets_a_generator_that_is_part_of_its_state():
-    layer = keras.layers.Dropout(0.0)
-    layer.build((None, 4))
-    assert not layer.variables
-    keras_internals.set_dropout_rate(layer, 0.5)
-    assert len(layer.variables) == 1
-    outputs = keras.ops.convert_to_numpy(layer(np.ones((8, 64)), training=True))
-    assert set(np.unique(outputs)) == {0.0, 2.0}
-    keras_internals.set_dropout_rate(layer, 0.25)
-    assert len(layer.variables) == 1
+def test_paths_of_layers_are_found_and_differ():
+    inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="a")])
+    model = keras.Sequential([keras.Input((2,)), inner], name="outer")
+    inner.add(keras.layers.Dense(2, name="b"))
+    paths = [path for path in keras_internals.layer_paths(model) if "/" in path]
+    assert {path.split("/")[-1] for path in paths} >= {"a", "b"}
+
+    class Twins(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="twins")
+            self.one = keras.layers.Dense(1, name="same")
+            self.two = keras.layers.Dense(1, name="same")
+
+        def call(self, x):
+            return self.one(x) + self.two(x)
+
+    outer = keras.Sequential([keras.Input((2,)), Twins()])
+    paths = list(keras_internals.layer_paths(outer))
+    assert paths[-3:] == ["twins", "twins/same", "twins/same#2"]
 
 
 @pytest.mark.parametrize("mode", ["full", "activations", None])
-def test_the_rematerialization_mode_is_that_of_the_scope(mode):
-    layer = keras.layers.Dense(2)
-    keras_internals.set_rematerialization_mode(layer, mode)
+def test_the_rematerialization_of_a_model_is_that_of_the_scope(mode):
     with keras.RematScope(mode):
-        expected = keras.layers.Dense(2)._remat_mode
-    found = layer._remat_mode
-    assert getattr(found, "mode", None) == getattr(expected, "mode", None)
-
-
-def test_lora_factors_leave_a_dense_layer_without_a_trace():
-    layer = keras.layers.Dense(3)
-    layer.build((None, 4))
-    plain = layer.get_config()
-    layer.enable_lora(2, lora_alpha=6)
-    layer.lora_kernel_b.assign(np.ones((2, 3)))
-    inputs = np.ones((1, 4), "float32")
-    expected = keras.ops.convert_to_numpy(layer(inputs))
-    keras_internals.remove_lora(layer)
-    assert [w.name for w in layer.weights] == ["kernel", "bias"]
-    assert layer.get_config() == plain
-    np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(layer(inputs)), expected, rtol=1e-5
-    )
-    layer.enable_lora(1)
+        layer = keras.layers.Dense(2, name="inside")
+    outside = keras.layers.Dense(2, name="outside")
+    model = keras.Sequential([keras.Input((2,)), layer, outside])
+    with keras_internals.rematerialization_of(model):
+        found = [keras.layers.Dense(2, name=n)._remat_mode for n in ("inside", "other")]
+    if mode == "full":
+        assert found[0].mode == "list_of_layers"
+        assert found[0].layer_names == ["inside"]
+    else:
+        assert {getattr(each, "mode", None) for each in found} == {mode}
 
 
 def test_a_step_compiled_before_is_forgotten():
@@ -148,3 +145,17 @@ def test_a_step_compiled_before_is_forgotten():
     model.factor = 3.0
     keras_internals.forget_compiled_steps(model)
     assert model.evaluate(inputs, inputs, verbose=0) == pytest.approx(3 * before)
+
+
+def test_keras_has_the_names_of_the_trainer_that_the_hooks_replace():
+    names = dir(keras.Model)
+    backend = keras.backend.backend()
+    assert ("_maybe_symbolic_build" in names) == (backend == "tensorflow")
+    assert ("_purge_model_variables" in names) == (backend == "jax")
+
+
+def test_a_model_parallel_has_its_rules():
+    mesh = keras.distribution.DeviceMesh((1, 1), ["batch", "model"], ["cpu:0"])
+    rules = keras.distribution.LayoutMap(mesh)
+    engine = keras.distribution.ModelParallel(layout_map=rules)
+    assert keras_internals.layout_map_of(engine) is rules

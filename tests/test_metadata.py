@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_vit import containers
+from keras_vit import embedded_texts as containers
 from keras_vit.metadata import LABELS_NAME, write_metadata
 
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import inspect
 import json
+import pydoc
+import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -216,13 +220,29 @@ def test_the_config_of_a_model_is_that_of_its_arguments():
 
 
 def test_the_default_model_is_b16():
-    import inspect
-
-    fields = ViTConfig.__dataclass_fields__
     parameters = inspect.signature(ViT.__init__).parameters
-    defaults = {n: p.default for n, p in parameters.items() if n in fields}
-    assert len(defaults) == 17  # the paper's; the others come as **options
+    options = [field.name for field in fields(ViTConfig)]
+    defaults = {name: parameters[name].default for name in options}
     assert ViTConfig(**defaults) == ViTConfig()
+    papers = [one for one in fields(ViTConfig) if "is_later" not in one.metadata]
+    assert len(papers) == 17
+
+
+def test_the_signature_has_each_option_and_the_arguments_of_a_model():
+    own = ["preprocessing", "class_names", "dtype", "name", "trainable"]
+    options = [field.name for field in fields(ViTConfig)]
+    assert list(inspect.signature(ViT).parameters) == [*options, *own]
+
+
+@pytest.mark.parametrize("option", fields(ViTConfig), ids=lambda field: field.name)
+def test_help_names_each_option_with_its_default(option):
+    text = pydoc.render_doc(ViT, renderer=pydoc.plaintext).replace("\n |", "\n")
+    signature, _, described = " ".join(text.split()).partition(" Args: ")
+    default = re.escape(repr(option.default))
+    assert re.search(rf"[( ]{option.name}: [^=]* = {default}[,)]", signature)
+    default = default.replace("'", '"')
+    line = rf"(?:^| ){option.name}: (?:(?!Default ).)*Default {default}\. "
+    assert re.search(line, described)
 
 
 def test_an_unknown_option_is_rejected_with_a_list():

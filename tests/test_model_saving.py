@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from keras_vit import Preprocessing, ViT
+from tests.contract import set_random_weights
 from tests.tiny_model import IMAGES, call, tiny
 
 BACKENDS = ["jax", "tensorflow", "torch"]
@@ -67,6 +68,28 @@ def test_a_saved_model_gives_the_same_logits(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert type(loaded) is ViT
     np.testing.assert_array_equal(call(loaded, IMAGES), call(model, IMAGES))
+
+
+@pytest.mark.parametrize("ending", [".h5", ".hdf5"])
+@pytest.mark.parametrize("kind", ["plain", "registers", "mixed_bfloat16", "around"])
+def test_the_old_format_of_keras_loads(kind, ending, tmp_path):
+    options: dict[str, dict[str, Any]] = {
+        "registers": {"num_registers": 2, "layer_scale": 0.1},
+        "mixed_bfloat16": {"dtype": "mixed_bfloat16"},
+    }
+    preprocessing = Preprocessing(image_size=32)
+    model = tiny(preprocessing=preprocessing, **options.get(kind, {}))
+    set_random_weights(model)
+    saved = model
+    if kind == "around":
+        saved = keras.Sequential([model, keras.layers.Dense(2)])
+    saved.save(tmp_path / f"model{ending}")
+    loaded: Any = keras.models.load_model(tmp_path / f"model{ending}")
+    np.testing.assert_allclose(
+        call(loaded, IMAGES), call(saved, IMAGES), rtol=1e-5, atol=1e-6
+    )
+    if kind != "around":
+        assert type(loaded) is ViT and loaded.preprocessing == preprocessing
 
 
 def test_saved_weights_load_into_a_new_model(tmp_path):

@@ -10,7 +10,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from keras_vit import Preprocessing
-from keras_vit.preprocessing import exact_crop_ratio, map_planes, resize_array
+from keras_vit.preprocessing import (
+    exact_crop_ratio,
+    map_planes,
+    resize_array,
+    resize_part,
+)
 from tests import peers
 
 
@@ -345,6 +350,60 @@ def test_floats_between_0_and_1_are_pointed_out():
         Preprocessing(image_size=4)(image)
     result = Preprocessing(image_size=4, value_range=(0, 1))(image)
     np.testing.assert_allclose(result, 2 * image - 1, atol=1e-6)
+
+
+def test_one_of_a_set_may_be_dark():
+    image = np.linspace(0, 1, 48).reshape(4, 4, 3)
+    result = Preprocessing(image_size=4).to_values(image)
+    np.testing.assert_allclose(result, image / 127.5 - 1, atol=1e-6)
+
+
+# A long strip is cropped before it is resized
+
+
+@pytest.mark.parametrize("size", [(1, 30_000), (30_000, 1), (40, 90_000)])
+@pytest.mark.parametrize("crop_ratio", [0.875, 1.0])
+def test_a_long_strip_takes_no_more_than_its_crop(size, crop_ratio, rng, monkeypatch):
+    made = []
+    resize = Image.Image.resize
+
+    def watched(self, size, *args, **kwargs):
+        made.append(math.prod(size))
+        return resize(self, size, *args, **kwargs)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    pixels = rng.integers(0, 256, (*size, 3), dtype="uint8")
+    assert Preprocessing(crop_ratio=crop_ratio)(pixels).shape == (224, 224, 3)
+    assert max(made) <= 256**2
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "hamming"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("crop_ratio", [0.875, 1.0, (0.8, 1.5)])
+def test_the_part_of_a_strip_is_that_of_the_whole(
+    interpolation, dtype, crop_ratio, rng
+):
+    preprocessing = Preprocessing(
+        image_size=(16, 24),
+        interpolation=interpolation,
+        resize_dtype=dtype,
+        crop_ratio=crop_ratio,
+    )
+    for size in ((3, 900), (900, 2), (16, 4000)):
+        pixels = rng.integers(0, 256, (*size, 3), dtype="uint8")
+        scaled = preprocessing.scaled_size(*size)
+        whole = preprocessing.resize_to(pixels, scaled)
+        rows, columns = (
+            (max(0, first), min(length, first + target))
+            for first, length, target in zip(
+                preprocessing.crop_offset(scaled), scaled, (16, 24), strict=True
+            )
+        )
+        part = resize_part(pixels, scaled, rows, columns, interpolation, dtype)
+        expected = whole[slice(*rows), slice(*columns)]
+        np.testing.assert_allclose(
+            part.astype("float64"), expected, atol=2 if dtype == "uint8" else 1e-3
+        )
 
 
 def test_files_and_bytes_scale_to_the_value_range(tmp_path):

@@ -51,3 +51,15 @@ def test_a_name_that_leads_nowhere_says_so(name, message):
 def test_a_missing_path_is_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         keras_vit.load(tmp_path / "nothing")
+
+
+def test_the_best_models_under_a_size_come_first():
+    found = keras_vit.list_models(best_under=25_000_000, license="apache")
+    assert found[0].name == "deit3_small_patch16_384.fb_in22k_ft_in1k"
+    assert found[0].top1 == 84.846  # as in timm's results-imagenet.csv
+    top1 = [info.top1 for info in found]
+    assert top1 == sorted(top1, reverse=True) and None not in top1
+    assert max(info.parameters for info in found) <= 25_000_000
+    assert keras_vit.list_models("*dinov2*", best_under=10**9) == []  # no classes
+    with pytest.raises(ValueError, match="at least 1"):
+        keras_vit.list_models(best_under=0)

@@ -21,8 +21,8 @@ def stated() -> tuple[float, int]:
 @pytest.mark.parametrize("name", ["model.keras", "model.tflite"])
 def test_the_files_reach_the_accuracy_of_the_card(name, stated):
     result = keras_vit.evaluate(FOLDER / name, keras_vit.load_data("digits"))
-    assert result["num_images"] == stated[1]
-    assert result["accuracy"] == pytest.approx(stated[0], abs=1e-4)
+    assert result.num_images == stated[1]
+    assert result.accuracy == pytest.approx(stated[0], abs=1e-4)
 
 
 def test_the_files_are_small():

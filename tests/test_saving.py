@@ -55,8 +55,9 @@ def test_an_existing_folder_is_kept(model, tmp_path):
     with pytest.raises(FileExistsError, match="overwrite=True"):
         keras_vit.save(model, tmp_path / "saved")
     assert (tmp_path / "saved" / "mine.txt").exists()
-    keras_vit.save(model, tmp_path / "saved", overwrite=True)
-    assert not (tmp_path / "saved" / "mine.txt").exists()
+    with pytest.raises(FileExistsError, match="also holds mine.txt"):
+        keras_vit.save(model, tmp_path / "saved", overwrite=True)
+    assert (tmp_path / "saved" / "mine.txt").exists()
 
 
 def test_unknown_formats_and_foreign_models_are_refused(model, tmp_path):
@@ -68,6 +69,22 @@ def test_unknown_formats_and_foreign_models_are_refused(model, tmp_path):
     plain.save(tmp_path / "plain.keras")
     with pytest.raises(ValueError, match="not a keras_vit.ViT"):
         keras_vit.load(tmp_path / "plain.keras")
+
+
+def test_a_keras_file_takes_any_model_without_its_optimizer(tmp_path):
+    plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    plain.compile("adam", "mse")
+    plain.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    path = keras_vit.save(plain, tmp_path / "plain.keras")
+    again = keras.models.load_model(path)
+    assert not again.compiled
+    for one, other in zip(again.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        keras_vit.save(plain, path)
+    assert keras_vit.save(plain, path, overwrite=True) == path
+    with pytest.raises(ValueError, match="Pass a folder"):
+        keras_vit.save(plain, tmp_path / "other.keras", format="timm")
 
 
 def test_a_push_without_network_says_what_to_do(model, monkeypatch):
@@ -102,3 +119,25 @@ def test_push_writes_what_save_writes_and_uploads_it(model, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     assert keras_vit.push_to_hub(model, "me/vit") == "https://hub/me/vit"
     assert uploaded["files"] == ["config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("format", ["keras", "timm", "huggingface"])
+def test_only_a_former_model_is_replaced(format, tmp_path):
+    model = keras_vit.ViT.from_variant("test", num_classes=3)
+    path = tmp_path / "model"
+    keras_vit.save(model, path, format)
+    keras_vit.save(model, path, "timm", overwrite=True)
+    keras_vit.save(model, path, format, overwrite=True)
+    notes = path / "notes.txt"
+    notes.write_text("of the user")
+    with pytest.raises(FileExistsError, match=r"also holds notes.txt.*Move that away"):
+        keras_vit.save(model, path, format, overwrite=True)
+    assert notes.read_text() == "of the user"
+
+
+def test_a_folder_is_no_file_to_replace(tmp_path):
+    (tmp_path / "model.keras").mkdir()
+    (tmp_path / "model.keras" / "photo.jpg").write_text("")
+    model = keras_vit.ViT.from_variant("test", num_classes=3)
+    with pytest.raises(FileExistsError, match="also holds photo.jpg"):
+        keras_vit.save(model, tmp_path / "model.keras", overwrite=True)

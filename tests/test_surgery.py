@@ -1,4 +1,4 @@
-"""Other sizes and heads for a trained model, compared with timm."""
+"""Copies of a trained model with something changed; sizes compared with timm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.checkpoints.resample import resize_matrix
 from keras_vit.features import pre_logits
-from keras_vit.surgery import replace_head, resize
+from keras_vit.keras_internals import all_layers
+from keras_vit.surgery import changed, replace_head, resize
+from keras_vit.training import SGD, CrossEntropy
 from tests.contract import example, set_random_weights, to_numpy
 from tests.peers import timm_call, timm_model, write_timm
 
@@ -281,3 +283,187 @@ def test_changes_keep_precision_and_name_of_an_own_model(tmp_path):
         next(w for w in m.weights if w.path == token) for m in (model, pooled)
     )
     np.testing.assert_array_equal(to_numpy(first.value), to_numpy(second.value))
+
+
+# Everything else
+
+FAMILIES = [
+    {},
+    {"block": "post_norm"},
+    {"block": "parallel"},
+    {"block": "twin", "mlp": "gated"},
+    {"attention": "differential"},
+    {"rotary": "axial", "use_mlp_norm": True},
+    {"pooling": "attention"},
+    {"pooling": "query"},
+]
+IMAGES = example((4, 32, 32, 3))
+LABELS = np.arange(4) % 3
+
+
+def small(**options: Any) -> keras_vit.ViT:
+    sizes = {"num_classes": 3, "hidden_dim": 16, "num_heads": 2, "num_layers": 3}
+    return keras_vit.ViT(32, 16, **sizes, mlp_dim=16, **options)
+
+
+def rates_of(model: keras.Model) -> list[tuple[str, float]]:
+    return [
+        (layer.name, layer.rate)
+        for layer in all_layers(model)
+        if isinstance(layer, keras.layers.Dropout)
+    ]
+
+
+def losses(model: keras.Model) -> set[float]:
+    model.compile(SGD(1e-30), CrossEntropy())
+    return {float(model.train_on_batch(IMAGES, LABELS)) for _ in range(3)}  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("curve", ["linear", "constant"])
+@pytest.mark.parametrize("options", FAMILIES)
+def test_the_rates_are_those_of_a_model_built_with_them(options, curve):
+    rates = {
+        "stochastic_depth_rate": 0.4,
+        "dropout_rate": 0.1,
+        "attention_dropout_rate": 0.2,
+        "stochastic_depth_curve": curve,
+    }
+    given = small(**options)
+    set_random_weights(given)
+    config, before = given.get_config(), arrays(given)
+    model, expected = changed(given, **rates), small(**options, **rates)
+    assert rates_of(model) == rates_of(expected)
+    assert model.config == expected.config
+    assert given.get_config() == config
+    for path, value in before.items():
+        np.testing.assert_array_equal(arrays(model)[path], value)
+
+
+def test_new_rates_work_in_the_copy_alone():
+    model = small()
+    set_random_weights(model)
+    assert len(losses(model)) == 1
+    dropping = changed(model, dropout_rate=0.5)
+    assert len(losses(dropping)) == 3
+    deep = changed(dropping, dropout_rate=0.0, stochastic_depth_rate=0.9)
+    assert len(losses(deep)) > 1
+    assert len(losses(changed(deep, stochastic_depth_rate=0.0))) == 1
+    assert len(losses(model)) == 1
+
+
+def test_patch_dropout_comes_and_goes():
+    model = changed(small(), patch_dropout_rate=0.5)
+    assert model.get_layer("patch_dropout").rate == 0.5
+    names = [layer.name for layer in changed(model, patch_dropout_rate=0.0).layers]
+    assert "patch_dropout" not in names
+
+
+@pytest.mark.parametrize("options", FAMILIES[:2])
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "bfloat16"])
+def test_another_dtype_computes_as_a_model_built_with_it(options, dtype):
+    model, expected = small(**options), small(**options, dtype=dtype)
+    set_random_weights(model)
+    expected.set_weights(model.get_weights())
+    plain = to_numpy(model(IMAGES))
+    copy = changed(model, dtype=dtype)
+    np.testing.assert_array_equal(to_numpy(copy(IMAGES)), to_numpy(expected(IMAGES)))
+    assert copy.dtype_policy.name == dtype
+    assert copy.get_config()["dtype"] == expected.get_config()["dtype"]
+    assert {str(w.dtype) for w in model.weights} == {"float32"}
+    np.testing.assert_array_equal(to_numpy(model(IMAGES)), plain)
+    back = changed(copy, dtype="float32")
+    assert {str(w.dtype) for w in back.weights} == {"float32"}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Layer .* does not have a `quantize` method:UserWarning"
+)
+def test_a_quantized_copy_is_that_of_keras():
+    model = small()
+    set_random_weights(model)
+    before = arrays(model)
+    quantized = changed(model, quantization="int8")
+    for path, value in arrays(model).items():
+        np.testing.assert_array_equal(value, before[path])
+    model.quantize("int8")
+    np.testing.assert_array_equal(to_numpy(quantized(IMAGES)), to_numpy(model(IMAGES)))
+    # Quantized weights are copied as they are.
+    again = changed(quantized, dropout_rate=0.1)
+    np.testing.assert_array_equal(to_numpy(again(IMAGES)), to_numpy(quantized(IMAGES)))
+    with pytest.raises(ValueError, match="or pass quantization"):
+        changed(quantized, dtype="mixed_bfloat16")
+
+
+def test_models_that_are_no_vit_change_their_computation():
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="out")(small()(inputs)))
+    copy = changed(model, dtype="mixed_bfloat16", freeze_until="vit")
+    kinds = {x.compute_dtype for x in all_layers(copy) if "Input" not in str(type(x))}
+    assert kinds == {"bfloat16"}
+    assert [w.path for w in copy.trainable_weights] == ["out/kernel", "out/bias"]
+    assert {layer.compute_dtype for layer in all_layers(model)} == {"float32"}
+    assert len(model.trainable_weights) == len(model.weights)
+    with pytest.raises(ValueError, match="Build or load the model with dtype="):
+        changed(model, dtype="float64")
+    with pytest.raises(TypeError, match=r"dropout_rate.* change a keras_vit\.ViT"):
+        changed(model, dropout_rate=0.1)
+
+
+@pytest.mark.parametrize("mode", ["full", "activations"])
+def test_rematerialization_changes_no_gradient(mode):
+    results = []
+    given = small(dropout_rate=0.2)
+    set_random_weights(given)
+    for each in (None, mode):
+        keras.utils.set_random_seed(1)
+        model = changed(given, rematerialization=each)
+        model.compile(SGD(0.1), CrossEntropy())
+        model.train_on_batch(IMAGES, LABELS)
+        results.append(model.get_weights())
+    for plain, again in zip(*results, strict=True):
+        np.testing.assert_allclose(plain, again, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="Build the model inside keras.RematScope"):
+        changed(given, rematerialization="larger_than")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("mode", ["full", "activations"])
+def test_a_copy_keeps_the_rematerialization_of_the_model(mode):
+    with keras.RematScope(mode):
+        model = small()
+    copies = [changed(model, dropout_rate=0.1), resize(model, image_size=48)]
+    for copy in (*copies, changed(small(), rematerialization=mode)):
+        block = copy.get_layer("block_1")._remat_mode
+        assert block.mode == mode or block.layer_names.count("block_1") == 1
+    plain = changed(model, rematerialization=None)
+    assert plain.get_layer("block_1")._remat_mode is None or (
+        plain.get_layer("block_1")._remat_mode.mode is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"pooling": "mean"}, ("head/logits",)),
+        ({"num_registers": 2}, ("patch_encoder/registers/",)),
+        ({"representation_size": 8}, ("head/",)),
+        ({"final_norm": None}, ()),
+        ({"channels": 1}, ("patch_encoder/projection",)),
+    ],
+)
+def test_what_the_model_has_not_begins_anew_and_all_else_is_copied(options, parts):
+    model = tiny(positions="patches")
+    before, after = arrays(model), arrays(changed(model, **options))
+    for path in before.keys() & after.keys():
+        if not path.startswith(parts):
+            np.testing.assert_array_equal(before[path], after[path], err_msg=path)
+    new = set(after) - set(before)
+    assert all(path.startswith(parts) for path in new)
+
+
+def test_weights_that_a_copy_cannot_take_over_are_refused():
+    with pytest.raises(ValueError, match="or build a new model"):
+        changed(tiny(), mlp_dim=16)
+    with pytest.raises(ValueError, match="or build a new model"):
+        changed(tiny(), num_layers=1)
+    with pytest.raises(TypeError, match="Check the spelling"):
+        changed(tiny(), drop_rate=0.1)

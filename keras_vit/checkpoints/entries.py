@@ -34,9 +34,14 @@ LINEAR = Layout(lambda x: x.T, lambda x: np.ascontiguousarray(x.T))
 
 
 def patch_kernel(patch_size: tuple[int, int], channels: int) -> Layout:
-    """Return torch's (D, C, P, P) against ours, (P * P * C, D)."""
+    """Return torch's (D, C, P, P) against ours, (P * P * C, D).
+
+    A kernel for other patches stays, for the error that lists it.
+    """
 
     def load(kernel: np.ndarray) -> np.ndarray:
+        if kernel.shape[1:] != (channels, *patch_size):
+            return kernel
         return kernel.transpose(2, 3, 1, 0).reshape(-1, kernel.shape[0])
 
     def store(kernel: np.ndarray) -> np.ndarray:
@@ -51,6 +56,8 @@ def flat_patch_kernel(patch_size: tuple[int, int], channels: int) -> Layout:
     layout = patch_kernel(patch_size, channels)
 
     def load(kernel: np.ndarray) -> np.ndarray:
+        if kernel.shape[1:] != (channels * patch_size[0] * patch_size[1],):
+            return kernel
         return layout.load(kernel.reshape(-1, channels, *patch_size))
 
     def store(kernel: np.ndarray) -> np.ndarray:
@@ -60,8 +67,15 @@ def flat_patch_kernel(patch_size: tuple[int, int], channels: int) -> Layout:
 
 
 def reshaped(ours: tuple[int, ...], theirs: tuple[int, ...]) -> Layout:
-    """Return the same values in the same order in another shape."""
-    return Layout(lambda x: x.reshape(ours), lambda x: x.reshape(theirs))
+    """Return the same values in the same order in another shape.
+
+    An array that is not of their shape stays, for the error that lists it.
+    """
+
+    def load(array: np.ndarray) -> np.ndarray:
+        return array.reshape(ours) if array.shape == theirs else array
+
+    return Layout(load, lambda array: array.reshape(theirs))
 
 
 def layer_slice(layer: int, axis: int) -> Layout:

@@ -6,32 +6,99 @@ Shapes: N patches, P patch size, C channels, D hidden.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 
+@dataclass(frozen=True)
+class Resampling:
+    """How the authors of a checkpoint fit its arrays to images of another size.
+
+    Args:
+        interpolation: "bicubic" or "bilinear".
+        antialias: whether the kernel grows when an axis shrinks.
+        align_corners: whether positions at the corners of the grid stay there; they
+            are resampled bilinearly without antialias then.
+        is_cut_from_square: whether positions are resampled to the square around the
+            wanted grid, whose top left is kept.
+    """
+
+    interpolation: str = "bicubic"
+    antialias: bool = True
+    align_corners: bool = False
+    is_cut_from_square: bool = False
+
+    def __post_init__(self) -> None:
+        _check_interpolation(self.interpolation)
+
+    @classmethod
+    def named(cls, name: str) -> Resampling:
+        """Return what the option `resampling` of `ViTConfig` means."""
+        interpolation, *kinds = name.split("_")
+        return cls(
+            interpolation,
+            antialias="antialias" in kinds,
+            align_corners="corners" in kinds,
+            is_cut_from_square="square" in kinds,
+        )
+
+    @property
+    def name(self) -> str:
+        """What the option `resampling` of `ViTConfig` calls it."""
+        kinds = {
+            "antialias": self.antialias and not self.align_corners,
+            "corners": self.align_corners,
+            "square": self.is_cut_from_square,
+        }
+        return "_".join([self.interpolation, *(k for k, on in kinds.items() if on)])
+
+    def positions(
+        self, table: np.ndarray, old_grid: tuple[int, int], new_grid: tuple[int, int]
+    ) -> np.ndarray:
+        """Return a position table for another grid; see `resample_positions`."""
+        height, width = grid = new_grid
+        if self.is_cut_from_square:
+            grid = (max(new_grid), max(new_grid))
+        kind = self.interpolation, self.antialias, self.align_corners
+        table = resample_positions(table, old_grid, grid, *kind)
+        if grid == new_grid:
+            return table
+        dim, count = table.shape[-1], grid[0] * grid[1]
+        prefix, square = table[:, :-count], table[:, -count:].reshape(1, *grid, dim)
+        part = square[:, :height, :width].reshape(1, height * width, dim)
+        return np.concatenate([prefix, part], axis=1)
+
+    def patch_kernel(
+        self, kernel: np.ndarray, old_size: tuple[int, int], new_size: tuple[int, int]
+    ) -> np.ndarray:
+        """Return a kernel for other patches; see `resample_patch_kernel`."""
+        kind = self.interpolation, self.antialias
+        return resample_patch_kernel(kernel, old_size, new_size, *kind)
+
+
 def resize_matrix(
-    old: int, new: int, interpolation: str = "bicubic", antialias: bool = True
+    old: int,
+    new: int,
+    interpolation: str = "bicubic",
+    antialias: bool = True,
+    align_corners: bool = False,
 ) -> np.ndarray:
     """Return the matrix (new, old) that resamples one axis as torch does.
 
     Args:
         old: length of the axis.
         new: length after resampling.
-        interpolation: "bicubic", "bilinear", or "bilinear_corners", which maps the
-            first and last element onto themselves and has no antialias.
+        interpolation: "bicubic" or "bilinear".
         antialias: whether the kernel grows when the axis shrinks. Bicubic kernels are
             Keys' with a = -0.5 then, a = -0.75 otherwise.
+        align_corners: whether the first and the last element stay where they are;
+            bilinear and without antialias, whatever these say. Default False.
 
-    Reference: torch.nn.functional.interpolate; align_corners=True is
-    "bilinear_corners".
+    Reference: torch.nn.functional.interpolate, whose arguments have the same names.
     """
-    if interpolation not in ("bicubic", "bilinear", "bilinear_corners"):
-        raise ValueError(
-            "interpolation must be 'bicubic', 'bilinear' or 'bilinear_corners', "
-            f"received interpolation={interpolation!r}."
-        )
-    if interpolation == "bilinear_corners":
+    _check_interpolation(interpolation)
+    if align_corners:
         places = np.arange(new) * ((old - 1) / max(new - 1, 1))
         return np.clip(1 - abs(places[:, None] - np.arange(old)), 0, None)
     matrix = np.zeros((new, old))
@@ -61,6 +128,7 @@ def resample_positions(
     new_grid: tuple[int, int],
     interpolation: str = "bicubic",
     antialias: bool = True,
+    align_corners: bool = False,
 ) -> np.ndarray:
     """Resample a position table to another grid of patches.
 
@@ -70,6 +138,7 @@ def resample_positions(
         new_grid: (rows, columns) wanted.
         interpolation: see `resize_matrix`.
         antialias: see `resize_matrix`.
+        align_corners: see `resize_matrix`.
 
     Returns:
         (1, K + new N, D), float32.
@@ -82,40 +151,13 @@ def resample_positions(
         prefix = table[:, :0]
     grid = patches.reshape(*old_grid, -1).astype("float64")
     vertical, horizontal = (
-        resize_matrix(old, new, interpolation, antialias)
+        resize_matrix(old, new, interpolation, antialias, align_corners)
         for old, new in zip(old_grid, new_grid, strict=True)
     )
     grid = np.einsum("yr,rcd->ycd", vertical, grid)
     grid = np.einsum("xc,ycd->yxd", horizontal, grid)
     patches = grid.reshape(1, -1, table.shape[-1]).astype("float32")
     return np.concatenate([prefix.astype("float32"), patches], axis=1)
-
-
-def resample_and_crop(
-    table: np.ndarray,
-    old_grid: tuple[int, int],
-    new_grid: tuple[int, int],
-    interpolation: str = "bilinear",
-    antialias: bool = False,
-) -> np.ndarray:
-    """Resample positions to the square around another grid, and keep its top left.
-
-    Args:
-        table: (1, N, D), without rows for other tokens.
-        old_grid: see `resample_positions`.
-        new_grid: see `resample_positions`.
-        interpolation: see `resize_matrix`.
-        antialias: see `resize_matrix`.
-
-    Returns:
-        (1, new N, D), float32.
-
-    Reference: transformers 5.23, models/radio/modeling_radio.py.
-    """
-    side, (height, width) = max(new_grid), new_grid
-    square = resample_positions(table, old_grid, (side, side), interpolation, antialias)
-    grid = square.reshape(1, side, side, -1)[:, :height, :width]
-    return grid.reshape(1, height * width, -1)
 
 
 def resample_patch_kernel(
@@ -177,6 +219,14 @@ def adapt_channels(
     return values.reshape(-1, width).astype("float32")
 
 
+def _check_interpolation(interpolation: str) -> None:
+    if interpolation not in ("bicubic", "bilinear"):
+        raise ValueError(
+            "interpolation must be 'bicubic' or 'bilinear', received interpolation="
+            f"{interpolation!r}. Choose one of the two."
+        )
+
+
 def _kernel(x: np.ndarray, interpolation: str, a: float) -> np.ndarray:
     x = np.abs(x)
     if interpolation == "bilinear":
@@ -184,3 +234,8 @@ def _kernel(x: np.ndarray, interpolation: str, a: float) -> np.ndarray:
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+# Positions of RADIO have no rows for other tokens and are there for the largest image.
+# Reference: transformers 5.23, models/radio/modeling_radio.py.
+RADIO = Resampling("bilinear", antialias=False, is_cut_from_square=True)

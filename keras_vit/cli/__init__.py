@@ -1,5 +1,5 @@
 """The command line: `keras-vit`, or `python -m keras_vit`."""
 
-from keras_vit.cli.main import main
+from keras_vit.cli.command_line import main
 
 __all__ = ["main"]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable
+from argparse import Namespace
 
-from keras_vit.export.benchmark import benchmark
-
-Add = Callable[..., argparse.ArgumentParser]
+from keras_vit.cli.arguments import Commands, add_command, print_found
+from keras_vit.exporting.benchmark import benchmark
 
 
-def add_benchmark(commands: argparse._SubParsersAction, add: Add) -> None:
+def add_benchmark(commands: Commands) -> None:
     """Add `keras-vit benchmark` to the commands."""
-    parser = add(
+    parser = add_command(
         commands,
+        run_benchmark,
         "benchmark",
         "measure latency and throughput of a saved or exported model",
-        "benchmark saved_models/digits/model.tflite --batch 1 8 --threads 1 2",
+        "saved_models/digits/model.tflite --batch 1 8 --threads 1 2",
     )
-    parser.set_defaults(run=run_benchmark)
     parser.add_argument(
         "file", metavar="FILE", help=".keras file, or file or folder of export"
     )
@@ -43,7 +40,7 @@ def add_benchmark(commands: argparse._SubParsersAction, add: Add) -> None:
     )
 
 
-def run_benchmark(options: argparse.Namespace) -> None:
+def run_benchmark(options: Namespace) -> None:
     """Measure a file and print a table."""
     found = benchmark(
         options.file,
@@ -51,15 +48,12 @@ def run_benchmark(options: argparse.Namespace) -> None:
         threads=options.threads,
         seconds=options.seconds,
     )
-    if options.json:
-        print(json.dumps(found.as_json(), indent=1))
-        return
     with_backend = f" on {found.backend}" if found.backend else ""
-    print(f"{found.path}: {found.format}{with_backend}, {found.device}")
+    lines = [f"{found.path}: {found.format}{with_backend}, {found.device}"]
     left_out = [n for n in options.batch if found.fixed_batch not in (None, n)]
     if left_out:
-        print(
+        lines.append(
             f"The file takes batches of {found.fixed_batch} only; not measured: "
             f"{', '.join(map(str, left_out))}."
         )
-    print(found.table())
+    print_found(options, found.as_json(), *lines, found.table())

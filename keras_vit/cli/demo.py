@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable
+from argparse import Namespace
 
-from keras_vit.data.folder import image_files
-from keras_vit.export.quantizations import QUANTIZATIONS
+from keras_vit.cli.arguments import Commands, add_command, add_file_options, print_found
+from keras_vit.data.sources.picture_files import image_files
 from keras_vit.web.demo import write_demo
 
-Add = Callable[..., argparse.ArgumentParser]
 
-
-def add_demo(commands: argparse._SubParsersAction, add: Add) -> None:
+def add_demo(commands: Commands) -> None:
     """Add `keras-vit demo` to the commands."""
-    parser = add(
+    parser = add_command(
         commands,
+        run_demo,
         "demo",
         "write a page that runs a model in the browser",
-        "demo saved_models/photos --output site/ --attention",
+        "saved_models/photos --output site/ --attention",
     )
-    parser.set_defaults(run=run_demo)
     parser.add_argument(
         "model", metavar="MODEL", help=".keras or .tflite file, or folder of train"
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="new folder")
     parser.add_argument("--title", metavar="TEXT", help="default: name of the model")
-    parser.add_argument(
-        "--quantization",
-        metavar="NAME",
-        help=f"one of {', '.join(QUANTIZATIONS)}; default float32",
-    )
-    parser.add_argument(
-        "--calibration",
-        nargs="+",
-        metavar="IMAGE",
-        help="pictures or folders that show which values occur",
-    )
-    parser.add_argument(
-        "--attention", action="store_true", help="show where the model looked"
-    )
-    parser.add_argument(
-        "--images", nargs="+", metavar="IMAGE", help="to verify on; default: digits"
-    )
-    parser.add_argument("--force", action="store_true", help="replace a former page")
+    about = "up to six pictures that become a part of the page, to try it with"
+    parser.add_argument("--examples", nargs="+", metavar="IMAGE", help=about)
+    add_file_options(parser, attention="show where the model looked")
 
 
-def run_demo(options: argparse.Namespace) -> None:
+def run_demo(options: Namespace) -> None:
     """Write the page and say how to open it."""
     folder = write_demo(
         options.model,
@@ -57,11 +38,13 @@ def run_demo(options: argparse.Namespace) -> None:
         calibration=options.calibration and image_files(options.calibration),
         attention=options.attention,
         images=options.images and image_files(options.images),
-        overwrite=options.force,
+        examples=image_files(options.examples) if options.examples else (),
+        overwrite=options.overwrite,
     )
     num_bytes = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-    if options.json:
-        print(json.dumps({"path": str(folder), "bytes": num_bytes}, indent=1))
-        return
-    print(f"{folder}: {num_bytes:,} bytes")
-    print(f"  open http://localhost:8000 after python3 -m http.server -d {folder}")
+    print_found(
+        options,
+        {"path": str(folder), "bytes": num_bytes},
+        f"{folder}: {num_bytes:,} bytes",
+        f"  open http://localhost:8000 after python3 -m http.server -d {folder}",
+    )

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from keras_vit.cli.arguments import Commands, add_command, add_file_options, print_found
+from keras_vit.cli.data import add_columns, open_to_judge
 from keras_vit.cli.values import batch, size_or_any
-from keras_vit.data.folder import image_files
-from keras_vit.data.image_data import ImageData, load_data
-from keras_vit.export.comparison import export_all
-from keras_vit.export.export import export
-from keras_vit.export.formats import FORMATS, format_name
-from keras_vit.export.judge import MAX_LOSS
-from keras_vit.export.quantizations import FLOAT32, QUANTIZATIONS
-from keras_vit.export.report import ExportReport
-from keras_vit.export.report_text import shape_text
-from keras_vit.export.request import INPUTS, PROFILES
-from keras_vit.export.sensitivity import sensitivity
+from keras_vit.data.image_data import ImageData
+from keras_vit.data.sources.lists import ROLES
+from keras_vit.data.sources.picture_files import image_files
+from keras_vit.data.trained_pictures import read_trained_pictures, to_judge
+from keras_vit.exporting.export import export
+from keras_vit.exporting.export_all import export_all
+from keras_vit.exporting.formats import FORMATS, format_name
+from keras_vit.exporting.litert.sensitivity import sensitivity
+from keras_vit.exporting.quantizations import FLOAT32
+from keras_vit.exporting.report import ExportReport, output_text, shape_text
+from keras_vit.exporting.request import INPUTS, PROFILES
+from keras_vit.exporting.verification import MAX_LOSS
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import load_keras
-from keras_vit.training.run_folder import trained_split
 
 # What a file says about itself.
 _ABOUT = {
@@ -33,6 +35,14 @@ _ABOUT = {
     "license": "of the model, Apache-2.0 for example",
     "description": "what the model is for",
     "model_version": "of the model, 1.2 for example",
+}
+
+_SWITCHES = {
+    "sensitivity": "write nothing; print what each part costs in int8 on --calibration",
+    "all": "write every format and precision to the folder --output, and a table",
+    "attention": "give the attention map as a second output",
+    "probabilities": "add a softmax to a classifier that gives logits",
+    "accept_loss": "keep a file that loses more accuracy than --max-loss",
 }
 
 # Options of one file, with their defaults: no comparison has them.
@@ -47,45 +57,20 @@ _OF_ONE = {
     **dict.fromkeys(_ABOUT),
 }
 
-Add = Callable[..., argparse.ArgumentParser]
 
-
-def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
+def add_export(commands: Commands) -> None:
     """Add `keras-vit export` to the commands."""
-    parser = add(
+    parser = add_command(
         commands,
+        run_export,
         "export",
         "write a file for phones, browsers or servers, and verify it",
-        "export saved_models/photos --quantization dynamic_int8 --images photos/cat/*",
+        "saved_models/photos --quantization dynamic_int8 --images photos/cat/*",
     )
-    parser.set_defaults(run=run_export)
     parser.add_argument("model", metavar="MODEL", help=".keras file or folder of train")
-    parser.add_argument(
-        "--format",
-        default="litert",
-        help=f"one of {', '.join(FORMATS)}; default litert",
-    )
-    parser.add_argument(
-        "--quantization",
-        metavar="NAME",
-        help=f"one of {', '.join(QUANTIZATIONS)}; default float32",
-    )
-    parser.add_argument(
-        "--calibration",
-        nargs="+",
-        metavar="IMAGE",
-        help="pictures or folders that show which values occur",
-    )
-    parser.add_argument(
-        "--sensitivity",
-        action="store_true",
-        help="write nothing; print what each part costs in int8 on --calibration",
-    )
-    parser.add_argument(
-        "--all",
-        action="store_true",
-        help="write every format and precision to the folder --output, and a table",
-    )
+    formats = f"one of {', '.join(FORMATS)}; default litert"
+    parser.add_argument("--format", default="litert", help=formats)
+    add_file_options(parser, **_SWITCHES)
     parser.add_argument("--output", metavar="PATH", help="default: beside the model")
     parser.add_argument(
         "--batch", type=batch, default=1, metavar="N|dynamic", help="default 1"
@@ -94,19 +79,18 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
         "--input",
         default="float",
         choices=INPUTS,
-        help="pixels: the file resizes and normalizes them itself; default float",
+        help="pixels: the file resizes and normalizes; int8, int16: integers in and "
+        "out; default float",
     )
     parser.add_argument(
         "--input-size", type=size_or_any, metavar="N|HxW|any", help="of these pixels"
     )
     parser.add_argument(
-        "--images", nargs="+", metavar="IMAGE", help="to verify on; default: digits"
-    )
-    parser.add_argument(
         "--data",
         metavar="DATA",
-        help="to measure accuracy on: digits, a folder of images, or tfds:NAME",
+        help="to measure accuracy on: what evaluate takes",
     )
+    add_columns(parser, *ROLES)
     parser.add_argument(
         "--max-loss",
         type=float,
@@ -115,58 +99,43 @@ def add_export(commands: argparse._SubParsersAction, add: Add) -> None:
         help="of accuracy that a precision may cost; default 0.01",
     )
     parser.add_argument(
-        "--accept-loss", action="store_true", help="keep a file that loses more"
-    )
-    parser.add_argument(
         "--no-report",
         dest="report",
         action="store_false",
         help="measure no latency and write no report beside the file",
     )
     parser.add_argument(
-        "--attention",
-        action="store_true",
-        help="give the attention map as a second output",
-    )
-    parser.add_argument(
         "--profile",
         choices=PROFILES,
         help="mobile: a file that GPU delegates and MediaPipe take",
     )
-    parser.add_argument(
-        "--probabilities",
-        action="store_true",
-        help="add a softmax to a classifier that gives logits",
-    )
     for name, help in _ABOUT.items():
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=help)
-    parser.add_argument("--force", action="store_true", help="replace a former file")
 
 
-def run_export(options: argparse.Namespace) -> None:
-    """Export a `.keras` model and print what verification found."""
+def run_export(options: Namespace) -> None:
+    """Export a `.keras` model and print what was found."""
     source = find_model(options.model)
     if source.suffix != ".keras":
-        raise ValueError(
-            f"Only a .keras model can be exported, received {str(source)!r}."
-        )
+        path = str(source)
+        raise ValueError(f"Only a .keras model can be exported, received {path!r}.")
+    model = load_keras(source)
     if options.sensitivity:
-        print_sensitivity(load_keras(source), options)
-        return
-    if options.all:
-        print_comparison(load_keras(source), source, options)
-        return
-    output = options.output or default_path(
-        source, options.format, options.quantization
-    )
+        print_sensitivity(model, options)
+    elif options.all:
+        print_comparison(model, source, options)
+    else:
+        print_file(model, source, options)
+
+
+def print_file(model: keras.Model, source: Path, options: Namespace) -> None:
+    """Write one file, and print what verification found."""
     report = export(
-        load_keras(source),
-        output,
+        model,
+        options.output or default_path(source, options.format, options.quantization),
         format=options.format,
         quantization=options.quantization,
-        calibration=options.calibration and image_files(options.calibration),
         batch=options.batch,
-        input=options.input,
         input_size=options.input_size,
         attention=options.attention,
         probabilities=options.probabilities,
@@ -175,24 +144,15 @@ def run_export(options: argparse.Namespace) -> None:
         license=options.license,
         description=options.description,
         version=options.model_version,
-        images=options.images and image_files(options.images),
-        evaluation=evaluation_data(source, options),
-        max_loss=options.max_loss,
-        accept_loss=options.accept_loss,
         report=options.report,
-        overwrite=options.force,
+        **_of_each(source, options),
     )
     for warning in report.warnings:
         print(f"keras-vit: warning: {warning}", file=sys.stderr)
-    if options.json:
-        print(json.dumps(report.as_json(), indent=1))
-        return
-    print_report(report)
+    print_found(options, report.as_json(), *report_lines(report))
 
 
-def print_comparison(
-    model: keras.Model, source: Path, options: argparse.Namespace
-) -> None:
+def print_comparison(model: keras.Model, source: Path, options: Namespace) -> None:
     """Write all formats and precisions, and print the table."""
     given = [name for name, value in _OF_ONE.items() if getattr(options, name) != value]
     if given:
@@ -201,52 +161,52 @@ def print_comparison(
             "--all compares every format and precision with one image per call, "
             f"received {names}. Leave it out."
         )
-    found = export_all(
-        model,
-        options.output or f"{source.with_suffix('')}_exports",
-        evaluation=evaluation_data(source, options),
-        images=options.images and image_files(options.images),
-        calibration=options.calibration and image_files(options.calibration),
-        input=options.input,
-        max_loss=options.max_loss,
-        accept_loss=options.accept_loss,
-        overwrite=options.force,
-    )
-    print(json.dumps(found.as_json(), indent=1) if options.json else found.text())
-    if not options.json:
-        print(f"{found.folder}: {', '.join(found.summaries())}")
+    folder = options.output or f"{source.with_suffix('')}_exports"
+    found = export_all(model, folder, **_of_each(source, options))
+    summaries = f"{found.folder}: {', '.join(found.summaries())}"
+    print_found(options, found.as_json(), found.text(), summaries)
 
 
-def print_report(report: ExportReport) -> None:
-    """Print what was written and what verification found."""
-    print(f"{report.path}: {report.num_bytes:,} bytes")
-    print(f"  input   {report.inputs['name']} {shape_text(report.inputs)}")
-    print(f"  output  {report.output}")
-    print(
+def _of_each(source: Path, options: Namespace) -> dict[str, Any]:
+    """Return the arguments that one file and a comparison have in common."""
+    return {
+        "calibration": options.calibration and image_files(options.calibration),
+        "images": options.images and image_files(options.images),
+        "evaluation": evaluation_data(source, options),
+        "input": options.input,
+        "max_loss": options.max_loss,
+        "accept_loss": options.accept_loss,
+        "overwrite": options.overwrite,
+    }
+
+
+def report_lines(report: ExportReport) -> Iterator[str]:
+    """Yield what was written and what verification found."""
+    yield f"{report.path}: {report.num_bytes:,} bytes"
+    yield f"  input   {report.inputs['name']} {shape_text(report.inputs)}"
+    yield f"  output  {output_text(report)}"
+    if report.runtime:
+        yield f"  needs   {report.runtime}"
+    agreement = f"top-1 agreement {report.top1_agreement:.2%}"
+    yield (
         f"  checked on {report.num_images} images: largest difference "
-        f"{report.max_difference:.1e}, top-1 agreement {report.top1_agreement:.2%}"
+        f"{report.max_difference:.1e}, {agreement}"
     )
     if report.accuracy is not None:
-        print(
-            f"  accuracy {report.accuracy:.2%}, {report.model_accuracy:.2%} for the "
-            "Keras model"
-        )
+        of_model = f"{report.model_accuracy:.2%} for the Keras model"
+        yield f"  accuracy {report.accuracy:.2%}, {of_model}"
     if report.latency is not None:
-        ratio = report.latency_ratio
+        ratio, speed = report.latency_ratio, f"{report.latency.median_ms:.2f} ms"
         text = "" if ratio is None else f", {ratio:.2f} of float32"
-        print(
-            f"  latency {report.latency.median_ms:.2f} ms{text}, one thread, "
-            f"{report.device}"
-        )
+        yield f"  latency {speed}{text}, one thread, {report.device}"
     if report.float_parts:
-        print(f"  in float {', '.join(report.float_parts)}")
-    for change in report.changes:
-        print(f"  changed {change}")
+        yield f"  in float {', '.join(report.float_parts)}"
+    yield from (f"  changed {change}" for change in report.changes)
     if report.ops:
-        print(f"  ops     {sum(report.ops.values())} built-in LiteRT ops")
+        yield f"  ops     {sum(report.ops.values())} built-in LiteRT ops"
 
 
-def print_sensitivity(model: keras.Model, options: argparse.Namespace) -> None:
+def print_sensitivity(model: keras.Model, options: Namespace) -> None:
     """Print what each part of a model costs in int8."""
     if not options.calibration:
         raise ValueError(
@@ -254,7 +214,7 @@ def print_sensitivity(model: keras.Model, options: argparse.Namespace) -> None:
             "Add --calibration with about 100 pictures like those in use."
         )
     found = sensitivity(model, image_files(options.calibration))
-    print(json.dumps(asdict(found), indent=1) if options.json else found.table())
+    print_found(options, asdict(found), found.table())
 
 
 def default_path(source: Path, format: str, quantization: str | None) -> str:
@@ -265,9 +225,11 @@ def default_path(source: Path, format: str, quantization: str | None) -> str:
     return f"{source.with_suffix('')}{precision}{kind}"
 
 
-def evaluation_data(source: Path, options: argparse.Namespace) -> ImageData | None:
+def evaluation_data(source: Path, options: Namespace) -> ImageData | None:
     """Return the data of --data, in the parts of the run that made the model."""
     if options.data is None:
         return None
     # Else a model would be judged by images that it was trained on.
-    return load_data(options.data, **trained_split(source.parent, options.data))
+    trained = read_trained_pictures(source.parent)
+    data = open_to_judge(options, trained)
+    return replace(data, test=to_judge(data, None, trained).images)

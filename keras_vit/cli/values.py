@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentTypeError
 
 
 def size(text: str) -> tuple[int, int]:
@@ -11,7 +11,7 @@ def size(text: str) -> tuple[int, int]:
     try:
         return int(height), int(width or height)
     except ValueError:
-        raise argparse.ArgumentTypeError(
+        raise ArgumentTypeError(
             f"must be pixels as N or HxW, received {text!r}"
         ) from None
 
@@ -28,6 +28,6 @@ def batch(text: str) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(
+        raise ArgumentTypeError(
             f"must be a whole number or dynamic, received {text!r}"
         ) from None

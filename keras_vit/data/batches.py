@@ -2,57 +2,44 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from keras_vit.data.augmentation import Augmentation
-from keras_vit.data.cache import CACHE_BYTES, Cache, DiskCache, MemoryCache, NoCache
-from keras_vit.data.mixing import Mixing
-from keras_vit.data.one_pass import Pass
-from keras_vit.data.sampling import ClassBalance, Sampler, check_sampling
-from keras_vit.preprocessing import Preprocessing
+from keras_vit.data.batch_options import BatchOptions
+from keras_vit.data.cache import NoCache, open_cache
+from keras_vit.data.prefetching import PrefetchedBatches, made_ahead, spare_cores
+from keras_vit.data.sampling import Sampler, batch_generator, image_generator
+
+if TYPE_CHECKING:
+    from keras_vit.data.images import Images
 
 Batch = tuple[np.ndarray, ...]
 
-# Batches that Keras 3.15 takes to build metrics and loss, in a pass of its own that it
-# then breaks off; JAX's look-ahead makes it two.
-_PEEKED = 2
-
-
-class LabelledImages(Protocol):
-    """What batches are made of; `Images` is one."""
-
-    @property
-    def all_labels(self) -> np.ndarray: ...
-    @property
-    def indices(self) -> np.ndarray: ...
-    @property
-    def labels(self) -> np.ndarray: ...
-    @property
-    def num_classes(self) -> int: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def read(self) -> Callable[[int], Any]: ...
-    def __len__(self) -> int: ...
+# Keras 3.15 builds loss and metrics of a new model from a batch that it takes in a pass
+# of its own, which it then breaks off. JAX looks one batch ahead and takes two.
+_LOOKED_AT = 2
 
 
 class ImageBatches(keras.utils.PyDataset):
     """Batches of preprocessed images, made by threads while the model computes.
 
-    Each batch is (images, labels): float32 (B, H, W, C) and int64 (B,), or
-    probabilities float32 (B, classes) where `mixing` mixed them; with weights, float32
-    (B,), as a third part where some images count less. Everything follows from `seed`,
-    `epoch` and the image alone, so that the same epoch is the same on each backend, in
-    each engine and after a restart. In `fit`, `shuffle=True` therefore changes nothing.
-    The arguments are those of `Images.batches`.
+    Each batch is (images, labels): float32 (B, H, W, C) and int64 (B,), or float32
+    (B, classes) where `mixing` mixed them or an image may have several labels; with
+    weights, float32 (B,), as a third part where some images count less. Everything
+    follows from `seed`, `epoch` and the image alone, so that the same epoch is the same
+    on each backend, in each engine and after a restart. In `fit`, `shuffle=True`
+    therefore changes nothing.
+
+    Args:
+        images: what batches are made of.
+        options: how; the batch size is at most the number of images.
 
     Attributes:
         threads: that make batches ahead. For Keras there is one worker, this set
@@ -63,51 +50,32 @@ class ImageBatches(keras.utils.PyDataset):
             0 after it. `len` says how many are left, which Keras reads once per `fit`.
     """
 
-    def __init__(
-        self,
-        images: LabelledImages,
-        preprocessing: Preprocessing,
-        batch_size: int,
-        *,
-        training: bool = False,
-        augmentation: Augmentation | None = None,
-        mixing: Mixing | None = None,
-        repeated_augmentation: int = 1,
-        class_balance: ClassBalance | None = None,
-        seed: int = 0,
-        shard: tuple[int, int] = (0, 1),
-        pad: bool = False,
-        cache: bool | str | Path | None = None,
-        workers: int | None = None,
-    ) -> None:
+    def __init__(self, images: Images, options: BatchOptions) -> None:
         super().__init__(workers=1)
-        self.threads = max(1, _spare_cores() if workers is None else workers)
+        if options.training:
+            options = _cut_to(len(images), options)
         self.images = images
-        self.preprocessing = preprocessing
-        self.augmentation = (augmentation or Augmentation()) if training else None
-        self.mixing = mixing if training else None
+        self.options = options
+        workers = options.workers
+        self.threads = max(1, spare_cores() if workers is None else workers)
+        self.sampler = Sampler(len(images), options, images.labels)
         self.epoch = 0
         self.start_batch = 0
-        self._pass: Pass | None = None
-        self._has_peeked = False
-        self._has_given_last = False
-        # Before it is cut to a small set: what the user gave must be right.
-        check_sampling(batch_size, shard, repeated_augmentation, class_balance)
-        if training:
-            batch_size = _at_most(batch_size, len(images), shard[1])
-        self.sampler = Sampler(
-            num_images=len(images),
-            labels=images.labels,
-            batch_size=batch_size,
-            training=training,
-            seed=seed,
-            repeated_augmentation=repeated_augmentation,
-            class_balance=class_balance,
-            shard=shard,
-            pad=(pad or shard[1] > 1) and not training,
-        )
+        if images.is_multi_label and options.class_balance is not None:
+            raise ValueError(
+                "class_balance is for images of one label each, received "
+                f"class_balance={options.class_balance!r} for images of several. Leave "
+                "it out, or use a loss that balances yes and no."
+            )
+        self._check_pairs()
+        images.check_values(options.preprocessing)
+        self._cache = open_cache(images, options)
+        self._pass: PrefetchedBatches | None = None
+        self._was_looked_at = False
+        self._seconds: deque[float] = deque(maxlen=100)  # of the last batches
         # A row of pixels as one pixel of many channels: the same numbers, and NumPy's
         # loops are as long as a row instead of three.
+        preprocessing = options.preprocessing
         width = preprocessing.image_size[1]
         self._rows = replace(
             preprocessing,
@@ -115,23 +83,33 @@ class ImageBatches(keras.utils.PyDataset):
             mean=preprocessing.mean * width,
             std=preprocessing.std * width,
         )
-        self._check()
-        self._cache = self._open_cache(cache)
 
     @property
-    def batch_size(self) -> int:
-        """Images per batch, of all processes together."""
-        return self.sampler.batch_size
+    def has_weights(self) -> bool:
+        """Whether batches say how much each image counts in the loss."""
+        has_own = self.options.training and self.images.all_weights is not None
+        return self.options.has_weights or has_own
 
     @property
-    def training(self) -> bool:
-        """Whether batches are shuffled and augmented."""
-        return self.sampler.training
+    def specs(self) -> list[tuple[tuple[int | None, ...], str]]:
+        """Shape and type of each part of a batch of this process."""
+        specs = self.options.batch_specs(
+            self.sampler.local_batch_size, self.images.num_classes, self.has_weights
+        )
+        if self.images.is_multi_label:
+            specs[1] = ((specs[1][0][0], self.images.num_classes), "float32")
+        return specs
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches of a whole epoch, wherever the next pass starts."""
         return len(self.sampler)
+
+    @property
+    def seconds_per_batch(self) -> float:
+        """Time until the threads together have made one more batch; 0 before."""
+        seconds = tuple(self._seconds)
+        return sum(seconds) / max(1, len(seconds)) / self.threads
 
     def __len__(self) -> int:
         return self.batches_per_epoch - self.start_batch
@@ -141,75 +119,73 @@ class ImageBatches(keras.utils.PyDataset):
             # Keras asks for each batch once and shuffles the numbers by default, which
             # would leave nothing to make ahead. The images are shuffled already.
             return self._pass.take()
-        self._has_given_last = index == len(self) - 1
         return self.batch(self.epoch, self.start_batch + index)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of one pass, made ahead by threads, then end the epoch."""
-        made = self._new_pass()
-        try:
-            while not made.is_finished:
-                yield made.take()
-        finally:
-            made.close()
+        make = partial(self._timed_batch, self.epoch)
+        yield from made_ahead(make, self._numbers_left(), self.threads)
         self.end_epoch()
 
     def on_epoch_begin(self) -> None:
         """Begin a pass; Keras calls it."""
-        self._pass = self._new_pass()
+        make = partial(self._timed_batch, self.epoch)
+        self._pass = PrefetchedBatches(make, self._numbers_left(), self.threads)
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch if there was a pass; Keras calls it.
 
-        It does so before the first pass, too, and after a look at the first batch.
+        It does so before the first pass, too, and after the look at the first batch.
         """
-        made, self._pass = self._pass, None
-        if made is None:
-            is_over = self._has_given_last
-        else:
-            made.close()
-            is_over = made.is_finished or made.taken > _PEEKED or self._has_peeked
-            self._has_peeked = True
-        if is_over:
+        ended, self._pass = self._pass, None
+        if ended is None:
+            return
+        ended.close()
+        is_whole = ended.is_finished or ended.taken > _LOOKED_AT
+        if is_whole or self._was_looked_at:  # It looks no second time.
             self.end_epoch()
+        self._was_looked_at = True
 
     def end_epoch(self) -> None:
         """Go on to the next epoch."""
         self.epoch += 1
         self.start_batch = 0
-        self._has_given_last = False
-
-    def _new_pass(self) -> Pass:
-        make = partial(self.batch, self.epoch)
-        return Pass(make, range(self.start_batch, self.batches_per_epoch), self.threads)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pass": None}  # Another process begins its own.
 
     def batch(self, epoch: int, index: int) -> Batch:
         """Return batch `index` of an epoch, or the part that this process has of it."""
         slots = self.sampler.slots(epoch, index)
-        count = len(slots.positions)
-        size = (*self.preprocessing.image_size, self.preprocessing.channels)
-        images = np.zeros((count, *size), "float32")
+        images = np.zeros((len(slots.positions), *self.options.image_shape), "float32")
         numbers = self.images.indices[slots.positions]
         for i in np.flatnonzero(slots.weights):
             self._fill(images[i], epoch, int(numbers[i]), int(slots.repeats[i]))
-        labels = np.where(slots.weights > 0, self.images.all_labels[numbers], 0)
-        if self.mixing is not None:
-            images, labels = self._mix(self.mixing, images, labels, epoch, index)
-        if self.sampler.has_weights:
-            return images, labels, slots.weights
-        return images, labels
+        labels = self.images.all_labels[numbers]
+        labels[slots.weights == 0] = 0
+        if self.options.mixing is not None:
+            images, labels = self._mix(images, labels, epoch, index)
+        if not self.has_weights:
+            return images, labels
+        own = self.images.all_weights if self.options.training else None
+        weights = slots.weights if own is None else slots.weights * own[numbers]
+        return images, labels, weights
+
+    def _numbers_left(self) -> range:
+        return range(self.start_batch, self.batches_per_epoch)
+
+    def _timed_batch(self, epoch: int, index: int) -> Batch:
+        started = time.perf_counter()
+        batch = self.batch(epoch, index)
+        self._seconds.append(time.perf_counter() - started)
+        return batch
 
     def _fill(self, out: np.ndarray, epoch: int, number: int, repeat: int) -> None:
         """Write one image, ready for the model, to `out`, float32 (H, W, C)."""
-        rng = self.sampler.image_generator(epoch, number, repeat)
-        if self.augmentation is None:
+        augmentation = self.options.augmentation
+        if augmentation is None:
             self._normalize(self._resized(number), out)
             return
+        rng = image_generator(self.options.seed, epoch, number, repeat)
         self._normalize(self._augmented(number, rng), out)
-        self.augmentation.erase(out, rng)
+        augmentation.erase(out, rng)
 
     def _normalize(self, pixels: np.ndarray, out: np.ndarray) -> None:
         height, width, channels = pixels.shape
@@ -217,82 +193,54 @@ class ImageBatches(keras.utils.PyDataset):
         out[:] = rows.reshape(out.shape)
 
     def _augmented(self, number: int, rng: np.random.Generator) -> np.ndarray:
-        augmentation, preprocessing = self.augmentation, self.preprocessing
-        if augmentation is None or not augmentation.crops:
-            resized = self._resized(number)
-            return (augmentation or Augmentation()).distort(resized, rng, preprocessing)
+        augmentation: Any = self.options.augmentation
+        preprocessing = self.options.preprocessing
+        if not augmentation.crops:
+            return augmentation.distort(self._resized(number), rng, preprocessing)
         if isinstance(self._cache, NoCache):
             return augmentation.of_file(self.images.read(number), preprocessing, rng)
         return augmentation(self._cache.get(number, self._read), preprocessing, rng)
 
     def _resized(self, number: int) -> np.ndarray:
-        return self._cache.get(
-            number, lambda number: self.preprocessing.resize_image(self._read(number))
-        )
+        resize = self.options.preprocessing.resize_image
+        return self._cache.get(number, lambda number: resize(self._read(number)))
 
     def _read(self, number: int) -> np.ndarray:
-        return self.preprocessing.to_array(self.images.read(number))
+        return self.options.preprocessing.to_array(self.images.read(number))
 
     def _mix(
-        self,
-        mixing: Mixing,
-        images: np.ndarray,
-        labels: np.ndarray,
-        epoch: int,
-        index: int,
+        self, images: np.ndarray, labels: np.ndarray, epoch: int, index: int
     ) -> Batch:
-        rng = self.sampler.batch_generator(epoch, index)
-        size = self.preprocessing.image_size
-        draw = mixing.draw(self.batch_size, size, rng)
-        mine = self.sampler.local_slice(self.batch_size)
-        return mixing.apply(
-            images,
-            labels,
-            draw.part(mine),
-            num_classes=self.images.num_classes,
-            rng=rng,
-        )
+        mixing: Any = self.options.mixing
+        rng = batch_generator(self.options.seed, epoch, index)
+        # Drawn for the whole batch, so that it is the same however many share it.
+        size = self.options.batch_size
+        draw = mixing.draw(size, self.options.preprocessing.image_size, rng)
+        mine = draw.part(self.sampler.local_slice(size))
+        count = self.images.num_classes
+        return mixing.apply(images, labels, mine, num_classes=count, rng=rng)
 
-    def _check(self) -> None:
-        """Raise an error if options do not fit each other."""
-        if self.augmentation is not None:
-            self.augmentation.check(self.preprocessing)
-        if self.mixing is None:
-            return
-        self.mixing.check()
-        local = self.sampler.local_batch_size
-        if local % 2 and self.sampler.shard[1] > 1:
+    def _check_pairs(self) -> None:
+        local, processes = self.sampler.local_batch_size, self.options.shard[1]
+        if self.options.mixing is not None and local % 2 and processes > 1:
             raise ValueError(
                 "Mixing pairs neighbouring images: each process must have an even "
-                f"number of a batch, received {local} of batch_size={self.batch_size} "
-                f"for {self.sampler.shard[1]} processes."
+                f"number of a batch, received {local} of batch_size="
+                f"{self.options.batch_size} for {processes} processes."
             )
 
-    def _open_cache(self, cache: bool | str | Path | None) -> Cache:
-        crops = self.augmentation is not None and self.augmentation.crops
-        if isinstance(cache, (str, Path)):
-            kind = "whole" if crops else "resized"
-            identity = f"{kind} {self.images.fingerprint} {self.preprocessing}"
-            return DiskCache(cache, identity)
-        if cache is None:
-            height, width = self.preprocessing.image_size
-            size = len(self.images) * height * width * self.preprocessing.channels
-            cache = size <= CACHE_BYTES
-        return MemoryCache() if cache and not crops else NoCache()
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pass": None}  # Another process begins its own.
 
 
-def _spare_cores() -> int:
-    # Keras 3.15 starts no thread for the single worker of `MeasuredBatches`.
-    return max(2, min(8, (os.cpu_count() or 1) - 1))
-
-
-def _at_most(batch_size: int, num_images: int, num_processes: int) -> int:
-    """Return the batch size for a set that may be smaller than a batch."""
-    if batch_size <= num_images:
-        return batch_size
-    if num_images < num_processes:
+def _cut_to(num_images: int, options: BatchOptions) -> BatchOptions:
+    """Return options whose batch is no larger than the set."""
+    processes = options.shard[1]
+    if options.batch_size <= num_images:
+        return options
+    if num_images < processes:
         raise ValueError(
-            f"Each of {num_processes} processes needs an image, received a set of "
+            f"Each of {processes} processes needs an image, received a set of "
             f"{num_images}. Use fewer processes."
         )
-    return num_images // num_processes * num_processes
+    return replace(options, batch_size=num_images // processes * processes)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from keras_vit.data.batch_options import BatchOptions
+
+if TYPE_CHECKING:
+    from keras_vit.data.images import Images
 
 Make = Callable[[int], np.ndarray]
 
@@ -75,3 +81,22 @@ class NoCache:
 
 
 Cache = MemoryCache | DiskCache | NoCache
+
+
+def open_cache(images: Images, options: BatchOptions) -> Cache:
+    """Return the cache of a set of images: what `options.cache` asks for.
+
+    Random crops are new each time, so that only whole pictures could be kept, and those
+    only on disk.
+    """
+    crops = options.augmentation is not None and options.augmentation.crops
+    preprocessing, wanted = options.preprocessing, options.cache
+    if isinstance(wanted, (str, Path)):
+        kind = "whole" if crops else "resized"
+        # A picture is kept under its number.
+        numbers = hashlib.sha256(images.indices.tobytes()).hexdigest()
+        what = f"{images.fingerprint} {numbers} {preprocessing}"
+        return DiskCache(wanted, f"{kind} {what}")
+    if wanted is None:
+        wanted = len(images) * math.prod(options.image_shape) <= CACHE_BYTES
+    return MemoryCache() if wanted and not crops else NoCache()

@@ -7,21 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_vit.data.arrays import images_from_arrays
-from keras_vit.data.datasets import images_from_dataset, is_dataset
-from keras_vit.data.digits import CLASS_NAMES, load_digits
-from keras_vit.data.folder import images_from_folder
-from keras_vit.data.images import Images, class_names_of
-from keras_vit.data.splits import stratified_split
-from keras_vit.data.tfds import TfdsImages, images_from_tfds
+import numpy as np
+
+from keras_vit.data.checks import check_count, check_value
+from keras_vit.data.images import Images
+from keras_vit.data.opening import Opened, Part, open_source
+from keras_vit.data.sources.lists import ListOptions
+from keras_vit.data.splits import fold_numbers, grouped_split, stratified_split
 
 # Shares of the whole that are held out where the source is not divided itself. The
 # digits have no validation part: the epoch that looks best on 120 images is a matter of
 # chance, and those images teach more than they choose.
 DIGITS_FRACTIONS = {"validation": 0.0, "test": 1 / 3}
 DEFAULT_FRACTIONS = {"validation": 0.2, "test": 0.0}
-
-Part = Images | TfdsImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +33,7 @@ class ImageData:
         validation: images to choose the best epoch with, or None.
         test: images that training never sees, or None.
         split: the arguments of `load_data` that give these parts again.
+        own_parts: held-out parts that the source itself has, rather than the split.
     """
 
     name: str
@@ -43,6 +42,7 @@ class ImageData:
     validation: Part | None = None
     test: Part | None = None
     split: Mapping[str, Any] = field(default_factory=dict)
+    own_parts: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -50,13 +50,16 @@ class ImageData:
         return len(self.class_names)
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether an image may have several labels: float32 (B, classes), 0 or 1."""
+        return getattr(self.train, "is_multi_label", False)
+
+    @property
     def held_out(self) -> tuple[str, Part]:
         """The part that says how good a model is: test, else validation, else train."""
-        for name in ("test", "validation"):
-            part = getattr(self, name)
-            if part is not None:
-                return name, part
-        return "train", self.train
+        parts = self.parts
+        name = next(name for name in ("test", "validation", "train") if name in parts)
+        return name, parts[name]
 
     def part(self, name: str) -> Part:
         """Return the part "train", "validation" or "test".
@@ -77,18 +80,32 @@ class ImageData:
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
+    @property
+    def values(self) -> str:
+        """Which pixel values the training images hold, in words."""
+        found = getattr(self.train, "values", None)
+        return "bytes of files" if found is None else found.text()
+
+    @property
+    def details(self) -> str:
+        """What the training images hold, with their groups and weights, in words."""
+        groups = getattr(self.train, "groups", None)
+        weights = getattr(self.train, "weights", None)
+        parts = [self.values]
+        if groups is not None:
+            parts.append(f"{len(np.unique(groups))} groups")
+        if weights is not None:
+            parts.append(f"weights from {weights.min():g} to {weights.max():g}")
+        return "; ".join(parts)
+
     def summary(self) -> dict[str, Any]:
-        """Name, classes, split, and size and fingerprint of each part."""
-        parts = {
-            name: {"images": len(part), "fingerprint": part.fingerprint}
-            for name, part in self.parts.items()
-        }
-        return {
-            "name": self.name,
-            "num_classes": self.num_classes,
-            "split": dict(self.split),
-            **parts,
-        }
+        """Name, classes, values, split, and size and fingerprint of each part."""
+        about: dict[str, Any] = {"name": self.name, "num_classes": self.num_classes}
+        about["values"] = self.values
+        about["split"] = dict(self.split)
+        for name, part in self.parts.items():
+            about[name] = {"images": len(part), "fingerprint": part.fingerprint}
+        return about
 
 
 def load_data(
@@ -96,8 +113,16 @@ def load_data(
     *,
     validation_fraction: float | None = None,
     test_fraction: float | None = None,
+    folds: int | None = None,
+    fold: int | None = None,
+    groups: Any = None,
     class_names: Sequence[str] | None = None,
     seed: int = 0,
+    columns: Mapping[str, str | None] | None = None,
+    image_dir: str | Path | None = None,
+    ending: str | None = None,
+    multi_label: bool = False,
+    label_separator: str = "|",
     data_dir: str | None = None,
     verify: bool = True,
     skip_unreadable: bool = False,
@@ -108,132 +133,176 @@ def load_data(
         source: one of
             "digits", the embedded 1,797 handwritten digits (default);
             a folder with `CLASS/*.jpg`, or `train/CLASS/*.jpg` and `val/CLASS/*.jpg`;
+            a list with a path and a label in each row: a `.csv`, `.tsv`, `.jsonl` or
+            `.parquet` file, or a table of pandas, polars or PyArrow;
+            a `.zip`, `.tar` or `.tar.gz` archive of such a folder or list, read where
+            it is; "set.zip/train.csv" is a list in it;
+            shards of WebDataset: such tar archives, "train-{000..003}.tar" too;
             "tfds:NAME", a TensorFlow Datasets classification set;
-            `(images, labels)`, arrays (N, H, W[, C]) or lists, with labels from 0;
+            `(images, labels)`, paired by position: arrays (N, H, W[, C]), lists,
+            generators or columns of a table, of pictures or paths; labels from 0, or
+            names if there are `class_names`;
             a data set of (image, label) that can be read by number: a torch `Dataset`
             or `DataLoader` of one, a `grain.MapDataset` or data source, a Hugging Face
             `Dataset`;
             a dictionary of such pairs or sets with the keys "train", "validation",
-            "test".
+            "test", as a Hugging Face `DatasetDict` is.
         validation_fraction: share of all images, [0, 1), held out for choosing the best
             epoch, where the source has no such part. Default 0.2 of an undivided or
             training part; for digits 0.
         test_fraction: the same for the test part. Default 0; for digits 1/3.
-        class_names: names of the classes, in the order of the labels; for arrays and
-            data sets of other libraries only.
-        seed: of the split, which is stratified. The same seed gives the same split.
+        folds: into how many folds the training part is dealt, at least 2; fold number
+            `fold` is then the validation part. Each image is in exactly one. Default
+            None: shares are held out.
+        fold: number of the fold that is held out, from 0; exactly with `folds`.
+        groups: group of each image of arrays or rows, paired by position, such as its
+            patient: no group is on both sides of a split. A list may have them in a
+            column.
+        class_names: names of the classes, in the order of the labels; for arrays, lists
+            and data sets of other libraries only. Default for lists: the distinct
+            labels, sorted; by value if all are numbers.
+        seed: of the split, which is stratified. The same pictures and the same seed
+            give the same split, whatever their names and their order; equal pictures
+            stay together. Streams and sets of other libraries are divided by number.
+        columns: names of the columns of a list, by what they are: "path", "label", and
+            where there are some "split" (train, val or test), "group" and "weight" (of
+            a picture in the loss of training, above 0). Default: the same names; None
+            as a name leaves a column out. For a set of dictionaries, the keys of
+            "image" and "label".
+        image_dir: folder or archive that the paths of a list start from. Default: the
+            folder of the list.
+        ending: is added to the paths of a list that do not end so, such as ".jpg".
+        multi_label: whether an image may have several labels. They are then 0 or 1 for
+            each class: in a list texts such as "cat|dog" ("|" alone for none), lists of
+            names, or columns of 0 and 1, columns={"label": ["cat", "dog"]}; of arrays
+            an array (N, classes) or lists of names. A picture that is in several class
+            folders has the labels of all of them. Default False.
+        label_separator: stands between the labels of a text. Default "|".
         data_dir: where prepared TensorFlow Datasets are.
-        verify: whether each file of a folder is decoded once now. Default True.
-        skip_unreadable: whether damaged files of a folder are left out. Default False.
+        verify: whether each file is decoded once now. Default True.
+        skip_unreadable: whether damaged files are left out. Default False.
 
     Raises:
-        FileNotFoundError: if a folder does not exist.
-        ImportError: if tensorflow_datasets is needed and not installed.
+        FileNotFoundError: if a folder, list or picture does not exist.
+        ImportError: if a library that the source needs is not installed.
         TypeError: if `source` is something else.
-        ValueError: if the data is empty, has one class, or does not fit together.
+        ValueError: if the data is empty or does not fit together, or cannot be divided
+            as asked.
 
     Example:
         >>> data = keras_vit.load_data("digits")
         >>> len(data.train), len(data.test), data.class_names[:3]
         (1198, 599, ('0', '1', '2'))
     """
-    own = is_dataset(source)
-    if not own and not isinstance(source, (str, Path, tuple, Mapping)):
-        raise TypeError(
-            "Data is 'digits', a folder, 'tfds:NAME', a tuple (images, labels), a data "
-            "set of another library or a dictionary of these, received "
-            f"{type(source).__name__}."
-        )
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(
-            f"seed must be a whole number of at least 0, received seed={seed!r}."
-        )
-    if class_names is not None and not (own or isinstance(source, (tuple, Mapping))):
-        raise ValueError(
-            "class_names is for arrays only: a folder, digits and tfds:NAME have their "
-            f"own, received class_names with {str(source)!r}."
-        )
-    fractions = dict(DEFAULT_FRACTIONS)
-    if own or isinstance(source, (tuple, Mapping)):
-        name = type(source).__name__ if own else "arrays"
-        parts, names = _array_parts(source, class_names)
-    elif str(source) == "digits":
-        name = "digits"
-        fractions = dict(DIGITS_FRACTIONS)
-        parts = {"train": images_from_arrays(*load_digits())}
-        names = CLASS_NAMES
-    elif str(source).startswith("tfds:"):
-        name = str(source)
-        parts, names = images_from_tfds(name.removeprefix("tfds:"), data_dir)
+    check_count("seed", seed, 0)
+    _check_folds(folds, fold, validation_fraction, test_fraction)
+    options = ListOptions(
+        columns=columns or {},
+        image_dir=image_dir,
+        ending=ending,
+        multi_label=multi_label,
+        label_separator=label_separator,
+        verify=verify,
+        skip_unreadable=skip_unreadable,
+    )
+    opened = open_source(
+        source,
+        class_names=class_names,
+        groups=groups,
+        options=options,
+        data_dir=data_dir,
+    )
+    if folds is not None and fold is not None:
+        split = {"folds": folds, "fold": fold, "seed": seed}
+        divided = _with_fold(opened, folds, fold, seed)
     else:
-        name = str(Path(source))
-        parts, names = images_from_folder(
-            name, verify=verify, skip_unreadable=skip_unreadable
-        )
-    if len(names) < 2:
-        raise ValueError(
-            f"At least two classes are needed, received {list(names)} in {name!r}."
-        )
-    if validation_fraction is not None:
-        fractions["validation"] = validation_fraction
-    if test_fraction is not None:
-        fractions["test"] = test_fraction
-    wanted = {part: f for part, f in fractions.items() if part not in parts and f}
-    split = {
-        "validation_fraction": fractions["validation"],
-        "test_fraction": fractions["test"],
-        "seed": seed,
-    }
+        given = {"validation": validation_fraction, "test": test_fraction}
+        defaults = DIGITS_FRACTIONS if opened.name == "digits" else DEFAULT_FRACTIONS
+        shares = defaults | {part: f for part, f in given.items() if f is not None}
+        split = {f"{part}_fraction": f for part, f in shares.items()} | {"seed": seed}
+        divided = _with_shares(opened, shares, seed)
     return ImageData(
-        name=name,
-        class_names=names,
+        name=opened.name,
+        class_names=opened.class_names,
         split=split,
-        **_divide(parts, wanted, seed),
+        own_parts=tuple(part for part in opened.parts if part != "train"),
+        **divided,
     )
 
 
-def _array_parts(
-    source: tuple[Any, Any] | Mapping[str, Any] | Any,
-    class_names: Sequence[str] | None,
-) -> tuple[dict[str, Part], tuple[str, ...]]:
-    pairs = dict(source) if isinstance(source, Mapping) else {"train": source}
-    valid = ("train", "validation", "test")
-    if "train" not in pairs or not set(pairs) <= set(valid):
+def _check_folds(folds: Any, fold: Any, validation: Any, test: Any) -> None:
+    """Raise a ValueError for numbers of folds that mean nothing."""
+    if folds is None and fold is None:
+        return
+    if folds is None or fold is None:
         raise ValueError(
-            f"The parts must be 'train' and any of {list(valid[1:])}, received "
-            f"{list(pairs)}."
+            "folds says how many there are and fold which one is held out, received "
+            f"folds={folds!r}, fold={fold!r}. Pass both (--folds 5 --fold 0)."
         )
-    count = None if class_names is None else len(class_names)
-    parts: dict[str, Part] = {}
-    names: tuple[str, ...] = ()
-    for part in (part for part in valid if part in pairs):  # "train" sets the classes.
-        parts[part] = images = _images(part, pairs[part], count)
-        if part == "train":
-            names = class_names_of(class_names, images.labels)
-            count = len(names)
-    return parts, names
-
-
-def _images(part: str, source: Any, num_classes: int | None) -> Images:
-    if is_dataset(source):
-        return images_from_dataset(source, num_classes)
-    if not isinstance(source, (tuple, list)) or len(source) != 2:
+    check_count("folds", folds, 2)
+    check_count("fold", fold, 0)
+    check_value(fold < folds, "fold", fold, f"from 0 to {folds - 1} of {folds} folds")
+    if validation is not None or test is not None:
         raise ValueError(
-            "Data from arrays must be (images, labels), received "
-            f"{part}={type(source).__name__} of another form."
+            f"Folds and shares exclude each other, received folds={folds}, "
+            f"validation_fraction={validation!r}, test_fraction={test!r}. Leave the "
+            "shares out; a test part may be of its own folder or in the column split."
         )
-    pixels, labels = source
-    return images_from_arrays(pixels, labels, num_classes)
 
 
-def _divide(
-    parts: Mapping[str, Part], fractions: dict[str, float], seed: int
+def _contents(opened: Opened) -> Any:
+    """Return the contents of the images that are divided, None if not known."""
+    # The digits are one fixed list, divided by the places in it since the first model.
+    if opened.name == "digits":
+        return None
+    return getattr(opened.parts["train"], "content", None)
+
+
+def _with_fold(opened: Opened, folds: int, fold: int, seed: int) -> dict[str, Part]:
+    parts = dict(opened.parts)
+    if "validation" in parts:
+        raise ValueError(
+            f"folds deals the training part into validation parts, and {opened.name!r} "
+            "has one of its own. Leave folds out, or the part (for a list with "
+            "columns={'split': None}, --split-column '')."
+        )
+    whole = parts["train"]
+    numbers = fold_numbers(
+        whole.labels,
+        folds,
+        seed,
+        _contents(opened),
+        getattr(whole, "groups", None),
+        opened.class_names,
+    )
+    train = whole.subset(_own(whole, np.flatnonzero(numbers != fold)))
+    held_out = whole.subset(_own(whole, np.flatnonzero(numbers == fold)))
+    return {**parts, "train": train, "validation": held_out}
+
+
+def _with_shares(
+    opened: Opened, shares: dict[str, float], seed: int
 ) -> dict[str, Part]:
-    divided = dict(parts)
-    if fractions:
-        whole = parts["train"]
-        indices = stratified_split(whole.labels, fractions, seed)
-        for name, part in indices.items():
-            if len(part) or name == "train":
-                divided[name] = whole.subset(part)
-    return divided
+    parts = dict(opened.parts)
+    wanted = {part: f for part, f in shares.items() if part not in parts and f}
+    if not wanted:
+        return parts
+    whole = parts["train"]
+    labels, contents = whole.labels, _contents(opened)
+    groups = getattr(whole, "groups", None)
+    if groups is None and labels.ndim == 2:
+        groups = np.arange(len(labels))  # Equal pictures are one group.
+    if groups is None:
+        indices = stratified_split(labels, wanted, seed, contents)
+    else:
+        indices = grouped_split(labels, groups, wanted, seed, contents)
+    drawn = {name: part for name, part in indices.items() if len(part)}
+    return {
+        **parts,
+        **{name: whole.subset(_own(whole, part)) for name, part in drawn.items()},
+    }
+
+
+def _own(whole: Part, places: np.ndarray) -> np.ndarray:
+    """Return the numbers of the images at these places of a set."""
+    return whole.indices[places] if isinstance(whole, Images) else places

@@ -7,26 +7,17 @@ import json
 import os
 import sys
 import traceback
-import weakref
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_vit.distribution import keras_hooks
+from keras_vit.distribution.prepared import PreparedBatches, refusal
 from keras_vit.distribution.processes import give_back_sigterm
 
-_entered: list[Distribution] = []
-# With what each model was compiled when it was started; a new `compile` undoes it.
-_started: weakref.WeakKeyDictionary[keras.Model, tuple[Distribution, Any]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-def current() -> Distribution:
-    """Return the distribution whose scope is open, else that of a single device."""
-    return _entered[-1] if _entered else Distribution()
+entered: list[Distribution] = []
 
 
 class Distribution:
@@ -38,8 +29,8 @@ class Distribution:
     1. `with distribute(...) as distribution:`
     2. `check_batch_size` and `check_same`, before any work;
     3. make and compile the model;
-    4. `start(model)`, once after each `compile`; inside the scope of several replicas
-       no model of Keras trains without it;
+    4. `start(model)`, once after each `compile`; several replicas train no
+       `TrainingModel` without it;
     5. `model.fit(distribution.prepare(batches))`, where `batches` are the slices of
        the global batches for process `process_id` of `num_processes`;
     6. write files if `is_main`, inside `writing()`.
@@ -59,7 +50,7 @@ class Distribution:
     num_replicas = 1
     num_processes = 1
     process_id = 0
-    # Whether the counters of metrics are those of a process alone until they are read.
+    # Whether the counters of metrics are those of a replica alone until they are read.
     has_own_metrics = False
     # Whether replicas can share a last batch of any size.
     shares_uneven_batches = True
@@ -70,8 +61,11 @@ class Distribution:
         return self.process_id == 0
 
     @property
-    def num_mask_streams(self) -> int:
-        """Replicas with masks of their own; a stopped run goes on with as many."""
+    def num_parallel_steps(self) -> int:
+        """Replicas that run the step side by side, each on its share of the batch.
+
+        Each of them has masks of its own, so that a stopped run goes on with as many.
+        """
         return self.num_replicas
 
     def describe(self) -> str:
@@ -80,20 +74,13 @@ class Distribution:
 
     def __enter__(self) -> Distribution:
         self._open()
-        _entered.append(self)
+        entered.append(self)
         if self.num_processes > 1:
             give_back_sigterm()
-        self._watch = contextlib.ExitStack()
-        if self.num_replicas > 1:
-            # What `start` wraps outlives this scope, so it asks for the current one.
-            self._watch.enter_context(
-                keras_hooks.checked_training(lambda m: current().check_started(m))
-            )
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._watch.close()
-        _entered.remove(self)
+        entered.remove(self)
         if error is not None and self.num_processes > 1:
             self._end_process(error)
         self._close(kind, error, trace)
@@ -125,17 +112,9 @@ class Distribution:
                 f"batch_size={batch_size}. {advice}."
             )
 
-    def check_model(self, model: keras.Model) -> None:
-        """Raise a ValueError if this engine cannot train the model as it is.
-
-        Checks where the weights lie and, after `compile`, what was compiled.
-        """
-        self.check_weights(model)
-        if getattr(model, "compiled", False):
-            self._check_compiled(model)
-
     def check_weights(self, model: keras.Model) -> None:
         """Raise a ValueError unless the weights of a model lie on these devices."""
+        _check_no_engine_by_hand(model)
 
     def check_arrays(self, loop: str, num_images: int, batch_size: int) -> None:
         """Raise a ValueError unless the replicas can share each batch of arrays.
@@ -176,27 +155,31 @@ class Distribution:
                 f"{_differences(texts)}. Start each with the same command."
             )
 
-    def start(self, model: keras.Model) -> None:
-        """Make a compiled model ready for `fit` on these devices.
+    def start(self, model: Any) -> None:
+        """Make a compiled `TrainingModel` ready for `fit` on these devices.
 
-        Gives all replicas the same weights and each its own random masks, and makes
-        loss and metrics count the images of all replicas.
+        Gives all replicas the same weights.
 
         Raises:
-            ValueError: as of `check_model`.
+            TypeError: if the model is another one of Keras.
+            ValueError: if this engine cannot train it: of where its weights lie, and
+                what was compiled.
         """
-        self.check_model(model)
-        keras_hooks.guard_loops(model, self.check_arrays)
-        _started[model] = (self, getattr(model, "optimizer", None))
+        if not hasattr(model, "started_by"):
+            raise refusal(f"{model.name!r}, a {type(model).__name__}")
+        self.check_weights(model)
+        if model.compiled:
+            self._check_compiled(model)
+        model.started_by = self
 
-    def check_started(self, model: keras.Model) -> None:
+    def check_started(self, model: Any) -> None:
         """Raise a ValueError unless several replicas train a model that was started.
 
         Also if an engine was set without `distribute`, which is ignored, or wrong.
         """
-        keras_hooks.check_no_engine_by_hand(model, self.num_replicas)
-        compiled = (self, getattr(model, "optimizer", None))
-        if self.num_replicas > 1 and _started.get(model) != compiled:
+        if self.num_replicas == 1:
+            _check_no_engine_by_hand(model)
+        elif model.started_by is not self:
             raise ValueError(
                 f"{self.num_replicas} replicas train a model only after "
                 f"distribution.start(model), received {model.name!r} without it. Call "
@@ -204,13 +187,53 @@ class Distribution:
             )
 
     def prepare(self, batches: Any) -> Any:
-        """Return what `fit` and `evaluate` of this engine take.
+        """Return what `fit` and `evaluate` of a `TrainingModel` take.
 
         Args:
             batches: `keras.utils.PyDataset` or `tf.data.Dataset` of the slices of
                 this process.
         """
-        return batches
+        return batches if self.num_replicas == 1 else PreparedBatches(batches)
+
+    def reduce_gradients(self, gradients: list[Any]) -> list[Any]:
+        """Return the gradients of the global batch from those of this replica.
+
+        The optimizers of this package call it before they clip, and the loss scaling
+        before it looks for overflow, so that both see the same values on each replica.
+
+        Args:
+            gradients: tensors or None, of the loss of this replica as Keras scales it.
+        """
+        return gradients
+
+    def reduce_sum(self, value: Any) -> Any:
+        """Return the sum of a scalar over the parallel steps, such as of images."""
+        return value
+
+    @property
+    def loss_divisor(self) -> int:
+        """What Keras divides a loss by, beside the number of images."""
+        return 1
+
+    def own_masks(self, model: keras.Model) -> AbstractContextManager[None]:
+        """Return a scope in which the layers of a model draw masks of this replica.
+
+        The seeds are the same on all replicas before and after it, and the first one
+        draws what a single device draws.
+        """
+        return contextlib.nullcontext()
+
+    def logs_of_step(self, logs: Any) -> Any:
+        """Return what a step returns in the form in which Keras reduces it."""
+        return logs
+
+    def summed_metrics(self, model: keras.Model) -> AbstractContextManager[None]:
+        """Return a scope in which the metrics of a model count for all processes."""
+        return contextlib.nullcontext()
+
+    def gather_outputs(self, outputs: Any) -> Any:
+        """Return the outputs of all processes for a batch, in `predict`."""
+        return outputs
 
     def exchange(self, text: str) -> list[str]:
         """Return the text of each process, in their order."""
@@ -218,10 +241,19 @@ class Distribution:
 
     def barrier(self) -> None:
         """Wait until all processes are here."""
+        self.exchange("")
 
     def to_numpy(self, variable: Any) -> np.ndarray:
         """Return the whole value of a variable; call it on all processes."""
         return np.asarray(keras.ops.convert_to_numpy(variable))
+
+    def local_values(self, variable: Any) -> np.ndarray:
+        """Return what each replica of this process holds, (replicas, *shape)."""
+        return self.to_numpy(variable)[None]
+
+    def set_local_values(self, variable: Any, values: np.ndarray) -> None:
+        """Give each replica of this process what it had, (replicas, *shape)."""
+        variable.assign(values[0])
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[bool]:
@@ -266,17 +298,40 @@ class Distribution:
         os._exit(code)
 
 
+def _check_no_engine_by_hand(model: Any) -> None:
+    """Raise a ValueError if several devices were chosen past `keras_vit.distribute`."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        return  # keras.distribution works there, whoever sets it.
+    strategy = model.distribute_strategy if backend == "tensorflow" else None
+    if keras.distribution.distribution() is not None:
+        found = "keras.distribution, which Keras ignores on this backend"
+    elif strategy is not None and strategy.num_replicas_in_sync > 1:
+        found = f"the scope of a {type(strategy).__name__}"
+    else:
+        return
+    raise ValueError(
+        "Several devices are chosen by keras_vit.distribute, which repairs what Keras "
+        f"does wrong on them, received {found}. Write with keras_vit.distribute(...): "
+        "around model and training."
+    )
+
+
+def differing_keys(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the keys under which two dicts have different values, sorted."""
+    return [k for k in sorted({*one, *other}) if one.get(k) != other.get(k)]
+
+
 def _differences(texts: list[str]) -> str:
     values = [json.loads(text) for text in texts]
     if not all(isinstance(value, dict) for value in values):
         return ", ".join(f"{text} (process {i})" for i, text in enumerate(texts))
     first = values[0]
     for other, value in enumerate(values):
-        keys = [k for k in sorted({*first, *value}) if first.get(k) != value.get(k)]
+        keys = differing_keys(first, value)
         if keys:
             return "; ".join(
-                f"{key}: {first.get(key)!r} (process 0), {value.get(key)!r} (process "
-                f"{other})"
-                for key in keys[:5]
+                f"{k}: {first.get(k)!r} (process 0), {value.get(k)!r} (process {other})"
+                for k in keys[:5]
             )
     return "the order of keys"

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_vit.distribution.base import Distribution
-from keras_vit.distribution.processes import Processes, find_processes
+from keras_vit.distribution.processes import find_processes
 
 # The backends that have each kind, and what to use on the others.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -80,7 +80,7 @@ def distribute(
     backend = keras.backend.backend()
     processes = find_processes(coordinator, num_processes, process_id)
     if not isinstance(kind, str):
-        return _from_object(kind, backend, processes)
+        return _from_object(kind, backend)
     _check_kind(kind, backend)
     engine = _engine(backend)
     if kind == "auto":
@@ -110,30 +110,23 @@ def _check_kind(kind: str, backend: str) -> None:
 
 
 def _check_options(
-    kind: str,
-    devices: Any,
-    model_devices: int | None,
-    coordinator: str | None,
+    kind: str, devices: Any, model_devices: int | None, coordinator: str | None
 ) -> None:
-    takes = {
-        "devices": ("mirrored", "data_parallel", "model_parallel"),
-        "model_devices": ("model_parallel",),
-        "coordinator": ("multi_worker", "data_parallel", "model_parallel"),
+    parallel = ("data_parallel", "model_parallel")
+    options = {
+        "devices": (devices, ("mirrored", *parallel)),
+        "model_devices": (model_devices, ("model_parallel",)),
+        "coordinator": (coordinator, ("multi_worker", *parallel)),
     }
-    given = {
-        "devices": devices,
-        "model_devices": model_devices,
-        "coordinator": coordinator,
-    }
-    for option, value in given.items():
-        if value is not None and kind not in takes[option]:
+    for option, (value, kinds) in options.items():
+        if value is not None and kind not in kinds:
             raise ValueError(
-                f"{option} belongs to {' or '.join(takes[option])}, received "
+                f"{option} belongs to {' or '.join(kinds)}, received "
                 f"{option}={value!r} for kind={kind!r}. Remove it, or choose the kind."
             )
 
 
-def _from_object(kind: Any, backend: str, processes: Processes | None) -> Distribution:
+def _from_object(kind: Any, backend: str) -> Distribution:
     origins = {base.__module__.split(".")[0] for base in type(kind).__mro__}
     if "tensorflow" in origins and "tensorflow" in sys.modules:
         import tensorflow
@@ -145,9 +138,8 @@ def _from_object(kind: Any, backend: str, processes: Processes | None) -> Distri
                     f"backend={backend!r}. Use {INSTEAD[backend]}."
                 )
             return _engine(backend).from_strategy(kind)
-    if isinstance(
-        kind, (keras.distribution.DataParallel, keras.distribution.ModelParallel)
-    ):
+    parallel = (keras.distribution.DataParallel, keras.distribution.ModelParallel)
+    if isinstance(kind, parallel):
         if backend != "jax":
             raise ValueError(
                 f"keras.distribution needs the backend jax, received backend="

@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.distribution import keras_hooks
+from keras_vit import keras_internals
 from keras_vit.distribution.base import Distribution
 from keras_vit.distribution.layout import ViTParallel, check_rules, vit_layout_map
-from keras_vit.distribution.processes import Processes, must_end_within
+from keras_vit.distribution.processes import Processes, must_end_within, too_late
 
 # Seconds after which a process that no longer answers counts as dead.
 HEARTBEAT = 30
@@ -58,10 +58,9 @@ def make(
             "processes. Use a smaller model_devices."
         )
     mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], names)
+    layout = vit_layout_map(mesh)
     engine = ViTParallel(
-        layout_map=vit_layout_map(mesh),
-        batch_dim_name="batch",
-        auto_shard_dataset=False,
+        layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False
     )
     return JaxDistribution(engine, kind)
 
@@ -93,22 +92,21 @@ class JaxDistribution(Distribution):
         self.process_id = jax.process_index()
 
     @property
-    def num_mask_streams(self) -> int:
-        return 1  # Masks are those of the whole batch, however it is cut.
+    def num_parallel_steps(self) -> int:
+        return 1  # The compiler cuts one step, whose masks are of the whole batch.
 
     def describe(self) -> str:
         mesh = self.engine.device_mesh
         sizes = zip(mesh.axis_names, mesh.shape, strict=True)
         axes = ", ".join(f"{name} {size}" for name, size in sizes)
-        processes = ""
-        if self.num_processes > 1:
-            processes = f" in {self.num_processes} processes"
+        number = self.num_processes
+        processes = f" in {number} processes" if number > 1 else ""
         return f"{mesh.devices.size} devices{processes} ({self.kind}; {axes})"
 
     def check_weights(self, model: keras.Model) -> None:
         self._check_place(model, model.variables)
         if self.kind == "model_parallel":
-            check_rules(keras_hooks.layout_map_of(self.engine), model)
+            check_rules(keras_internals.layout_map_of(self.engine), model)
 
     def _check_compiled(self, model: keras.Model) -> None:
         optimizer: Any = model.optimizer
@@ -125,10 +123,16 @@ class JaxDistribution(Distribution):
                 "inside it."
             )
 
-    def start(self, model: keras.Model) -> None:
-        super().start(model)
-        if self.num_processes > 1:
-            keras_hooks.use_gathered_predictions(model, _whole)
+    def gather_outputs(self, outputs: Any) -> Any:
+        if self.num_processes == 1:
+            return outputs
+        mesh = self.engine.device_mesh
+
+        def everywhere(rows: Any) -> Any:
+            layout = keras.distribution.TensorLayout((None,) * rows.ndim, mesh)
+            return keras.distribution.distribute_tensor(rows, layout)
+
+        return keras.tree.map_structure(everywhere, outputs)
 
     def to_numpy(self, variable: Any) -> np.ndarray:
         return _whole(variable.value)
@@ -157,13 +161,8 @@ class JaxDistribution(Distribution):
         padded = np.zeros(max(1, int(lengths.max())), np.uint8)
         padded[: own.size] = own
         rows = np.asarray(multihost_utils.process_allgather(padded))
-        return [
-            bytes(row[:length]).decode()
-            for row, length in zip(rows, lengths, strict=True)
-        ]
-
-    def barrier(self) -> None:
-        self.exchange("")
+        pairs = zip(rows, lengths, strict=True)
+        return [bytes(row[:length]).decode() for row, length in pairs]
 
     def _open(self) -> None:
         self._before = keras.distribution.distribution()
@@ -207,10 +206,7 @@ def _join(processes: Processes, timeout: float) -> None:
     except RuntimeError as error:
         if "before" not in str(error):
             raise
-        raise RuntimeError(
-            "Several processes can be joined only before JAX computes anything, "
-            "received a call after that. Call keras_vit.distribute first."
-        ) from error
+        raise too_late("JAX") from error
 
 
 def _devices(

@@ -65,11 +65,7 @@ class ViTParallel(keras.distribution.ModelParallel):
 def check_rules(layout_map: Any, model: keras.Model) -> None:
     """Raise a ValueError if a rule matches no weight; Keras would copy it instead."""
     paths = [variable.path for variable in model.variables]
-    unused = [
-        rule
-        for rule in layout_map
-        if not any(re.fullmatch(rule, path) for path in paths)
-    ]
+    unused = [r for r in layout_map if not any(re.fullmatch(r, path) for path in paths)]
     if unused:
         raise ValueError(
             "Each rule of a layout map must match a weight of the model as a whole, "

@@ -171,22 +171,26 @@ def _from_slurm(variables: Mapping[str, str]) -> Processes | None:
     names = ("SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_JOB_ID")
     if any(name not in variables for name in names):
         return None
-    hosts = expand_hosts(
-        variables.get("SLURM_STEP_NODELIST") or variables.get("SLURM_NODELIST", "")
-    )
+    nodes = variables.get("SLURM_STEP_NODELIST") or variables.get("SLURM_NODELIST", "")
+    hosts = expand_hosts(nodes)
     counts = _task_counts(variables.get("SLURM_STEP_TASKS_PER_NODE", ""))
     number = int(variables["SLURM_STEP_NUM_TASKS"])
     port = 12000 + int(variables["SLURM_JOB_ID"]) % 20000
-    addresses = [
-        f"{host}:{port + local}"
-        for host, count in zip(hosts, counts, strict=False)
-        for local in range(count)
-    ]
+    pairs = zip(hosts, counts, strict=False)
+    addresses = [f"{host}:{port + i}" for host, count in pairs for i in range(count)]
     if len(addresses) != number:
         addresses = [f"{hosts[0]}:{port}"] if hosts else []
     if not addresses:
         return None
     return Processes(tuple(addresses), number, int(variables["SLURM_PROCID"]))
+
+
+def too_late(backend: str) -> RuntimeError:
+    """Return the error for processes that are to be joined after a computation."""
+    return RuntimeError(
+        f"Several processes can be joined only before {backend} computes anything, "
+        "received a call after that. Call keras_vit.distribute first."
+    )
 
 
 def expand_hosts(nodes: str) -> list[str]:

@@ -8,15 +8,16 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_vit import keras_internals
-from keras_vit.distribution import keras_hooks
 from keras_vit.distribution.base import Distribution
-from keras_vit.distribution.processes import Processes, must_end_within
+from keras_vit.distribution.masks import seed_offset, shifted_seeds
+from keras_vit.distribution.processes import Processes, must_end_within, too_late
 
 # Bytes of a text that processes exchange at once.
 CHUNK = 4096
@@ -77,12 +78,19 @@ def from_strategy(strategy: Any) -> TensorFlowDistribution:
                 "each replica has all weights."
             )
     if isinstance(strategy, distribute.MultiWorkerMirroredStrategy):
-        kind = "multi_worker"
-    elif isinstance(strategy, distribute.TPUStrategy):
-        kind = "tpu"
-    else:
-        kind = "mirrored"
-    return TensorFlowDistribution(strategy, kind)
+        return TensorFlowDistribution(strategy, "multi_worker")
+    is_tpu = isinstance(strategy, distribute.TPUStrategy)
+    return TensorFlowDistribution(strategy, "tpu" if is_tpu else "mirrored")
+
+
+def of_this_replica() -> TensorFlowDistribution | None:
+    """Return the distribution around the strategy that runs this step, if one does."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return None
+    return from_strategy(context.strategy)
 
 
 class TensorFlowDistribution(Distribution):
@@ -106,27 +114,25 @@ class TensorFlowDistribution(Distribution):
                 first = 0 if resolver.task_type == "chief" else chiefs
                 self.process_id = first + int(resolver.task_id)
         self._num_local = max(1, self.num_replicas // self.num_processes)
+        self.has_own_metrics = self.num_replicas > 1
 
     def describe(self) -> str:
-        devices = ", ".join(
-            device.split("device:")[-1]
-            for device in self.strategy.extended.worker_devices
-        )
-        processes = ""
-        if self.num_processes > 1:
-            processes = f" in {self.num_processes} processes"
+        names = self.strategy.extended.worker_devices
+        devices = ", ".join(name.split("device:")[-1] for name in names)
+        number = self.num_processes
+        processes = f" in {number} processes" if number > 1 else ""
         name = type(self.strategy).__name__
         return f"{self.num_replicas} replicas{processes} ({name}; here {devices})"
 
     def check_weights(self, model: keras.Model) -> None:
         created = self.strategy.extended.variable_created_in_scope
         outside = [v.path for v in model.variables if not created(v.value)]
-        if outside or keras_hooks.strategy_of(model) is not self.strategy:
+        if outside:
             raise ValueError(
                 "The model must be made, or loaded, inside the scope of its "
-                f"distribution, received {model.name!r} from outside"
-                f"{f' with weights such as {outside[0]!r}' if outside else ''}. Write "
-                "with keras_vit.distribute(...): model = ...; and train inside it."
+                f"distribution, received {model.name!r} from outside with weights such "
+                f"as {outside[0]!r}. Write with keras_vit.distribute(...): model = "
+                "...; and train inside it."
             )
 
     def _check_compiled(self, model: Any) -> None:
@@ -142,13 +148,6 @@ class TensorFlowDistribution(Distribution):
                 f"steps_per_execution={model.steps_per_execution}."
             )
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-        if getattr(optimizer, "gradient_accumulation_steps", None):
-            raise ValueError(
-                "Keras's optimizers cannot accumulate gradients under tf.distribute, "
-                "received gradient_accumulation_steps="
-                f"{optimizer.gradient_accumulation_steps}. Use "
-                "keras_vit.training.TrainingModel(model, accumulation_steps=...)."
-            )
         if getattr(optimizer, "ema_overwrite_frequency", None):
             raise ValueError(
                 "Keras's optimizers cannot overwrite weights by their average under "
@@ -168,19 +167,49 @@ class TensorFlowDistribution(Distribution):
                 "first."
             )
 
-    def start(self, model: keras.Model) -> None:
-        super().start(model)
-        keras_hooks.use_replica_seeds(model, _replica_id)
-        if self.num_processes > 1:
-            keras_hooks.use_worker_steps(model, self.strategy)
-        else:
-            keras_hooks.build_from_signature(model, self.strategy)
-
     def prepare(self, batches: Any) -> Any:
+        if self.num_processes > 1:
+            dataset = self._dataset(batches)
+            distribute = self.strategy.distribute_datasets_from_function
+            batches = distribute(lambda _: dataset)
+        return super().prepare(batches)
+
+    def reduce_gradients(self, gradients: list[Any]) -> list[Any]:
+        known = [g for g in gradients if g is not None]
+        # Keras divides a loss by the number of replicas, so that the sum is a mean.
+        sums = iter(_all_reduce(known) if known else [])
+        return [None if g is None else next(sums) for g in gradients]
+
+    def reduce_sum(self, value: Any) -> Any:
+        return _all_reduce(value)
+
+    def local_values(self, variable: Any) -> np.ndarray:
+        # Read as a whole, a counter is the sum over the replicas, which cannot be
+        # divided among them again as it was.
+        parts = self.strategy.experimental_local_results(variable.value)
+        return np.stack([part.numpy() for part in parts])
+
+    def set_local_values(self, variable: Any, values: np.ndarray) -> None:
+        parts = self.strategy.experimental_local_results(variable.value)
+        for part, value in zip(parts, values, strict=True):
+            part.assign(value)
+
+    @property
+    def loss_divisor(self) -> int:
+        return self.num_replicas
+
+    def own_masks(self, model: keras.Model) -> AbstractContextManager[None]:
+        import tensorflow as tf
+
+        context = tf.distribute.get_replica_context()
+        replica = 0 if context is None else context.replica_id_in_sync_group
+        return shifted_seeds(model, keras.ops.cast(replica, "int64") * seed_offset(1))
+
+    def logs_of_step(self, logs: Any) -> Any:
         if self.num_processes == 1:
-            return batches
-        dataset = self._dataset(batches)
-        return self.strategy.distribute_datasets_from_function(lambda _: dataset)
+            return logs
+        # Keras 3.15 takes the mean over processes along an axis that scalars lack.
+        return {name: keras.ops.reshape(value, (1,)) for name, value in logs.items()}
 
     def _dataset(self, batches: Any) -> Any:
         """Return a tf.data.Dataset of the batches of each replica of this process."""
@@ -245,9 +274,6 @@ class TensorFlowDistribution(Distribution):
 
         return gather
 
-    def barrier(self) -> None:
-        self.exchange("")
-
     def _open(self) -> None:
         self._scope = self.strategy.scope()
         self._scope.__enter__()
@@ -272,11 +298,14 @@ def _made_ahead(batches: Any) -> Iterator[Any]:
             yield ahead.popleft().result()
 
 
-def _replica_id() -> Any:
+def _all_reduce(values: Any) -> Any:
+    """Return the sums over the replicas, inside the step of one; else the values."""
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
-    return 0 if context is None else context.replica_id_in_sync_group
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce("SUM", values)
 
 
 def _mirrored(devices: int | Sequence[str] | None) -> Any:
@@ -307,10 +336,8 @@ def _mirrored(devices: int | Sequence[str] | None) -> Any:
     # The default all-reduce on CPUs fails for a second strategy in one process and
     # with steps_per_execution.
     operations = tf.distribute.ReductionToOneDevice() if on_cpu else None
-    return tf.distribute.MirroredStrategy(
-        devices=None if devices is None else list(devices),
-        cross_device_ops=operations,
-    )
+    chosen = None if devices is None else list(devices)
+    return tf.distribute.MirroredStrategy(chosen, cross_device_ops=operations)
 
 
 def _divide_cpu(number: int) -> None:
@@ -352,11 +379,7 @@ def _multi_worker(processes: Processes, timeout: float) -> Any:
         except RuntimeError as error:
             if "startup" not in str(error):
                 raise
-            raise RuntimeError(
-                "Several processes can be joined only before TensorFlow computes "
-                "anything, received a call after that. Call keras_vit.distribute "
-                "first."
-            ) from error
+            raise too_late("TensorFlow") from error
 
 
 def _tpu() -> Any:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import keras
 
 from keras_vit import keras_internals
-from keras_vit.distribution import keras_hooks
 from keras_vit.distribution.base import Distribution
+from keras_vit.distribution.masks import seed_offset, shifted_seeds
 from keras_vit.distribution.processes import Processes, must_end_within
 
 # Seconds that a process may be slower than the others in a step, such as rank 0 while
@@ -71,12 +72,9 @@ class TorchDistribution(Distribution):
         if self._owns_group:
             processes.check_port()
             if torch.cuda.is_available():
-                local = int(
-                    os.environ.get("LOCAL_RANK")
-                    or os.environ.get("SLURM_LOCALID")
-                    or self.process_id % torch.cuda.device_count()
-                )
-                torch.cuda.set_device(local)
+                local = self.process_id % torch.cuda.device_count()
+                given = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID")
+                torch.cuda.set_device(int(given or local))
             self._join(processes, timeout)
         self.backend = dist.get_backend()
 
@@ -104,9 +102,8 @@ class TorchDistribution(Distribution):
                     timeout=datetime.timedelta(seconds=max(PATIENCE, timeout)),
                 )
         except (RuntimeError, ValueError) as error:
-            raise RuntimeError(
-                f"{absence} torch says: {str(error).splitlines()[0]}"
-            ) from error
+            reason = str(error).splitlines()[0]
+            raise RuntimeError(f"{absence} torch says: {reason}") from error
 
     def describe(self) -> str:
         return f"{self.num_replicas} processes (torch.distributed, {self.backend})"
@@ -139,15 +136,35 @@ class TorchDistribution(Distribution):
             value.copy_(copy)
         if self.process_id:
             # Dropout without a seed draws from the generator of torch itself.
-            torch.manual_seed(
-                (torch.initial_seed() + keras_hooks.seed_offset(self.process_id))
-                % 2**32
-            )
-        keras_hooks.use_replica_seeds(model, lambda: self.process_id)
-        keras_hooks.use_summed_metrics(model, self.all_reduce)
-        keras_hooks.use_gathered_predictions(model, self.gather)
+            seed = torch.initial_seed() + seed_offset(self.process_id)
+            torch.manual_seed(seed % 2**32)
 
-    def gather(self, rows: Any) -> Any:
+    def reduce_gradients(self, gradients: list[Any]) -> list[Any]:
+        sums = iter(self.all_reduce([g for g in gradients if g is not None]))
+        # A loss is the mean over the images of its process.
+        count = self.num_replicas
+        return [None if g is None else next(sums).div_(count) for g in gradients]
+
+    def reduce_sum(self, value: Any) -> Any:
+        return self.all_reduce([value])[0]
+
+    def own_masks(self, model: keras.Model) -> AbstractContextManager[None]:
+        return shifted_seeds(model, seed_offset(self.process_id))
+
+    @contextmanager
+    def summed_metrics(self, model: keras.Model) -> Iterator[None]:
+        counters: list[Any] = [v for metric in model.metrics for v in metric.variables]
+        own = [counter.value.detach().clone() for counter in counters]
+        for counter, total in zip(counters, self.all_reduce(own), strict=True):
+            counter.assign(total)
+        yield
+        for counter, value in zip(counters, own, strict=True):
+            counter.assign(value)
+
+    def gather_outputs(self, outputs: Any) -> Any:
+        return keras.tree.map_structure(self._gather, outputs)
+
+    def _gather(self, rows: Any) -> Any:
         """Return the rows of all processes, as many of each, in their order."""
         import torch
         import torch.distributed as dist
@@ -176,9 +193,6 @@ class TorchDistribution(Distribution):
         texts: list[Any] = [None] * self.num_processes
         dist.all_gather_object(texts, text)
         return texts
-
-    def barrier(self) -> None:
-        self.exchange("")
 
     def _close(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         import torch.distributed as dist

@@ -9,12 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.features import pre_logits
+from keras_vit.data.checks import check_value
+from keras_vit.inference.predictor import as_pictures, load_embedder
 from keras_vit.preprocessing import Preprocessing
 
 
 def embed(
-    model: keras.Model,
+    model: keras.Model | str | Path,
     images: Sequence[Any] | np.ndarray,
     *,
     batch_size: int = 32,
@@ -26,7 +27,9 @@ def embed(
     with a classifier make one first: `keras_vit.replace_head(model, None)`.
 
     Args:
-        model: a `keras_vit.ViT` with a pooling.
+        model: a `keras_vit.ViT` with a pooling; or the path of a `.keras` file, of the
+            output folder of `train`, or of what `export` wrote of a model without a
+            head.
         images: paths, PIL images or arrays (H, W) or (H, W, C), mixed as you like.
         batch_size: pictures per call of the model. Default 32.
         preprocessing: takes the place of the model's own.
@@ -35,11 +38,12 @@ def embed(
         float32 (N, D), D the `num_features` of the model's config.
 
     Raises:
-        FileNotFoundError: if a picture does not exist.
+        FileNotFoundError: if a model or picture does not exist.
+        ImportError: if the runtime for the file is not installed.
         OSError: if a picture cannot be read.
         TypeError: if `model` is no ViT.
-        ValueError: if the model has no pooling, or nothing says how pictures are
-            preprocessed.
+        ValueError: if the model has no pooling, nothing says how pictures are
+            preprocessed, or a file is the export of a classifier.
 
     Example:
         >>> model = keras_vit.ViT.from_variant(
@@ -48,31 +52,17 @@ def embed(
         >>> keras_vit.embed(model, [np.zeros((90, 60, 3)), np.zeros((20, 50))]).shape
         (2, 32)
     """
-    if batch_size < 1:
+    check_value(batch_size >= 1, "batch_size", batch_size, "at least 1")
+    pictures = as_pictures(images)
+    predictor = load_embedder(model, preprocessing)
+    vectors = []
+    for outputs in predictor.outputs_in_batches(pictures, batch_size):
+        vectors += outputs
+    if not vectors:
+        return np.zeros((0, predictor.num_outputs or 0), "float32")
+    if np.ndim(vectors[0]) != 1:
         raise ValueError(
-            f"batch_size must be at least 1, received batch_size={batch_size}."
+            "Vectors are one per picture, received a model with outputs of shape "
+            f"{(None, *np.shape(vectors[0]))}. Export a model that has a pooling."
         )
-    backbone = pre_logits(model)
-    prepare = preprocessing or getattr(model, "preprocessing", None)
-    if prepare is None:
-        raise ValueError(
-            "The model does not say how images are preprocessed. Pass preprocessing="
-            "keras_vit.Preprocessing(...), or set model.preprocessing."
-        )
-    pictures = _as_list(images)
-    vectors = [np.zeros((0, backbone.output_shape[-1]), "float32")]
-    for start in range(0, len(pictures), batch_size):
-        batch = [prepare(picture) for picture in pictures[start : start + batch_size]]
-        outputs = backbone.predict_on_batch(np.stack(batch))
-        vectors.append(np.asarray(outputs, dtype="float32"))
-    return np.concatenate(vectors)
-
-
-def _as_list(images: Any) -> Any:
-    """Return several pictures; one picture becomes a list of itself."""
-    if isinstance(images, np.ndarray) and images.ndim == 4:
-        return images
-    # Arrays and PIL images have a size.
-    if isinstance(images, (str, Path)) or hasattr(images, "size"):
-        return [images]
-    return list(images)
+    return np.stack(vectors)

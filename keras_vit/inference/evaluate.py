@@ -2,15 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_vit.data.class_matching import class_numbers
 from keras_vit.data.image_data import ImageData
-from keras_vit.inference.predictor import Predictor, load_predictor
+from keras_vit.data.prefetching import made_ahead, spare_cores
+from keras_vit.data.trained_pictures import (
+    ALL,
+    TrainedPictures,
+    read_trained_pictures,
+    to_judge,
+)
+from keras_vit.inference.augmented import Views, augmented
+from keras_vit.inference.predictor import Predictor, find_model, load_predictor
 from keras_vit.preprocessing import Preprocessing
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """How good a classifier is on one part of a data set.
+
+    Args:
+        part: "train", "validation", "test", or "all".
+        num_images: in that part.
+        accuracy: share of the images whose most likely class is the right one.
+        loss: mean cross-entropy, nats.
+        top5_accuracy: share of the images whose class is among the five most likely;
+            None if there are no more than five classes.
+        num_trained_on: how many of the images the model was trained on; None if that is
+            not known.
+        num_new: how many of them were no part of the data of its run.
+        classes_without_images: those of the model that had no picture in the part, and
+            so count nothing in the accuracy.
+    """
+
+    part: str
+    num_images: int
+    accuracy: float
+    loss: float
+    top5_accuracy: float | None = None
+    num_trained_on: int | None = None
+    num_new: int = 0
+    classes_without_images: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is known, as JSON values."""
+        return {k: v for k, v in asdict(self).items() if v not in (None, ())}
+
+    def text(self) -> str:
+        """Return one line for people."""
+        top5 = self.top5_accuracy
+        return (
+            f"accuracy {self.accuracy:.4f}"
+            f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {self.loss:.4f} on "
+            f"{self.num_images} {'' if self.part == ALL else f'{self.part} '}images"
+            f"{self._about_training()}{self._without()}"
+        )
+
+    def _about_training(self) -> str:
+        if self.num_trained_on is None:
+            return ""
+        if self.num_trained_on and self.part != "train":
+            return f"; the model was TRAINED ON {self.num_trained_on} of them"
+        if self.num_new == self.num_images:
+            return ", none of which the model was trained on"
+        new = f", {self.num_new} of them new since the model was trained"
+        return new if self.num_new else ""
+
+    def _without(self) -> str:
+        names = self.classes_without_images
+        listed = ", ".join(names[:_MOST_NAMED])
+        more = ", ..." if len(names) > _MOST_NAMED else ""
+        return f"; no image of {len(names)} classes: {listed}{more}" if names else ""
 
 
 def evaluate(
@@ -20,79 +91,94 @@ def evaluate(
     part: str | None = None,
     batch_size: int = 64,
     preprocessing: Preprocessing | None = None,
-) -> dict[str, Any]:
+    augment: Views | None = None,
+) -> Evaluation:
     """Measure a classifier on one part of a data set; each image counts once.
 
     Args:
         model: as in `predict`: a Keras model or any saved or exported form.
-        data: from `load_data`. If both model and data have class names, they must be
-            the same.
-        part: "train", "validation" or "test". Default: test if there is one, else
-            validation, else train.
+        data: from `load_data`. Classes are matched by name; data may have fewer of
+            them, and in another order, than a model with class names.
+        part: "train", "validation", "test", or "all" of them. Default: what the model
+            was not trained on. For the output folder of a run, or a file in it, that
+            is found by the contents of the pictures, wherever they are now: the run's
+            test part, else its validation part, with what is new; of other data all,
+            unless its folders hold a part out. Where no run is known: test if there is
+            one, else validation, else train.
         batch_size: images per call of the model. Default 64.
         preprocessing: takes the place of the model's own.
-
-    Returns:
-        part, num_images, accuracy, loss (cross-entropy in nats), and top5_accuracy if
-        there are more than five classes.
+        augment: views of each picture over which probabilities are averaged, as in
+            `predict`. Default None: the picture alone.
 
     Raises:
         ValueError: if model and data do not fit.
     """
-    if isinstance(model, Predictor):
-        predictor = model
-    else:
-        predictor = load_predictor(model, preprocessing)
-    if predictor.class_names and predictor.class_names != data.class_names:
+    if data.is_multi_label:
         raise ValueError(
-            f"Model and data must have the same classes in the same order, received "
-            f"{_short(predictor.class_names)} in {predictor.name!r} and "
-            f"{_short(data.class_names)} in {data.name!r}."
+            f"evaluate judges one label per image, and {data.name!r} has several. "
+            "Compare predict's probabilities with data.validation.labels yourself."
         )
-    name, images = data.held_out if part is None else (part, data.part(part))
+    predictor = augmented(load_predictor(model, preprocessing), augment)
+    judged = to_judge(data, part, _pictures_of_run(model))
+    name, images = judged.name, judged.images
+    numbers = class_numbers(predictor.class_names, data.class_names, repr(data.name))
+    classes = predictor.class_names or data.class_names
     ranks, losses = [], []
     for pixels, labels in _batches(predictor, images, batch_size):
         outputs = np.asarray(predictor.run(pixels))
-        if outputs.ndim != 2 or outputs.shape[1] != data.num_classes:
+        probabilities = outputs
+        if outputs.ndim == 2:  # A single output has two classes.
+            probabilities = predictor.probabilities(outputs)
+        if outputs.ndim != 2 or probabilities.shape[1] != len(classes):
             raise ValueError(
                 f"The model must have one output per class, received outputs of shape "
-                f"{outputs.shape} for {data.num_classes} classes in {data.name!r}."
+                f"{outputs.shape} for {len(classes)} classes in {data.name!r}."
             )
-        probabilities = predictor.probabilities(outputs)
+        labels = numbers[labels]
+        ranks.append(_ranks(probabilities, labels))
         correct = probabilities[np.arange(len(labels)), labels]
-        # A tie counts against the model unless the label comes first, as in argmax.
-        before = np.arange(outputs.shape[1]) < labels[:, None]
-        larger = probabilities > correct[:, None]
-        equal = (probabilities == correct[:, None]) & before
-        ranks.append((larger | equal).sum(axis=1))
         losses.append(-np.log(np.maximum(correct, 1e-12)))
     rank, loss = np.concatenate(ranks), np.concatenate(losses)
-    result = {
-        "part": name,
-        "num_images": len(rank),
-        "accuracy": float(np.mean(rank == 0)),
-        "loss": float(np.mean(loss)),
-    }
-    if data.num_classes > 5:
-        result["top5_accuracy"] = float(np.mean(rank < 5))
-    return result
+    top5_accuracy = float(np.mean(rank < 5)) if len(classes) > 5 else None
+    shown = set(numbers[images.labels])
+    missing = [name for i, name in enumerate(classes) if i not in shown]
+    return Evaluation(
+        part=name,
+        num_images=len(rank),
+        accuracy=float(np.mean(rank == 0)),
+        loss=float(np.mean(loss)),
+        top5_accuracy=top5_accuracy,
+        num_trained_on=judged.num_trained_on,
+        num_new=judged.num_new,
+        classes_without_images=tuple(missing),
+    )
 
 
-def _batches(predictor: Predictor, images: Any, batch_size: int) -> Any:
-    if predictor.pixel_size is None:
-        batches = images.batches(predictor.preprocessing, batch_size)
-        for batch in batches if hasattr(batches, "element_spec") else _each(batches):
+def _pictures_of_run(model: Any) -> TrainedPictures | None:
+    """Return the pictures of the run that made a file, None if nothing says."""
+    if not isinstance(model, (str, Path)):
+        return None
+    return read_trained_pictures(find_model(model).parent)
+
+
+def _batches(predictor: Predictor, images: Any, batch_size: int) -> Iterator[Any]:
+    """Yield images as the model takes them, and labels; threads prepare them ahead."""
+    if predictor.pixel_size is None and predictor.views is None:
+        for batch in images.batches(predictor.preprocessing, batch_size):
             yield np.asarray(batch[0]), np.asarray(batch[1])
         return
-    # The model preprocesses: it takes pictures, one at a time as sizes may differ.
-    for picture, label in zip(images.pictures(), images.labels, strict=True):
-        yield predictor.prepare(picture)[None], np.asarray([label])
+    # The model preprocesses, and takes pictures one at a time as sizes may differ; or
+    # there are several views of each.
+    images.check_values(predictor.preprocessing)
+    pictures = made_ahead(predictor.prepare, images.pictures(), spare_cores())
+    for picture, label in zip(pictures, images.labels, strict=True):
+        yield picture[None], np.asarray([label])
 
 
-def _each(batches: Any) -> Any:
-    return (batches[i] for i in range(len(batches)))
-
-
-def _short(names: tuple[str, ...]) -> str:
-    listed = ", ".join(names[:5])
-    return f"[{listed}{', ...' if len(names) > 5 else ''}] ({len(names)})"
+def _ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return how many classes are more likely than the right one, (B,)."""
+    correct = probabilities[np.arange(len(labels)), labels][:, None]
+    # A tie counts against the model unless the label comes first, as in argmax.
+    before = np.arange(probabilities.shape[1]) < labels[:, None]
+    larger = probabilities > correct
+    return (larger | ((probabilities == correct) & before)).sum(axis=1)

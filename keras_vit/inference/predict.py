@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.inference.predictor import Predictor, load_predictor
+from keras_vit.data.checks import check_value
+from keras_vit.inference.augmented import Views, augmented
+from keras_vit.inference.predictor import Predictor, as_pictures, load_predictor
 from keras_vit.preprocessing import Preprocessing
 
 
@@ -36,6 +39,8 @@ def predict(
     top: int = 5,
     batch_size: int = 32,
     preprocessing: Preprocessing | None = None,
+    skip_unreadable: bool = False,
+    augment: Views | None = None,
 ) -> list[list[Prediction]]:
     """Classify pictures of any size; preprocessing and class names come from the model.
 
@@ -47,9 +52,18 @@ def predict(
         top: number of classes for each picture, at least 1. Default 5.
         batch_size: pictures per call of the model. Default 32.
         preprocessing: takes the place of the model's own.
+        skip_unreadable: whether a picture that cannot be read gets no class, and a
+            warning names it, instead of ending the work. Default False.
+        augment: "flip" for the mean probabilities of each picture and its mirror image,
+            where that means the same; "crops" for those of the centre and the corners
+            of a larger picture, mirrored too, at ten times the work. Default None: the
+            picture alone.
 
     Returns:
-        For each picture its classes, the most likely first.
+        For each picture its classes, the most likely first. A model with one output
+        has two, no and yes (numbers 0 and 1): yes comes first above a probability of
+        0.5, the threshold everywhere in this package. If yes alone has a name, it is
+        the only one.
 
     Raises:
         FileNotFoundError: if a model or picture does not exist.
@@ -66,35 +80,63 @@ def predict(
         >>> best.class_name, round(best.probability, 2)
         ('cat', 0.33)
     """
-    if top < 1:
-        raise ValueError(f"top must be at least 1, received top={top}.")
-    is_batch = getattr(images, "ndim", None) == 4
-    if isinstance(images, (str, Path)) or (hasattr(images, "size") and not is_batch):
-        images = [images]
-    if not isinstance(images, np.ndarray):
-        images = list(images)
-    if batch_size < 1:
-        raise ValueError(
-            f"batch_size must be at least 1, received batch_size={batch_size}."
-        )
-    if isinstance(model, Predictor):
-        predictor = model
-    else:
-        predictor = load_predictor(model, preprocessing)
-    results = []
-    for start in range(0, len(images), batch_size):
-        outputs = predictor.outputs(images[start : start + batch_size])
-        if outputs.ndim != 2:
-            raise ValueError(
-                "Only a classifier can predict classes, received a model with outputs "
-                f"of shape {outputs.shape}. Build it with num_classes."
-            )
-        for row in predictor.probabilities(outputs):
-            order = np.argsort(-row, kind="stable")[:top]
-            results.append(
-                [
-                    Prediction(predictor.class_name(int(i)), int(i), float(row[i]))
-                    for i in order
-                ]
-            )
+    results: list[list[Prediction]] = []
+    for found in each_prediction(
+        model,
+        images,
+        top,
+        batch_size,
+        preprocessing,
+        keep_going=skip_unreadable,
+        augment=augment,
+    ):
+        if isinstance(found, Exception):
+            warnings.warn(f"Picture {len(results)} is left out: {found}", stacklevel=2)
+        results.append([] if isinstance(found, Exception) else found)
     return results
+
+
+def each_prediction(
+    model: keras.Model | str | Path | Predictor,
+    images: Sequence[Any] | np.ndarray,
+    top: int = 5,
+    batch_size: int = 32,
+    preprocessing: Preprocessing | None = None,
+    *,
+    keep_going: bool,
+    augment: Views | None = None,
+) -> Iterator[list[Prediction] | Exception]:
+    """Yield what `predict` returns for each picture, batch by batch.
+
+    Args:
+        model: as in `predict`, and so are the next four.
+        images: one or many.
+        top: number of classes.
+        batch_size: pictures per call of the model.
+        preprocessing: takes the place of the model's own.
+        keep_going: whether a picture that cannot be read gives its error, instead of
+            raising it.
+        augment: views of each picture. Default None.
+    """
+    check_value(top >= 1, "top", top, "at least 1")
+    check_value(batch_size >= 1, "batch_size", batch_size, "at least 1")
+    pictures = as_pictures(images)
+    predictor = augmented(load_predictor(model, preprocessing), augment)
+    for rows in predictor.outputs_in_batches(pictures, batch_size, keep_going):
+        for row in rows:
+            if isinstance(row, Exception):
+                yield row
+                continue
+            if np.ndim(row) != 1:
+                raise ValueError(
+                    "Only a classifier can predict classes, received a model with "
+                    f"outputs of shape {(None, *np.shape(row))}. Build it with "
+                    "num_classes."
+                )
+            yield most_likely(predictor.probabilities(row[None])[0], top, predictor)
+
+
+def most_likely(row: np.ndarray, top: int, predictor: Predictor) -> list[Prediction]:
+    """Return the most likely classes of the probabilities (K,) of one picture."""
+    order = map(int, np.argsort(-row, kind="stable")[:top])
+    return [Prediction(predictor.class_name(i), i, float(row[i])) for i in order]

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.shapes import Shape, Tensor, check_rank
+from keras_vit.layers.base.layer import Shape, Tensor, check_rank, pad
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -39,12 +39,10 @@ class ClassToken(keras.layers.Layer):
         # Pad both and add: two ops that need no batch size. Repeating the token over
         # the batch and concatenating reads the shape at run time, which mobile runtimes
         # handle badly.
-        shape: Any = ops.shape(patches)
-        length = shape[1]
         # The cast is for rematerialization, which runs outside Keras's autocast.
         token = ops.cast(self.token, self.compute_dtype)
-        token = ops.pad(token, [[0, 0], [0, length], [0, 0]])  # (1, 1 + N, D)
-        return ops.pad(patches, [[0, 0], [1, 0], [0, 0]]) + token  # (B, 1 + N, D)
+        token = pad(token, 1, 0, ops.shape(patches)[1])  # (1, 1 + N, D)
+        return pad(patches, 1, 1) + token  # (B, 1 + N, D)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, length, width = input_shape

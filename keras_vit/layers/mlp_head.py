@@ -6,9 +6,15 @@ from typing import Any
 
 import keras
 
-from keras_vit.layers.activations import get_activation
-from keras_vit.layers.composite import CompositeLayer
-from keras_vit.layers.shapes import Shape, Tensor, check_rank
+from keras_vit.layers.base.layer import (
+    CompositeLayer,
+    Dense,
+    Shape,
+    Tensor,
+    build_each,
+    check_rank,
+)
+from keras_vit.layers.mlp import get_activation
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -49,39 +55,31 @@ class MLPHead(CompositeLayer):
         super().__init__(**kwargs)
         if num_classes is None and representation_size is None:
             raise ValueError(
-                "MLPHead needs something to compute, received num_classes=None and "
-                "representation_size=None. Pass one of them, or leave the head out."
+                "MLPHead needs num_classes or representation_size, received None for "
+                "both. Pass one of them, or leave the head out."
             )
         self.num_classes = num_classes
         self.representation_size = representation_size
         self.activation = activation
         self.use_bias = use_bias
         with self.sublayers() as named:
-            self.representation = None
+            self.representation = self.logits = None
             if representation_size is not None:
-                self.representation = keras.layers.Dense(
-                    representation_size,
-                    activation="tanh",
-                    kernel_initializer="lecun_normal",
-                    **named("representation"),
+                options = {"activation": "tanh", "kernel_initializer": "lecun_normal"}
+                self.representation = Dense(
+                    representation_size, **options, **named("representation")
                 )
-            self.logits = None
             if num_classes is not None:
-                self.logits = keras.layers.Dense(
-                    num_classes,
-                    use_bias=use_bias,
-                    activation=activation and get_activation(activation),
-                    kernel_initializer="zeros",
-                    **named("logits"),
+                function = activation and get_activation(activation)
+                self.logits = Dense(
+                    num_classes, function, use_bias, "zeros", **named("logits")
                 )
 
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, D)")
-        if self.representation is not None:
-            self.representation.build(input_shape)
-            input_shape = self.representation.compute_output_shape(input_shape)
-        if self.logits is not None:
-            self.logits.build(input_shape)
+        build_each(input_shape, self.representation)
+        width = self.representation_size or input_shape[-1]
+        build_each((input_shape[0], width), self.logits)
 
     def call(self, token: Tensor) -> Tensor:
         if self.representation is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.shapes import Shape, Tensor, check_rank
+from keras_vit.layers.base.layer import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -41,9 +41,8 @@ class Patches(keras.layers.Layer):
         super().__init__(**kwargs)
         is_pair = isinstance(patch_size, (tuple, list))
         self.patch_size = tuple(patch_size) if is_pair else (patch_size, patch_size)
-        if len(self.patch_size) != 2 or any(
-            not isinstance(p, Integral) or p < 1 for p in self.patch_size
-        ):
+        is_valid = all(isinstance(p, Integral) and p > 0 for p in self.patch_size)
+        if len(self.patch_size) != 2 or not is_valid:
             raise ValueError(
                 "patch_size must be one number of pixels or (height, width), each at "
                 f"least 1, received patch_size={patch_size!r}."
@@ -54,21 +53,18 @@ class Patches(keras.layers.Layer):
         self._check_size(input_shape)
 
     def _check_size(self, input_shape: Shape) -> None:
-        for size, patch, side in zip(
-            input_shape[1:3], self.patch_size, ("height", "width"), strict=True
-        ):
-            if size is not None and size < patch:
-                raise ValueError(
-                    f"Images must be at least one patch large, received {side} {size} "
-                    f"and patch_size={self.patch_size} (height, width) in pixels. "
-                    "Use larger images or a smaller patch_size."
-                )
+        sizes = zip(input_shape[1:3], self.patch_size, strict=True)
+        if any(size is not None and size < patch for size, patch in sizes):
+            raise ValueError(
+                "Images must be at least one patch large, received shape "
+                f"{tuple(input_shape)} and patch_size={self.patch_size} (height, "
+                "width) in pixels. Use larger images or a smaller patch_size."
+            )
 
     def call(self, images: Tensor) -> Tensor:
         self._check_size(images.shape)  # Again: built for any size, it learns it here.
         height, width = self.patch_size
-        shape: Any = ops.shape(images)
-        _, image_height, image_width, channels = shape
+        _, image_height, image_width, channels = ops.shape(images)
         rows, columns = image_height // height, image_width // width
         if images.shape[1] != rows * height or images.shape[2] != columns * width:
             images = images[:, : rows * height, : columns * width]
@@ -81,12 +77,10 @@ class Patches(keras.layers.Layer):
         return ops.reshape(x, (-1, rows * columns, height * width * channels))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        batch, image_height, image_width, channels = input_shape
-        height, width = self.patch_size
-        if image_height is None or image_width is None:
-            num_patches = None
-        else:
-            num_patches = (image_height // height) * (image_width // width)
+        batch, rows, columns, channels = input_shape
+        num_patches, (height, width) = None, self.patch_size
+        if rows is not None and columns is not None:
+            num_patches = (rows // height) * (columns // width)
         patch_dim = None if channels is None else height * width * channels
         return (batch, num_patches, patch_dim)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_vit.layers.shapes import Shape, Tensor, check_rank
+from keras_vit.layers.base.layer import Shape, Tensor, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -45,6 +46,11 @@ class PositionEmbedding(keras.layers.Layer):
     def call(self, tokens: Tensor) -> Tensor:
         # The cast is for rematerialization, which runs outside Keras's autocast.
         return tokens + ops.cast(self.table, self.compute_dtype)
+
+    def rematerialized_call(
+        self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Callable[..., Any]:
+        return layer_call  # A part of PatchEncoder, which does it as a whole.
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)

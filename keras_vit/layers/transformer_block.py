@@ -1,19 +1,25 @@
-"""One pre-norm encoder block. Shapes: B batch, T tokens, D hidden."""
+"""One encoder block. Shapes: B batch, T tokens, D hidden."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
 
-from keras_vit.layers.composite import CompositeLayer, build_each
-from keras_vit.layers.layer_scale import LayerScale
-from keras_vit.layers.mlp import MLP
-from keras_vit.layers.normalization import make_normalization
-from keras_vit.layers.self_attention import SelfAttention
-from keras_vit.layers.shapes import Shape, Tensor, check_width
-from keras_vit.layers.stochastic_depth import StochasticDepth
-from keras_vit.layers.templates import Template, copy_layer, serialize
+from keras_vit.layers.base.layer import (
+    CompositeLayer,
+    Shape,
+    Tensor,
+    build_each,
+    check_layer,
+    check_rank,
+    check_rate,
+    copy_norm,
+    drop,
+)
+from keras_vit.layers.later.layer_scale import LayerScale
+from keras_vit.layers.normalization import LayerNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -23,145 +29,124 @@ class TransformerBlock(CompositeLayer):
     z' = attention(norm(z)) + z, then mlp(norm(z')) + z'.
 
     Args:
-        hidden_dim: D, width of a token; a multiple of `num_heads`.
-        num_heads: number of attention heads, at least 1.
-        mlp_dim: width inside the MLP, at least 1.
-        dropout_rate: share that is dropped in training after the attention and after
-            each layer of the MLP, [0, 1). Default 0.
-        attention_dropout_rate: share of the attention weights that is dropped in
-            training, [0, 1). Default 0.
-        stochastic_depth_rate: share of the images that skip a branch in training,
-            [0, 1). Default 0.
-        epsilon: of the two layer normalizations. Default 1e-6.
-        activation: of the MLP. Default "gelu", which is exact.
-        normalization: "layer" (default) or "rms".
-        layer_scale: first value of the factors by which the channels of each branch
-            are multiplied. Default None: no factors.
+        attention: layer that mixes the tokens, such as a new `SelfAttention`.
+        mlp: layer that changes each token, such as a new `MLP`.
+        norm: normalization of the tokens, of which the block makes two copies.
+            Default None: `LayerNormalization()`.
+        stochastic_depth_rate: share of the images that skip attention or MLP in
+            training ("DropPath"), [0, 1). Default 0.
+        layer_scale: first value of the factors, which are learned, by which the
+            channels of attention and MLP are multiplied. Default None: no factors.
         use_mlp_layer_scale: whether the MLP has such factors, too. Default True.
-        attention: a layer that the block copies for its attention, which replaces the
-            options above. Default None: `SelfAttention`.
-        mlp: the same for the MLP. Default None: `MLP`.
+        normalize_first: whether the norms stand before attention and MLP (default), or
+            after them: z' = norm(attention(z)) + z, then norm(mlp(z')) + z'.
 
     Call arguments:
         tokens: the sequence.
         rotation: passed on to an attention that takes it. Default None.
         training: whether dropout and stochastic depth are active.
+        return_attention_scores: whether the attention weights are returned, too.
+            Default False.
 
     Input shape: (B, T, D).
-    Output shape: (B, T, D).
+    Output shape: (B, T, D), and with `return_attention_scores` what the attention
+        returns, (B, h, T, T).
 
     Raises:
-        ValueError: if `hidden_dim` is not a multiple of `num_heads`, there is no such
-            activation, or the input has another width than `hidden_dim`.
+        TypeError: if `attention` or `mlp` is no layer.
+        ValueError: if one of them is in use already, they take another width than the
+            input, or the rate is out of range.
 
     Example:
         >>> block = keras_vit.layers.TransformerBlock(
-        ...     hidden_dim=32, num_heads=4, mlp_dim=64
+        ...     keras_vit.layers.SelfAttention(hidden_dim=32, num_heads=4),
+        ...     keras_vit.layers.MLP(hidden_dim=32, mlp_dim=64),
         ... )
         >>> tuple(block(keras.ops.zeros((2, 5, 32))).shape)
         (2, 5, 32)
 
-    Reference: arXiv:2010.11929, figure 1 (right) and equations 2 and 3;
-    arXiv:2103.17239, equation 2 (layer scale).
+    Reference: arXiv:2010.11929, figure 1 (right) and equations 2 and 3. Later families:
+    arXiv:2103.17239, equation 2 (layer scale); arXiv:2111.09883, section 3.2, and
+    arXiv:2303.15389, EVA-02-CLIP-E (norms after the branches).
     """
+
+    handed = ("attention", "mlp")
+    is_repeated = True
 
     def __init__(
         self,
-        hidden_dim: int,
-        num_heads: int,
-        mlp_dim: int,
-        dropout_rate: float = 0.0,
-        attention_dropout_rate: float = 0.0,
+        attention: keras.layers.Layer,
+        mlp: keras.layers.Layer,
+        norm: keras.layers.Layer | None = None,
         stochastic_depth_rate: float = 0.0,
-        epsilon: float = 1e-6,
-        activation: str = "gelu",
-        normalization: str = "layer",
         layer_scale: float | None = None,
         use_mlp_layer_scale: bool = True,
-        attention: Template = None,
-        mlp: Template = None,
+        normalize_first: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.hidden_dim = hidden_dim
-        self.num_heads = num_heads
-        self.mlp_dim = mlp_dim
-        self.dropout_rate = dropout_rate
-        self.attention_dropout_rate = attention_dropout_rate
+        check_layer("attention", attention)
+        check_layer("mlp", mlp)
+        check_rate("stochastic_depth_rate", stochastic_depth_rate)
+        norm = norm or LayerNormalization()
         self.stochastic_depth_rate = stochastic_depth_rate
-        self.epsilon = epsilon
-        self.activation = activation
-        self.normalization = normalization
         self.layer_scale = layer_scale
         self.use_mlp_layer_scale = use_mlp_layer_scale
-        self._attention_template = serialize(attention)
-        self._mlp_template = serialize(mlp)
+        self.normalize_first = normalize_first
         with self.sublayers() as named:
-            self.attention_norm = make_normalization(
-                normalization, epsilon, **named("attention_norm")
+
+            def scale(name: str, is_used: bool = True) -> LayerScale | None:
+                if layer_scale is None or not is_used:
+                    return None
+                return LayerScale(layer_scale, **named(name))
+
+            # One draw for each image: it keeps a whole branch or loses it.
+            shape, rate = (None, 1, 1), stochastic_depth_rate
+            stochastic_depth = partial(keras.layers.Dropout, rate, noise_shape=shape)
+            self.attention_norm = copy_norm(norm, **named("attention_norm"))
+            self.attention = attention
+            self.attention_scale = scale("attention_scale")
+            self.attention_stochastic_depth = stochastic_depth(
+                **named("attention_stochastic_depth")
             )
-            if self._attention_template is None:
-                self.attention = SelfAttention(
-                    hidden_dim,
-                    num_heads,
-                    dropout_rate,
-                    attention_dropout_rate,
-                    **named("attention"),
-                )
-            else:
-                self.attention = copy_layer(
-                    self._attention_template, **named("attention")
-                )
-            self.attention_scale = None
-            if layer_scale is not None:
-                self.attention_scale = LayerScale(
-                    layer_scale, **named("attention_scale")
-                )
-            self.attention_stochastic_depth = StochasticDepth(
-                stochastic_depth_rate, **named("attention_stochastic_depth")
-            )
-            self.mlp_norm = make_normalization(
-                normalization, epsilon, **named("mlp_norm")
-            )
-            if self._mlp_template is None:
-                self.mlp = MLP(
-                    hidden_dim, mlp_dim, activation, dropout_rate, **named("mlp")
-                )
-            else:
-                self.mlp = copy_layer(self._mlp_template, **named("mlp"))
-            self.mlp_scale = None
-            if layer_scale is not None and use_mlp_layer_scale:
-                self.mlp_scale = LayerScale(layer_scale, **named("mlp_scale"))
-            self.mlp_stochastic_depth = StochasticDepth(
-                stochastic_depth_rate, **named("mlp_stochastic_depth")
+            self.mlp_norm = copy_norm(norm, **named("mlp_norm"))
+            self.mlp = mlp
+            self.mlp_scale = scale("mlp_scale", use_mlp_layer_scale)
+            self.mlp_stochastic_depth = stochastic_depth(
+                **named("mlp_stochastic_depth")
             )
 
+    @property
+    def norm(self) -> keras.layers.Layer:
+        """The first of its two copies: `get_config` asks for it by this name."""
+        return self.attention_norm
+
     def build(self, input_shape: Shape) -> None:
-        check_width(self, input_shape, self.hidden_dim)
-        build_each(
-            input_shape,
-            self.attention_norm,
-            self.attention,
-            self.attention_scale,
-            self.attention_stochastic_depth,
-            self.mlp_norm,
-            self.mlp,
-            self.mlp_scale,
-            self.mlp_stochastic_depth,
-        )
+        check_rank(self, input_shape, "(B, T, D)")
+        build_each(input_shape, self.attention_norm, self.attention)
+        build_each(input_shape, self.attention_scale, self.attention_stochastic_depth)
+        build_each(input_shape, self.mlp_norm, self.mlp)
+        build_each(input_shape, self.mlp_scale, self.mlp_stochastic_depth)
 
     def call(
         self,
         tokens: Tensor,
         rotation: Tensor | None = None,
         training: bool | None = None,
-    ) -> Tensor:
-        rotated = {} if rotation is None else {"rotation": rotation}
-        x = self.attention(self.attention_norm(tokens), training=training, **rotated)
-        if self.attention_scale is not None:
-            x = self.attention_scale(x)
-        tokens = tokens + self.attention_stochastic_depth(x, training=training)
-        x = self.mlp(self.mlp_norm(tokens), training=training)
-        if self.mlp_scale is not None:
-            x = self.mlp_scale(x)
-        return tokens + self.mlp_stochastic_depth(x, training=training)
+        return_attention_scores: bool = False,
+    ) -> Any:
+        options: dict[str, Any] = {} if rotation is None else {"rotation": rotation}
+        if return_attention_scores:
+            options["return_attention_scores"] = True
+        first = self.normalize_first
+        x = self.attention_norm(tokens) if first else tokens
+        x = self.attention(x, training=training, **options)
+        x, scores = x if return_attention_scores else (x, None)
+        x = x if first else self.attention_norm(x)
+        x = x if self.attention_scale is None else self.attention_scale(x)
+        tokens = tokens + drop(self.attention_stochastic_depth, x, training)
+        x = self.mlp(self.mlp_norm(tokens) if first else tokens, training=training)
+        x = x if first else self.mlp_norm(x)
+        x = x if self.mlp_scale is None else self.mlp_scale(x)
+        tokens = tokens + drop(self.mlp_stochastic_depth, x, training)
+        return (tokens, scores) if return_attention_scores else tokens

@@ -2,30 +2,31 @@
 
 from keras_vit.training.distillation import distillation_loss
 from keras_vit.training.ema import AveragedWeights, averaged_weights
-from keras_vit.training.freezing import freeze, unfreeze
-from keras_vit.training.lora import add_lora, merge_lora
-from keras_vit.training.loss import BinaryCrossEntropy, CrossEntropy
-from keras_vit.training.metric import Accuracy
-from keras_vit.training.optimizer import (
-    SGD,
-    Adafactor,
-    AdamW,
-    Lamb,
-    LossScaleOptimizer,
+from keras_vit.training.lamb import Lamb
+from keras_vit.training.loss import AsymmetricLoss, BinaryCrossEntropy, CrossEntropy
+from keras_vit.training.metric import (
+    F1,
+    Accuracy,
+    average_precisions,
+    best_thresholds,
+    f1_scores,
+    mean_average_precision,
 )
+from keras_vit.training.optimizer import SGD, Adafactor, AdamW, LossScaleOptimizer
 from keras_vit.training.recipe import Recipe
 from keras_vit.training.recipes import RECIPES, get_recipe
 from keras_vit.training.schedule import WarmupSchedule
-from keras_vit.training.settings import set_dtype, set_rates, set_rematerialization
 from keras_vit.training.step import TrainingModel
-from keras_vit.training.train import TrainingResult, save_model, train
+from keras_vit.training.train import TrainingResult, train
 
 __all__ = [
     "RECIPES",
     "SGD",
+    "F1",
     "Accuracy",
     "Adafactor",
     "AdamW",
+    "AsymmetricLoss",
     "AveragedWeights",
     "BinaryCrossEntropy",
     "CrossEntropy",
@@ -35,16 +36,12 @@ __all__ = [
     "TrainingModel",
     "TrainingResult",
     "WarmupSchedule",
-    "add_lora",
+    "average_precisions",
     "averaged_weights",
+    "best_thresholds",
     "distillation_loss",
-    "freeze",
+    "f1_scores",
     "get_recipe",
-    "merge_lora",
-    "save_model",
-    "set_dtype",
-    "set_rates",
-    "set_rematerialization",
+    "mean_average_precision",
     "train",
-    "unfreeze",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ def write_card(
     data: ImageData,
     recipe: Recipe,
     result: TrainingResult,
-    evaluation: Mapping[str, Any],
+    evaluation: Any,
     command: str,
 ) -> None:
     """Write `README.md`: data, recipe, command, seed, accuracy and limits.
@@ -37,33 +36,77 @@ def write_card(
         data: what it was trained on.
         recipe: how.
         result: what `train` returned.
-        evaluation: what `evaluate` returned for the held-out part.
+        evaluation: the `keras_vit.Evaluation` of the held-out part.
         command: the command line that makes this folder again.
     """
-    with replacing(Path(folder) / FILE_NAME) as temporary:
-        temporary.write_text(
-            _text(Path(folder).name, model, data, recipe, result, evaluation, command),
-            encoding="utf-8",
-        )
+    _write(
+        folder,
+        model=model,
+        data=data,
+        evaluation=evaluation,
+        rows={
+            "best epoch": f"{result.best_epoch} of {len(result.history)}",
+            "seed": str(recipe.seed),
+        },
+        how=f"Recipe: `{_expression(recipe)}`.\nSource of the recipe: "
+        f"{recipe.source or 'none given'}.",
+        command=command,
+    )
 
 
-def _text(
-    name: str,
+def write_head_card(
+    folder: str | Path,
+    *,
     model: keras.Model,
     data: ImageData,
-    recipe: Recipe,
-    result: TrainingResult,
-    evaluation: Mapping[str, Any],
+    weights: str,
+    report: Any,
+    evaluation: Any,
     command: str,
-) -> str:
+) -> None:
+    """Write `README.md` of a model whose head was fitted on frozen features.
+
+    Args:
+        folder: the output folder of `fit_head`.
+        model: the classifier.
+        data: what its head was fitted on.
+        weights: name of the checkpoint below the head.
+        report: the `keras_vit.HeadReport`.
+        evaluation: the `keras_vit.Evaluation` of the held-out part.
+        command: the command line that makes this folder again.
+    """
+    best = report.best
+    _write(
+        folder,
+        model=model,
+        data=data,
+        evaluation=evaluation,
+        rows={
+            "weights": f"{weights}, frozen",
+            "head": f"logistic regression on {best.features}, {best.width} features in "
+            f"{report.dtype}, penalty {best.strength:g}",
+        },
+        how=f"```\n{report.text()}\n```",
+        command=command,
+    )
+
+
+def _write(
+    folder: str | Path,
+    *,
+    model: keras.Model,
+    data: ImageData,
+    evaluation: Any,
+    rows: dict[str, str],
+    how: str,
+    command: str,
+) -> None:
     count = macs_per_image(model)
     macs = f",\n{count:,} multiply-accumulates per image" if count else ""
-    low, high = _interval(evaluation["accuracy"], evaluation["num_images"])
-    parts = ", ".join(
-        f"{len(part)} {part_name}" for part_name, part in data.parts.items()
-    )
-    preprocessing = model.preprocessing
-    return f"""# {name}
+    low, high = wilson_interval(evaluation.accuracy, evaluation.num_images)
+    parts = ", ".join(f"{len(part)} {name}" for name, part in data.parts.items())
+    more = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    text = f"""# {Path(folder).name}
 
 A Vision Transformer for {data.num_classes} classes: \
 {model.count_params():,} parameters{macs}.
@@ -72,11 +115,10 @@ A Vision Transformer for {data.num_classes} classes: \
 |---|---|
 | data | {data.name}: {parts} images, stratified |
 | classes | {_names(data.class_names)} |
-| input | {_size(preprocessing)} |
-| accuracy | **{evaluation["accuracy"]:.4f}** on {evaluation["num_images"]} \
-{evaluation["part"]} images (95 % interval {low:.4f} to {high:.4f}) |
-| best epoch | {result.best_epoch} of {len(result.history)} |
-| seed | {recipe.seed} |
+| input | {_size(model.preprocessing)} |
+| accuracy | **{evaluation.accuracy:.4f}** on {evaluation.num_images} \
+{evaluation.part} images (95 % interval {low:.4f} to {high:.4f}) |
+{more}
 | made with | Keras {keras.__version__}, {keras.backend.backend()} |
 
 Made by:
@@ -85,8 +127,7 @@ Made by:
 {command}
 ```
 
-Recipe: `{_expression(recipe)}`.
-Source of the recipe: {recipe.source or "none given"}.
+{how}
 
 ## Limits
 
@@ -94,9 +135,11 @@ The accuracy is that of one training run, on images that come from the same sour
 the training images. It says nothing about pictures of another kind, and the model
 always names one of its classes, also for a picture of none of them.
 """
+    with replacing(Path(folder) / FILE_NAME) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
-def _interval(share: float, count: int) -> tuple[float, float]:
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
     """Return the 95 % Wilson interval of a share of `count` images."""
     z = 1.96
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
@@ -124,11 +167,11 @@ def _expression(value: Any) -> str:
     if not is_dataclass(value) or isinstance(value, type):
         return repr(value)
     default = type(value)()
-    given = {
-        field.name: getattr(value, field.name)
-        for field in fields(value)
-        if getattr(value, field.name) != getattr(default, field.name)
-    }
-    given.pop("source", None)
-    options = ", ".join(f"{k}={_expression(v)}" for k, v in given.items())
+    names = [field.name for field in fields(value) if field.name != "source"]
+    given = {name: getattr(value, name) for name in names}
+    options = ", ".join(
+        f"{name}={_expression(option)}"
+        for name, option in given.items()
+        if option != getattr(default, name)
+    )
     return f"{type(value).__name__}({options})"

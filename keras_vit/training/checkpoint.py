@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import warnings
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import keras
 import numpy as np
 
 from keras_vit.distribution import Distribution, current
+from keras_vit.distribution.base import differing_keys
 from keras_vit.files import replacing
 from keras_vit.training import sharded_checkpoint
 
@@ -28,6 +30,7 @@ TEMPORARY_SHARDED_NAME = ".checkpoint.orbax.new"
 NAMES = (FILE_NAME, SHARDED_NAME, PREVIOUS_NAME, PREVIOUS_SHARDED_NAME)
 
 Arrays = dict[str, np.ndarray]
+Facts = dict[str, Any]  # what a run is made of, JSON values
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,18 @@ class Position:
     Args:
         epoch: number of finished epochs.
         batch: number of finished batches of the epoch after them.
+        history: one row for each finished epoch.
+        accumulation_steps: micro-batches of a step, chosen when the run began.
+        is_over: whether the run ended with its last epoch, before the recipe's.
+        callbacks: class and state of each callback of the user.
     """
 
     epoch: int = 0
     batch: int = 0
+    history: Sequence[dict[str, float]] = field(default=(), compare=False)
+    accumulation_steps: int | None = field(default=None, compare=False)
+    is_over: bool = field(default=False, compare=False)
+    callbacks: Sequence[tuple[str, dict[str, Any]]] = field(default=(), compare=False)
 
 
 def save_checkpoint(
@@ -48,7 +59,7 @@ def save_checkpoint(
     model: keras.Model,
     *,
     position: Position,
-    facts: dict[str, Any],
+    facts: Facts,
     devices: Distribution | None = None,
 ) -> None:
     """Write weights, seed generators, metrics and optimizer of a model to one file.
@@ -84,14 +95,11 @@ def save_checkpoint(
             _keep_former(folder)
             os.replace(temporary, folder / SHARDED_NAME)
         return
-    arrays: Arrays = {
-        f"{number:05d}": _as_array(variable, devices)
-        for number, variable in enumerate(variables)
-    }
+    arrays = {f"{i:05d}": _as_array(v, devices) for i, v in enumerate(variables)}
     arrays |= _states_of_processes(model, devices)
     if not devices.is_main:
         return
-    header["sha256"] = _checksum(arrays)
+    header["sha256"] = _checksum(arrays, header)
     with replacing(folder / FILE_NAME) as temporary:
         np.savez(temporary, header=np.array(json.dumps(header)), **arrays)  # pyright: ignore[reportArgumentType]
         _keep_former(folder)
@@ -131,7 +139,7 @@ def load_checkpoint(
     folder: str | Path,
     model: keras.Model,
     *,
-    facts: dict[str, Any],
+    facts: Facts,
     devices: Distribution | None = None,
 ) -> Position:
     """Put a saved state into a compiled model and return how far it had come.
@@ -145,10 +153,10 @@ def load_checkpoint(
     """
     devices = devices or current()
     header, arrays, path = _read(folder, devices)
+    saved = header["facts"]
     differences = [
-        f"{key}: {header['facts'].get(key)!r} there, {facts.get(key)!r} now"
-        for key in sorted({*header["facts"], *facts})
-        if header["facts"].get(key) != facts.get(key)
+        f"{key}: {saved.get(key)!r} there, {facts.get(key)!r} now"
+        for key in differing_keys(saved, facts)
     ]
     if differences:
         raise ValueError(
@@ -207,7 +215,9 @@ def _states_of_processes(model: keras.Model, devices: Distribution) -> Arrays:
     arrays = global_random_state()
     if devices.has_own_metrics:
         metrics: Any = model.metrics_variables
-        arrays |= {f"metric_{i}": _as_array(v, devices) for i, v in enumerate(metrics)}
+        arrays |= {
+            f"metric_{i}": devices.local_values(v) for i, v in enumerate(metrics)
+        }
     own = {k: v.tobytes().hex() for k, v in arrays.items()}
     states = [json.loads(text) for text in devices.exchange(json.dumps(own))]
     return {
@@ -221,16 +231,13 @@ def _set_state_of_process(
     model: keras.Model, arrays: Arrays, devices: Distribution
 ) -> None:
     prefix = f"{devices.process_id}:"
-    own = {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
+    names = [name for name in arrays if name.startswith(prefix)]
+    own = {name.removeprefix(prefix): arrays[name] for name in names}
     if devices.has_own_metrics:
         metrics: Any = model.metrics_variables
         for i, variable in enumerate(metrics):
-            value = own[f"metric_{i}"].view(variable.dtype)
-            variable.assign(value.reshape(tuple(variable.shape)))
+            values = own[f"metric_{i}"].view(variable.dtype)
+            devices.set_local_values(variable, values.reshape(-1, *variable.shape))
     set_global_random_state(own)
 
 
@@ -303,13 +310,13 @@ def _read_one(
     with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
         arrays = {name: found[name] for name in found.files}
     header = json.loads(str(arrays.pop("header")))
-    if header["sha256"] != _checksum(arrays):
+    if header.pop("sha256") != _checksum(arrays, header):
         raise ValueError("its checksum is wrong")
     return header, arrays, path
 
 
-def _checksum(arrays: Arrays) -> str:
-    digest = hashlib.sha256()
+def _checksum(arrays: Arrays, header: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(header).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype} {array.shape}".encode())

@@ -10,9 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.distribution import Distribution
-from keras_vit.outputs import output_activation
-from keras_vit.training import replicas
+from keras_vit.distribution import Distribution, current
+from keras_vit.output_activation import output_activation
 
 DistillationKind = Literal["hard", "soft"]
 
@@ -113,7 +112,7 @@ class Distillation:
         values = distillation_loss(logits, taught, self.kind, self.temperature)
         if weights is not None:
             values = values * weights
-        return ops.mean(values) / replicas.loss_divisor()
+        return ops.mean(values) / current().loss_divisor
 
 
 def distillation_loss(
@@ -196,6 +195,11 @@ def _check_models(student: keras.Model, teacher: keras.Model) -> str | None:
             f"one that ends with {activation!r}. Use its logits."
         )
     ours = student.output_shape[-1]
+    if ours == 1:
+        raise ValueError(
+            "Distillation needs one output per class, received a model with one, whose "
+            "probability among itself is always 1. Build both with num_classes=2."
+        )
     if ours != theirs:
         raise ValueError(
             "Teacher and student must have the same classes, received "

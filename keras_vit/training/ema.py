@@ -76,9 +76,7 @@ def _pairs(model: Any) -> list[tuple[Any, Any]]:
             "The model must be compiled with an optimizer that averages its weights, "
             "received one without. Pass use_ema=True to it, or ema_decay to the recipe."
         )
-    if not optimizer.built:
-        return []
     # A step that was not made leaves the averages at zero.
-    if int(ops.convert_to_numpy(optimizer.iterations)) == 0:
+    if not optimizer.built or int(ops.convert_to_numpy(optimizer.iterations)) == 0:
         return []
     return moving_averages(optimizer)

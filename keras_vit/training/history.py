@@ -8,6 +8,8 @@ from pathlib import Path
 from keras_vit.files import replacing
 
 History = list[dict[str, float]]
+# Epochs up to which each is marked with a point.
+MOST_MARKERS = 40
 
 
 def write_history(path: str | Path, history: History) -> None:
@@ -22,20 +24,12 @@ def write_history(path: str | Path, history: History) -> None:
         writer.writerows(history)
 
 
-def read_history(path: str | Path) -> History:
-    """Read what `write_history` wrote; no file is an empty history."""
-    if not Path(path).is_file():
-        return []
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {
-            key: int(value) if key == "epoch" else float(value)
-            for key, value in row.items()
-            if value
-        }
-        for row in rows
-    ]
+def rank(row: dict[str, float]) -> tuple[float, ...]:
+    """Return what is highest in the best epoch."""
+    if "val_accuracy" not in row:
+        return (row["epoch"],)
+    # The later epoch wins a tie in both.
+    return (row["val_accuracy"], -row["val_loss"], row["epoch"])
 
 
 def plot_history(path: str | Path, history: History) -> None:
@@ -46,6 +40,7 @@ def plot_history(path: str | Path, history: History) -> None:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise ImportError(
             "Matplotlib is needed to draw the curves. Install it with "
@@ -58,9 +53,13 @@ def plot_history(path: str | Path, history: History) -> None:
         for prefix, label in (("", "training"), ("val_", "validation")):
             values = [row.get(prefix + metric) for row in history]
             if any(value is not None for value in values):
-                axes.plot(epochs, values, label=label)
+                # A single point is no line: a marker shows it.
+                marker = "o" if len(epochs) <= MOST_MARKERS else None
+                axes.plot(epochs, values, marker=marker, markersize=4, label=label)
         axes.set(xlabel="epoch", ylabel=metric)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
         axes.grid(alpha=0.3)
         axes.legend()
     with replacing(path) as temporary:

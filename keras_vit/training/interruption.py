@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
@@ -23,6 +23,21 @@ class TrainingInterrupted(SystemExit):
 
     def __str__(self) -> str:
         return self.message
+
+
+class Termination:
+    """What SIGTERM does outside of training: it ends the process in order.
+
+    Made for `signal.signal`. Libraries swallow an exception that reaches Python inside
+    their callbacks, such as those of the garbage collector; `requested` stays.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.requested = True
+        raise SystemExit(128 + number)
 
 
 class Interruption:
@@ -46,6 +61,9 @@ class Interruption:
         if self.is_active and is_main:
             self._former = signal.signal(signal.SIGTERM, self._handle)
             self._is_set = True
+            if isinstance(self._former, Termination):
+                # One that came before, and that a library has swallowed.
+                self.requested = self._former.requested
         return self
 
     def __exit__(self, *error: Any) -> None:

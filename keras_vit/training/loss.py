@@ -10,7 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
-LossName = Literal["cross_entropy", "binary_cross_entropy", "sigmoid_cross_entropy"]
+from keras_vit.own_arguments import own_arguments
+
+LossName = Literal[
+    "cross_entropy", "binary_cross_entropy", "sigmoid_cross_entropy", "asymmetric"
+]
 
 
 class LabelLoss(keras.losses.Loss):
@@ -28,7 +32,7 @@ class LabelLoss(keras.losses.Loss):
         if not are_numbers(y_true, y_pred):
             return loss
         numbers = ops.reshape(ops.cast(y_true, "float32"), (-1,))
-        is_wrong = ops.logical_not(is_class(numbers, y_pred.shape[-1]))
+        is_wrong = ops.logical_not(is_label(numbers, y_pred.shape[-1]))
         if sample_weight is not None:
             counts = ops.not_equal(ops.cast(sample_weight, "float32"), 0.0)
             is_wrong = ops.logical_and(is_wrong, ops.reshape(counts, (-1,)))
@@ -49,7 +53,8 @@ class CrossEntropy(LabelLoss):
         from_logits: whether the model returns logits (default) or probabilities.
 
     Raises:
-        ValueError: on call, if labels of this shape do not fit the model.
+        ValueError: on call, if labels of this shape do not fit the model, or it has one
+            output, whose probability is always 1.
 
     Reference: arXiv:1512.00567, section 7 (label smoothing).
     """
@@ -62,28 +67,25 @@ class CrossEntropy(LabelLoss):
         self.from_logits = from_logits
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        y_true = as_probabilities(y_true, y_pred)
+        check_outputs(self, y_pred.shape[-1])
+        y_true, smoothing = as_probabilities(y_true, y_pred), self.label_smoothing
         return keras.losses.categorical_crossentropy(
-            y_true,
-            y_pred,
-            from_logits=self.from_logits,
-            label_smoothing=self.label_smoothing,
+            y_true, y_pred, from_logits=self.from_logits, label_smoothing=smoothing
         )
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "label_smoothing": self.label_smoothing,
-            "from_logits": self.from_logits,
-        }
+        return {**super().get_config(), **own_arguments(self)}
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class BinaryCrossEntropy(LabelLoss):
     """One yes-or-no question per class, from logits.
 
-    Labels are class numbers or class probabilities, as those of mixed images. With a
-    number that is no class the loss is not a number.
+    Labels are class numbers, or for each class a number from 0 to 1, (B, classes): the
+    probabilities of mixed images, or yes and no where an image has several labels. A
+    model with one output asks one question: labels are 0 for no and 1 for yes, or the
+    probability of yes, (B,) or (B, 1). With a number that is none of these the loss is
+    not a number.
 
     Args:
         label_smoothing: share of the probability that is spread evenly over all
@@ -112,11 +114,7 @@ class BinaryCrossEntropy(LabelLoss):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"name": "binary_cross_entropy", **kwargs})
-        if over_classes not in ("mean", "sum"):
-            raise ValueError(
-                "over_classes must be one of ['mean', 'sum'], received "
-                f"over_classes={over_classes!r}. Check the spelling."
-            )
+        _check_over_classes(over_classes)
         self.label_smoothing = label_smoothing
         self.from_logits = from_logits
         self.over_classes = over_classes
@@ -126,28 +124,122 @@ class BinaryCrossEntropy(LabelLoss):
         y_true = as_probabilities(y_true, y_pred)
         if self.threshold is not None:
             y_true = ops.cast(y_true > self.threshold, y_pred.dtype)
-        smoothing, classes = self.label_smoothing, y_pred.shape[-1]
+        # No is an answer, too.
+        smoothing, classes = self.label_smoothing, max(2, y_pred.shape[-1])
         y_true = y_true * (1 - smoothing) + smoothing / classes
         losses = ops.binary_crossentropy(y_true, y_pred, from_logits=self.from_logits)
-        if self.over_classes == "sum":
-            return ops.sum(losses, axis=-1)
-        return ops.mean(losses, axis=-1)
+        reduce = ops.sum if self.over_classes == "sum" else ops.mean
+        return reduce(losses, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "label_smoothing": self.label_smoothing,
-            "from_logits": self.from_logits,
-            "over_classes": self.over_classes,
-            "threshold": self.threshold,
-        }
+        return {**super().get_config(), **own_arguments(self)}
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class AsymmetricLoss(LabelLoss):
+    """Yes-or-no questions of which nearly all answers are no, from logits.
+
+    With several labels to an image and many classes, easy noes drown the few yeses:
+    here they count less, (1 - p)^positive_focus log p for a yes and
+    q^negative_focus log(1 - q) for a no, where q = max(p - margin, 0), so that noes
+    below the margin count nothing. Without focus and margin it is
+    `BinaryCrossEntropy(over_classes="sum")`.
+
+    Labels are 0 and 1 for each class, (B, classes), or the probability of yes; class
+    numbers, (B,) or (B, 1), are one yes among noes.
+
+    Args:
+        label_smoothing: share of each answer that is undecided, [0, 1): labels become
+            y (1 - s) + s / 2. Default 0.
+        from_logits: whether the model returns logits (default) or probabilities, one
+            sigmoid per class.
+        positive_focus: exponent of yes, 0 or at least 1. Default 1, that of the
+            authors' code; the paper has 0.
+        negative_focus: exponent of no, 0 or at least 1. Default 4.
+        margin: of no, [0, 1). Default 0.05.
+        over_classes: "sum" (default, as in the paper) or "mean" of the losses of one
+            image.
+
+    Raises:
+        ValueError: if an option is out of range; on call, if labels of this shape do
+            not fit the model.
+
+    Reference: arXiv:2009.14119, equations 4 to 7; timm.loss.AsymmetricLossMultiLabel,
+    without its `eps`.
+    """
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        from_logits: bool = True,
+        positive_focus: float = 1.0,
+        negative_focus: float = 4.0,
+        margin: float = 0.05,
+        over_classes: str = "sum",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"name": "asymmetric", **kwargs})
+        _check_over_classes(over_classes)
+        for name, value in (
+            ("positive_focus", positive_focus),
+            ("negative_focus", negative_focus),
+        ):
+            if not (value == 0 or value >= 1):
+                raise ValueError(  # Between, the slope at 0 has no limit.
+                    f"{name} must be 0 or at least 1, received {name}={value}."
+                )
+        if not 0 <= margin < 1:
+            raise ValueError(
+                f"margin must be at least 0 and below 1, received margin={margin}."
+            )
+        self.label_smoothing = label_smoothing
+        self.from_logits = from_logits
+        self.positive_focus = positive_focus
+        self.negative_focus = negative_focus
+        self.margin = margin
+        self.over_classes = over_classes
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_pred = ops.cast(y_pred, "float32")  # In float16, 1 - p is 0 too soon.
+        y_true = as_probabilities(y_true, y_pred)
+        y_true = y_true * (1 - self.label_smoothing) + self.label_smoothing / 2
+        if self.from_logits:
+            yes, log_yes = ops.sigmoid(y_pred), ops.log_sigmoid(y_pred)
+            log_no = ops.log_sigmoid(-y_pred)
+        else:
+            epsilon = keras.config.epsilon()
+            yes = ops.clip(y_pred, epsilon, 1 - epsilon)
+            log_yes, log_no = ops.log(yes), ops.log(1 - yes)
+        weight = yes
+        if self.margin:
+            weight = ops.maximum(yes - self.margin, 0.0)
+            log_no = ops.log(1 - weight)
+        positive, negative = y_true * log_yes, (1 - y_true) * log_no
+        if self.positive_focus:
+            positive *= ops.power(1 - yes, self.positive_focus)
+        if self.negative_focus:
+            negative *= ops.power(weight, self.negative_focus)
+        reduce = ops.sum if self.over_classes == "sum" else ops.mean
+        return -reduce(positive + negative, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **own_arguments(self)}
 
 
 LOSSES: dict[LossName, Callable[..., keras.losses.Loss]] = {
     "cross_entropy": CrossEntropy,
     "binary_cross_entropy": partial(BinaryCrossEntropy, threshold=0.0),
     "sigmoid_cross_entropy": partial(BinaryCrossEntropy, over_classes="sum"),
+    "asymmetric": AsymmetricLoss,
 }
+
+
+def _check_over_classes(over_classes: Any) -> None:
+    if over_classes not in ("mean", "sum"):
+        raise ValueError(
+            "over_classes must be one of ['mean', 'sum'], received "
+            f"over_classes={over_classes!r}. Check the spelling."
+        )
 
 
 def as_probabilities(y_true: Any, y_pred: Any) -> Any:
@@ -156,11 +248,14 @@ def as_probabilities(y_true: Any, y_pred: Any) -> Any:
     Args:
         y_true: class numbers, (B,) or (B, 1), or class probabilities. A number that is
             no class has a row of zeros.
-        y_pred: logits, (B, classes).
+        y_pred: logits, (B, classes). With one output, labels are the probability of
+            yes.
     """
+    classes = y_pred.shape[-1]
+    if classes == 1:
+        return ops.cast(ops.reshape(y_true, (-1, 1)), y_pred.dtype)
     if not are_numbers(y_true, y_pred):
         return ops.cast(y_true, y_pred.dtype)
-    classes = y_pred.shape[-1]
     numbers = ops.cast(ops.reshape(y_true, (-1,)), "int32")
     # On torch, `one_hot` raises for numbers above the last class.
     numbers = ops.where(is_class(numbers, classes), numbers, -1)
@@ -168,9 +263,22 @@ def as_probabilities(y_true: Any, y_pred: Any) -> Any:
 
 
 def are_numbers(y_true: Any, y_pred: Any) -> bool:
-    """Return whether labels are class numbers, and not probabilities."""
+    """Return whether labels are class numbers, and not probabilities.
+
+    Where there is one output, they are one number per image in either case.
+    """
     shape = y_true.shape
-    return len(shape) < 2 or shape[-1] != y_pred.shape[-1]
+    return y_pred.shape[-1] == 1 or len(shape) < 2 or shape[-1] != y_pred.shape[-1]
+
+
+def is_label(numbers: Any, num_outputs: int) -> Any:
+    """Return whether each number is a label for so many outputs.
+
+    One output says yes or no: each number from 0 to 1 is the probability of yes.
+    """
+    if num_outputs == 1:
+        return ops.logical_and(numbers >= 0, numbers <= 1)
+    return is_class(numbers, num_outputs)
 
 
 def is_class(numbers: Any, num_classes: int) -> Any:
@@ -191,22 +299,36 @@ def check_label_shape(y_true: Any, y_pred: Any) -> None:
         )
 
 
+def check_outputs(loss: Any, num_outputs: int) -> None:
+    """Raise a ValueError if a loss says nothing of a model with so many outputs."""
+    if isinstance(loss, CrossEntropy) and num_outputs == 1:
+        raise ValueError(
+            "CrossEntropy needs one output per class, received a model with one, whose "
+            "probability among itself is always 1. Build it with num_classes=2, or ask "
+            "yes or no with BinaryCrossEntropy (loss_name='binary_cross_entropy')."
+        )
+
+
 def check_classes(labels: Any, num_classes: int) -> None:
-    """Raise a ValueError if class numbers that are known now are none of the model.
+    """Raise a ValueError if labels that are known now are none of the model.
 
     Args:
-        labels: array, tensor or list; anything else than whole numbers passes.
-        num_classes: outputs of the model.
+        labels: array, tensor or list; class probabilities pass.
+        num_classes: outputs of the model. With one, labels are from 0 to 1.
     """
     numbers = np.asarray(keras.ops.convert_to_numpy(labels))
-    if not np.issubdtype(numbers.dtype, np.integer):
+    is_probability = numbers.ndim == 2 and numbers.shape[-1] == num_classes > 1
+    if numbers.ndim > 2 or is_probability or numbers.dtype.kind not in "iufb":
         return
-    if numbers.ndim == 2 and numbers.shape[-1] == num_classes:
-        return
-    wrong = numbers[(numbers < 0) | (numbers >= num_classes)]
+    is_right = (numbers >= 0) & (numbers <= max(1, num_classes - 1))
+    if num_classes > 1:
+        is_right &= numbers == np.floor(numbers)
+    wrong = numbers[~is_right]
     if wrong.size:
+        kind = "whole numbers" if num_classes > 1 else "numbers (no or yes)"
         raise ValueError(
-            f"Labels must be from 0 to {num_classes - 1} for a model with "
-            f"{num_classes} outputs, received {wrong.flat[0]} ({wrong.size} labels out "
-            "of range). Number the classes from 0, or build the model with more."
+            f"Labels must be {kind} from 0 to {max(1, num_classes - 1)} for a model "
+            f"with {num_classes} output(s), received {wrong.flat[0]} ({wrong.size} "
+            "labels out of range). Number the classes from 0, or build the model with "
+            "more."
         )

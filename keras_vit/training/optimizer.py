@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from keras_vit.keras_internals import LambHooks, OptimizerHooks
-from keras_vit.training import replicas
+from keras_vit.distribution import current
+from keras_vit.keras_internals import OptimizerHooks
 
 # On torch `keras.optimizers.AdamW(...)` makes an object of a subclass that updates all
 # weights at once; one of our own class would fall back to a loop over the weights.
@@ -58,7 +58,7 @@ class TrainingOptimizer(OptimizerHooks):
         """Sum the gradients over the replicas, clip them, and update the variables."""
         grads = list(grads)
         if self.reduces_gradients:
-            grads = replicas.reduce_gradients(grads)
+            grads = current().reduce_gradients(grads)
         super().apply(grads, trainable_variables)  # pyright: ignore[reportAttributeAccessIssue]
 
     def finalize_variable_values(self, var_list: Any) -> None:
@@ -132,26 +132,6 @@ class Adafactor(TrainingOptimizer, keras.optimizers.Adafactor):
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class Lamb(LambHooks, TrainingOptimizer, keras.optimizers.Lamb):
-    """LAMB as in apex and timm: the weight decay is a part of the update.
-
-    A kernel that decays moves by a share of its norm; all else, and everything without
-    weight decay, moves as by Adam. `keras.optimizers.Lamb` does it for each weight.
-
-    Args:
-        *args: those of the parent: `learning_rate`, `beta_1`, `beta_2`, ...
-        layer_decay: as of `AdamW`. Default None.
-        **kwargs: those of the parent.
-
-    Raises:
-        ValueError: if `layer_decay` is out of range.
-
-    Reference: arXiv:1904.00962, algorithm 2, with phi(z) = max(z, that of weights of
-    deviation 0.02): a head of zeros learns as DeiT III's does, which starts with that.
-    """
-
-
-@keras.saving.register_keras_serializable(package="keras_vit")
 class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     """`keras.optimizers.LossScaleOptimizer` that looks for overflow on all replicas.
 
@@ -185,10 +165,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Sum the gradients over the replicas, then update unless one overflowed."""
-        super().apply(replicas.reduce_gradients(list(grads)), trainable_variables)
-
-
-OPTIMIZERS = {"adamw": AdamW, "sgd": SGD, "adafactor": Adafactor, "lamb": Lamb}
+        super().apply(current().reduce_gradients(list(grads)), trainable_variables)
 
 
 def decays(variable: Any) -> bool:
@@ -219,14 +196,11 @@ def multipliers(
     last = 1 + max((block for block in blocks if block is not None), default=-1)
     # In a model of your own, what comes before the blocks may have any name.
     first = next((i for i, block in enumerate(blocks) if block is not None), 0)
-    depths = [
-        last + 1 if block is None else block + 1
-        for block in (
-            -1 if i < first or _is_stem(variable.path) else blocks[i]
-            for i, variable in enumerate(variables)
-        )
-    ]
-    return tuple(layer_decay ** (last + 1 - depth) for depth in depths)
+    distances = []
+    for i, variable in enumerate(variables):
+        block = -1 if i < first or _is_stem(variable.path) else blocks[i]
+        distances.append(0 if block is None else last - block)
+    return tuple(layer_decay**distance for distance in distances)
 
 
 def _block(path: str) -> int | None:

@@ -3,57 +3,30 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_vit.image_progress import duration
+
 # Steps whose time says nothing: they compile, and fill the queues.
 _FIRST_STEPS = 3
-# Steps after which the time of a run is estimated and waiting is looked for.
+# Steps, or seconds if those are long, after which the time of a run is estimated and
+# waiting is looked for.
 _MEASURED_STEPS = 20
+_MEASURED_SECONDS = 30.0
 # Share of the time of a step that preparing a batch may take without a warning.
 _BUSY = 0.95
 _TENSORBOARD = ("tensorboard", "tensorflow")
-
-
-class MeasuredBatches(keras.utils.PyDataset):
-    """Batches of a data set, with the time that it takes to prepare them.
-
-    Args:
-        batches: with `threads` and `epoch`.
-        start: number of batches of the first epoch that are left out, because an
-            earlier run has used them.
-    """
-
-    def __init__(self, batches: Any, start: int = 0) -> None:
-        threads = batches.threads
-        super().__init__(workers=threads, max_queue_size=2 * threads + 2)
-        self.batches = batches
-        self.start = start
-        self.seconds = 0.0
-        self.prepared = 0
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self.batches) - self.start
-
-    def __getitem__(self, index: int) -> Any:
-        started = time.perf_counter()
-        batch = self.batches[index + self.start]
-        with self._lock:
-            self.seconds += time.perf_counter() - started
-            self.prepared += 1
-        return batch
-
-    @property
-    def seconds_per_batch(self) -> float:
-        """Time until the workers together have prepared one more batch."""
-        return self.seconds / max(1, self.prepared) / max(1, self.workers)
 
 
 class Progress(keras.callbacks.Callback):
@@ -68,8 +41,8 @@ class Progress(keras.callbacks.Callback):
         verbose: whether to print the estimate.
 
     Attributes:
-        batches: that the model is trained on; those with `seconds_per_batch`, as
-            `MeasuredBatches` and streams have it, show whether it waits for them.
+        batches: that the model is trained on; their `seconds_per_batch`, if they have
+            it, shows whether the model waits for them.
     """
 
     # Keras calls it from threads of its own, when the results of a batch are there, so
@@ -77,10 +50,7 @@ class Progress(keras.callbacks.Callback):
     async_safe = True
 
     def __init__(
-        self,
-        batch_size: int,
-        total_steps: int,
-        verbose: bool = False,
+        self, batch_size: int, total_steps: int, verbose: bool = False
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
@@ -103,16 +73,16 @@ class Progress(keras.callbacks.Callback):
         # From here on, as the only step of an epoch would not be measured otherwise.
         self._last = time.perf_counter()
 
-    def on_train_batch_end(
-        self, batch: int, logs: dict[str, Any] | None = None
-    ) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         with self._lock:
             now = time.perf_counter()
             self.steps += 1
             if self.steps > _FIRST_STEPS:
                 self.seconds += now - self._last
             self._last = now
-            if self.steps < _FIRST_STEPS + _MEASURED_STEPS or self._reported:
+            counted = self.steps - _FIRST_STEPS
+            is_long = counted > 0 and self.seconds >= _MEASURED_SECONDS
+            if self._reported or not (counted >= _MEASURED_STEPS or is_long):
                 return
             self._reported = True
         self._report()
@@ -125,8 +95,9 @@ class Progress(keras.callbacks.Callback):
         speed = self.images_per_second
         if speed and self.verbose:
             seconds = self.total_steps * self.batch_size / speed
-            print(f"\nspeed  {speed:.0f} images per second; {duration(seconds)} in all")
-        step = self.seconds / _MEASURED_STEPS
+            rate = f"{speed:.{0 if speed >= 10 else 1}f} images per second"
+            print(f"\nspeed  {rate}; {duration(seconds)} in all")
+        step = self.seconds / (self.steps - _FIRST_STEPS)
         wait = getattr(self.batches, "seconds_per_batch", 0.0)
         if wait > _BUSY * step:
             warnings.warn(
@@ -135,6 +106,50 @@ class Progress(keras.callbacks.Callback):
                 "smaller pictures on disk, or less augmentation.",
                 stacklevel=2,
             )
+
+
+class EpochLines(keras.callbacks.Callback):
+    """Print one line for each epoch, for logs that nobody watches.
+
+    Args:
+        epochs: of the run.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        seconds = time.perf_counter() - self._started
+        kept = {k: float(v) for k, v in (logs or {}).items()}
+        speed = kept.pop("images_per_second", None)
+        values = [f"{name} {value:.4f}" for name, value in kept.items()]
+        if speed:
+            values.append(f"{speed:.0f} images per second")
+        line = ", ".join([*values, f"{seconds:.1f} s"])
+        print(f"epoch {epoch + 1}/{self.epochs}: {line}", flush=True)
+
+
+def is_watched() -> bool:
+    """Return whether output goes to a terminal or a notebook, rather than to a log."""
+    if os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":
+        return False
+    return sys.stdout.isatty() or "ipykernel" in sys.modules
+
+
+@contextmanager
+def own_line(is_bar: bool) -> Iterator[None]:
+    """Begin a new line if what fails inside leaves a progress bar unfinished."""
+    try:
+        yield
+    except BaseException:
+        if is_bar:
+            print(flush=True)
+        raise
 
 
 def check_tensorboard(folder: Path | None) -> None:
@@ -158,15 +173,6 @@ def check_tensorboard(folder: Path | None) -> None:
         )
 
 
-def duration(seconds: float) -> str:
-    """Return a length of time in words, such as "about 12 min"."""
-    if seconds < 90:
-        return f"about {seconds:.0f} s"
-    if seconds < 5400:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.1f} h"
-
-
 def macs_per_image(model: keras.Model) -> int | None:
     """Return the multiply-accumulates for an image of the size of inference.
 
@@ -182,25 +188,41 @@ def macs_per_image(model: keras.Model) -> int | None:
     return config.macs
 
 
-def start_summary(data: Any, model: keras.Model, recipe: Any, devices: str) -> str:
+def start_summary(
+    data: Any,
+    model: Any,
+    recipe: Any,
+    devices: str,
+    memory: str | None = None,
+    seconds: float | None = None,
+) -> str:
     """Return what is about to run: data, devices, batch, model and recipe.
 
     Args:
         data: `ImageData`.
-        model: to be trained.
+        model: `TrainingModel` to be trained.
         recipe: how.
         devices: in words.
+        memory: that it needs, in words. Default None: not known.
+        seconds: that it takes. Default None: not known.
     """
     parts = ", ".join(f"{len(part):,} {name}" for name, part in data.parts.items())
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     count = macs_per_image(model)
     macs = f", {count:,} multiply-accumulates per image" if count else ""
-    steps = recipe.accumulation_steps
+    steps = getattr(model, "accumulation_steps", recipe.accumulation_steps)
     micro = f" in {steps} micro-batches" if steps > 1 else ""
     batch_size = min(recipe.batch_size, len(data.train))
+    size = getattr(getattr(model, "preprocessing", None), "image_size", None)
+    pixels = f", images of {size[0]} x {size[1]} pixels" if size else ""
+    more = "" if memory is None else f"\nmemory {memory}"
+    if seconds is not None:
+        more += f"\ntime   {duration(seconds)} in all, roughly; measured once it runs"
     return (
-        f"data   {data.name}: {parts}; {data.num_classes} classes\n"
-        f"model  {model.count_params():,} parameters, {trainable:,} trainable{macs}\n"
+        f"data   {data.name}: {parts}; {data.num_classes} classes; "
+        f"{data.details}\n"
+        f"model  {model.count_params():,} parameters, {trainable:,} trainable{macs}"
+        f"{pixels}\n"
         f"run    {recipe.epochs} epochs, {batch_size:,} images per step{micro}, "
-        f"{recipe.optimizer_name}, on {devices}"
+        f"{recipe.optimizer_name}, on {devices}{more}"
     )

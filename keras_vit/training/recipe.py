@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import keras
 
-from keras_vit.data.augmentation import Augmentation
-from keras_vit.data.mixing import Mixing
-from keras_vit.outputs import output_activation
+from keras_vit.data.augmenting.augmentation import Augmentation
+from keras_vit.data.augmenting.mixing import Mixing
+from keras_vit.freezing import first_layers
+from keras_vit.lora import LORA_LAYERS, LoRA, has_lora
+from keras_vit.output_activation import output_activation
+from keras_vit.surgery import changed
 from keras_vit.training.distillation import DistillationKind
-from keras_vit.training.freezing import freeze, freeze_all_but_head
-from keras_vit.training.lora import LORA_LAYERS, add_lora, has_lora
-from keras_vit.training.loss import LOSSES, LossName
+from keras_vit.training.lamb import Lamb
+from keras_vit.training.loss import LOSSES, LossName, check_outputs
 from keras_vit.training.metric import Accuracy
-from keras_vit.training.optimizer import OPTIMIZERS, LossScaleOptimizer
-from keras_vit.training.recipe_checks import (
-    check_options,
-    check_recipe,
-    image_phases,
-)
+from keras_vit.training.optimizer import SGD, Adafactor, AdamW, LossScaleOptimizer
+from keras_vit.training.recipe_checks import check_options, check_recipe, image_phases
 from keras_vit.training.schedule import Curve, WarmupSchedule
-from keras_vit.training.settings import (
-    RATES,
-    set_dtype,
-    set_rates,
-    set_rematerialization,
-)
 from keras_vit.training.step import TrainingModel, check_trains
+
+OPTIMIZERS = {"adamw": AdamW, "sgd": SGD, "adafactor": Adafactor, "lamb": Lamb}
+# Fields of ViTConfig that a recipe changes in the copy that it trains.
+RATES = (
+    "stochastic_depth_rate",
+    "stochastic_depth_curve",
+    "dropout_rate",
+    "attention_dropout_rate",
+    "patch_dropout_rate",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +38,7 @@ class Recipe:
     """Everything that decides how a model is trained.
 
     `train` uses it, and each part can be taken and used alone: `schedule`, `optimizer`,
-    `loss`, `prepare`, `training_model`, `compile` and the fields.
+    `loss`, `prepared`, `training_copy`, `compile` and the fields.
 
     Args:
         epochs: passes over the training images, at least 1. Default 100.
@@ -65,7 +67,8 @@ class Recipe:
             Default None: no averages.
         loss_name: "cross_entropy" (default); "binary_cross_entropy" of DeiT III, where
             each class that is in a mixed image counts as whole, mean over the classes;
-            or big_vision's "sigmoid_cross_entropy", labels as they are, summed.
+            big_vision's "sigmoid_cross_entropy", labels as they are, summed; or
+            "asymmetric", for many classes of which an image has a few.
         label_smoothing: share of the probability spread over all classes, [0, 1).
             Default 0.1.
         stochastic_depth_rate: of the last block, [0, 1). Default None: as the model has
@@ -84,8 +87,8 @@ class Recipe:
         distillation: "hard" or "soft" to learn from a teacher as well. Default None.
         distillation_alpha: share of that loss, [0, 1]. Default 0.5.
         distillation_temperature: of "soft", above 0. Default 1.
-        image_sizes: progressive resizing: (first epoch from 0, pixels) of each phase;
-            needs a model for images of any size. Default (): that of the model.
+        image_sizes: progressive resizing: (first epoch from 0, pixels) of each phase.
+            Default (): that of the model.
         dtype: dtype policy of the computation, such as "mixed_bfloat16". Default None:
             as the model has it.
         rematerialization: "full" or "activations" to compute them again in the backward
@@ -96,6 +99,8 @@ class Recipe:
             anew and in the same batch, at least 1. Default 1.
         class_balance: "weights" (of the losses) or "sampling" to give rare classes
             their share. Default None.
+        patience: epochs without a better one on the validation part after which the
+            run ends, at least 1. Default None: it goes on to the last.
         seed: of weights, order, augmentation and dropout. Default 0.
         source: where the settings come from.
 
@@ -145,6 +150,7 @@ class Recipe:
     mixing: Mixing | None = None
     repeated_augmentation: int = 1
     class_balance: Literal["weights", "sampling"] | None = None
+    patience: int | None = None
     seed: int = 0
     source: str = ""
 
@@ -161,6 +167,14 @@ class Recipe:
         object.__setattr__(self, "image_sizes", image_phases(self.image_sizes))
         check_recipe(self)
 
+    def with_epochs(self, epochs: int) -> Recipe:
+        """Return this recipe for another number of epochs.
+
+        It warms up for the same share of them.
+        """
+        share = self.warmup_epochs / self.epochs
+        return replace(self, epochs=epochs, warmup_epochs=share * epochs)
+
     def schedule(
         self, steps_per_epoch: int
     ) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -176,12 +190,11 @@ class Recipe:
 
     def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
         """Return the optimizer: schedule, decay on kernels, clipping, averages."""
-        own: dict[str, Any] = {
-            "adamw": {"beta_2": self.beta_2},
-            "lamb": {"beta_2": self.beta_2},
-            "sgd": {"momentum": float(self.momentum)},
-            "adafactor": {},
-        }[self.optimizer_name]
+        own: dict[str, Any] = {}
+        if self.optimizer_name in ("adamw", "lamb"):
+            own["beta_2"] = self.beta_2
+        elif self.optimizer_name == "sgd":
+            own["momentum"] = float(self.momentum)
         if self.ema_decay is not None:
             own |= {"use_ema": True, "ema_momentum": self.ema_decay}
         return OPTIMIZERS[self.optimizer_name](
@@ -196,54 +209,42 @@ class Recipe:
         """Return the loss; labels are class numbers or class probabilities."""
         return LOSSES[self.loss_name](self.label_smoothing, from_logits=from_logits)
 
-    def prepare(self, model: keras.Model) -> None:
-        """Give a built model the rates, dtype, frozen layers and LoRA of this recipe.
+    def prepared(self, model: keras.Model) -> Any:
+        """Return a copy with the rates, dtype, frozen layers and LoRA of this recipe.
 
-        What the recipe leaves at its default stays as the model has it. Doing it twice
-        changes nothing.
+        What the recipe leaves at its default stays as the model has it, and so do LoRA
+        factors that it has already. For `image_sizes` a `ViT` takes images of any size.
 
         Raises:
             ValueError: if the model cannot do what the recipe says.
         """
-        inside: Any = getattr(model, "model", model)
-        names = (*RATES, "stochastic_depth_curve")
-        rates = {name: getattr(self, name) for name in names}
-        if any(rate is not None for rate in rates.values()):
-            set_rates(model, **rates)
-        if self.dtype is not None:
-            set_dtype(model, self.dtype)
-        if self.rematerialization is not None:
-            set_rematerialization(model, self.rematerialization)
-        if self.image_sizes and inside.input_shape[1] is not None:
-            raise ValueError(
-                "image_sizes needs a model for images of any size, received input "
-                f"shape {inside.input_shape}. Build or load it with image_size=None."
-            )
-        patch = getattr(getattr(inside, "config", None), "patch_size", (1, 1))
-        if any(size < max(patch) for _, size in self.image_sizes):
-            raise ValueError(
-                "Each of image_sizes must hold a patch, received image_sizes="
-                f"{self.image_sizes} for a model with patch_size={patch}. Use larger "
-                "images."
-            )
-        if self.train_only == "lora" and not has_lora(inside):
-            add_lora(inside, self.lora_rank, layers=self.lora_layers)
-        if self.train_only == "head":
-            freeze_all_but_head(inside)
-        if self.freeze_until is not None:
-            freeze(inside, until=self.freeze_until)
+        changes = self._rates()
+        if self.image_sizes:
+            self._check_image_sizes(model)
+            if model.input_shape[1] is not None:
+                changes["image_size"] = None
+        adds_lora = self.train_only == "lora" and not has_lora(model)
+        return changed(
+            model,
+            dtype=self.dtype,
+            rematerialization=self.rematerialization or "same",
+            lora=LoRA(self.lora_rank, layers=self.lora_layers) if adds_lora else "same",
+            train_only="head" if self.train_only == "head" else None,
+            freeze_until=self.freeze_until,
+            **changes,
+        )
 
-    def training_model(
+    def training_copy(
         self, model: keras.Model, teacher: keras.Model | None = None
     ) -> TrainingModel:
-        """Return a `TrainingModel` around a model, with accumulation and teacher.
+        """Return a `TrainingModel` around a prepared copy, `training_copy(...).model`.
 
         Args:
-            model: functional, such as a `ViT`.
+            model: functional, such as a `ViT`; stays as it is.
             teacher: exactly with `distillation`. Default None.
         """
         return TrainingModel(
-            model,
+            self.prepared(model),
             accumulation_steps=self.accumulation_steps,
             teacher=teacher,
             distillation=self.distillation,
@@ -252,15 +253,15 @@ class Recipe:
         )
 
     def compile(self, model: keras.Model, steps_per_epoch: int) -> None:
-        """Prepare and compile a classifier: optimizer, loss and metric `accuracy`.
+        """Compile a classifier with optimizer, loss and metric `accuracy`.
 
         Args:
-            model: a `TrainingModel`, or any model if the recipe neither accumulates nor
-                distils.
+            model: from `training_copy`; or from `prepared`, if the recipe neither
+                accumulates nor distils.
             steps_per_epoch: number of batches in an epoch.
 
         Raises:
-            ValueError: if the model cannot do what the recipe says.
+            ValueError: if the model is not what the recipe trains.
         """
         steps = getattr(model, "accumulation_steps", 1)
         taught = getattr(model, "distillation", None)
@@ -270,23 +271,67 @@ class Recipe:
                 "accumulation_steps and distillation are done by a TrainingModel made "
                 f"for them: the recipe has {self.accumulation_steps} and "
                 f"{self.distillation!r}, received a model with {steps} and {kind!r}. "
-                "Use recipe.training_model(model, teacher=...)."
+                "Use recipe.training_copy(model, teacher=...)."
             )
         self._check_head(output_activation(model))
-        self.prepare(model)
+        self._check_prepared(getattr(model, "model", model))
         check_trains(model)
         optimizer = self.optimizer(steps_per_epoch)
-        metrics: Any = [Accuracy()]
+        is_logit = output_activation(model) is None
+        loss = self.loss(from_logits=is_logit)
+        check_outputs(loss, model.output_shape[-1])
+        metrics: Any = [Accuracy(from_logits=is_logit)]
         # TrainingModel takes metrics and counts each image once; on a plain model the
         # sample weight 0 of padding has to reach them.
         name = "metrics" if isinstance(model, TrainingModel) else "weighted_metrics"
         if name == "weighted_metrics" and model.dtype_policy.name == "mixed_float16":
             optimizer = LossScaleOptimizer(optimizer)
-        model.compile(
-            optimizer=optimizer,
-            loss=self.loss(from_logits=output_activation(model) is None),
-            **{name: metrics},
-        )
+        model.compile(optimizer=optimizer, loss=loss, **{name: metrics})
+
+    def _rates(self) -> dict[str, Any]:
+        """Return the rates of the model that this recipe sets."""
+        rates = {name: getattr(self, name) for name in RATES}
+        return {name: rate for name, rate in rates.items() if rate is not None}
+
+    def _check_image_sizes(self, model: keras.Model) -> None:
+        config = getattr(model, "config", None)
+        if config is None and model.input_shape[1] is not None:
+            raise ValueError(
+                "image_sizes needs a ViT or a model for images of any size, received "
+                f"input shape {model.input_shape}. Build it for (None, None, channels)."
+            )
+        patch = getattr(config, "patch_size", (1, 1))
+        if any(size < max(patch) for _, size in self.image_sizes):
+            raise ValueError(
+                "Each of image_sizes must hold a patch, received image_sizes="
+                f"{self.image_sizes} for a model with patch_size={patch}. Use larger "
+                "images."
+            )
+
+    def _check_prepared(self, model: keras.Model) -> None:
+        """Refuse a model that is not as this recipe trains it.
+
+        Rematerialization is not looked for: without it, a model learns the same.
+        """
+        config, body = getattr(model, "config", None), model.layers[:-1]
+        missing = [n for n, r in self._rates().items() if getattr(config, n, None) != r]
+        if self.dtype is not None:
+            wanted: Any = keras.dtype_policies.get(self.dtype)
+            missing += ["dtype"] if model.dtype_policy.name != wanted.name else []
+        if self.train_only == "lora" and not has_lora(model):
+            missing.append("train_only")
+        if self.train_only == "head" and any(x.trainable_weights for x in body):
+            missing.append("train_only")
+        if self.freeze_until is not None:
+            first = first_layers(model, self.freeze_until)
+            if any(layer.trainable_weights for layer in first):
+                missing.append("freeze_until")
+        if missing:
+            raise ValueError(
+                "A recipe trains a copy that has its rates, dtype and frozen layers, "
+                f"received {model.name!r} without its {missing}. Use trained = "
+                "recipe.training_copy(model), or recipe.prepared(model)."
+            )
 
     def _check_head(self, activation: str | None) -> None:
         """Refuse a head whose probabilities are of the other kind of loss."""

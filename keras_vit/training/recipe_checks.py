@@ -7,20 +7,14 @@ from dataclasses import fields
 from numbers import Real
 from typing import Any, get_args
 
-from keras_vit.data.augmentation import Augmentation
-from keras_vit.data.mixing import Mixing
+from keras_vit.data.augmenting.augmentation import Augmentation
+from keras_vit.data.augmenting.mixing import Mixing
 from keras_vit.training.loss import LossName
 from keras_vit.training.schedule import Curve
 from keras_vit.training.step import check_accumulation
 
 # Whole numbers of at least this.
-_COUNTS = {
-    "epochs": 1,
-    "batch_size": 1,
-    "seed": 0,
-    "lora_rank": 1,
-    "repeated_augmentation": 1,
-}
+_COUNTS = {"epochs": 1, "batch_size": 1, "lora_rank": 1, "repeated_augmentation": 1}
 # (lowest, whether that is allowed, highest, whether that is allowed, whether None is)
 _INFINITY = float("inf")
 _RANGES = {
@@ -73,6 +67,9 @@ def check_recipe(recipe: Any) -> None:
             )
     for name, low in _COUNTS.items():
         _check_count(name, getattr(recipe, name), low)
+    _check_count("seed", recipe.seed, 0)
+    if recipe.patience is not None:
+        _check_count("patience", recipe.patience, 1)
     for name, limits in _RANGES.items():
         _check_range(name, getattr(recipe, name), limits)
     for name, valid in _CHOICES.items():

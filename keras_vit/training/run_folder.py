@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 
+from keras_vit.data.trained_pictures import FILE_NAME as PICTURES_FILE
+from keras_vit.distribution.base import differing_keys
 from keras_vit.files import check_writable, replacing
-from keras_vit.training.checkpoint import has_checkpoint, read_header
-from keras_vit.training.history import History, plot_history, read_history
+from keras_vit.keras_file import load_keras
+from keras_vit.model_copy import write_weights
+from keras_vit.training.checkpoint import (
+    Facts,
+    Position,
+    has_checkpoint,
+    read_header,
+)
+from keras_vit.training.history import History, plot_history, rank, write_history
+from keras_vit.training.run_lock import holds_something
 
 MODEL_FILE = "model.keras"
+BEST_FOLDER = "best"  # of the best epochs, where more than one is kept
 HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"
 RESULT_FILE = "training.json"
 CHECKPOINT_FOLDER = "checkpoint"
+NEW_CHECKPOINT_FOLDER = "checkpoint.new"  # while a former run is replaced
 LOG_FOLDER = "tensorboard"
+HEAD_FILE = "head.json"  # of a head on frozen features
 # What other parts write beside the model by default: of no use once it is replaced.
 DERIVED_FILES = (
     *("README.md", "model.tflite", "model_saved_model", "model.onnx"),
     *("model_openvino", "model.pt2", "model.stablehlo"),
+)
+
+# What a run itself writes, apart from its checkpoint.
+OWN_FILES = (
+    *(MODEL_FILE, RESULT_FILE, HISTORY_FILE, CURVES_FILE, PICTURES_FILE, HEAD_FILE),
 )
 
 
@@ -37,12 +56,14 @@ class TrainingResult:
         best_epoch: the epoch whose weights the model has now, from 1.
         seconds: that this call trained.
         output: the folder with the files, or None.
+        images_at_once: how many of a batch fit into memory together; None: not known.
     """
 
     history: History
     best_epoch: int
     seconds: float
     output: Path | None
+    images_at_once: int | None = None
 
     @property
     def best(self) -> dict[str, float]:
@@ -51,11 +72,7 @@ class TrainingResult:
 
 
 def open_output(
-    folder: Path,
-    model: keras.Model,
-    facts: dict[str, Any],
-    resume: bool | None,
-    overwrite: bool,
+    folder: Path, model: keras.Model, facts: Facts, resume: bool | None, overwrite: bool
 ) -> TrainingResult | None:
     """Check the output folder before any work; return the result of a complete run.
 
@@ -69,7 +86,7 @@ def open_output(
             stopped, and False never.
         overwrite: whether an earlier run is replaced.
     """
-    in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    in_use = holds_something(folder)
     if resume is None:
         resume = is_stopped(folder) and not overwrite
     if in_use and not (resume or overwrite):
@@ -86,9 +103,10 @@ def open_output(
                 f"There is no run to continue in {str(folder)!r}. Start without "
                 "resume, or choose the folder of a stopped run."
             )
-        # Fails here, before the data is read, if the run was another one.
+        # Fails here, before any work, if the run cannot go on.
         if has_checkpoint(folder / CHECKPOINT_FOLDER):
-            read_header(folder / CHECKPOINT_FOLDER)
+            header = read_header(folder / CHECKPOINT_FOLDER)
+            _check_best_model(folder, Position(**header["position"]))
     if in_use and overwrite and not resume and not _is_run(folder):
         raise FileExistsError(
             f"{str(folder)!r} holds something else than a training run, and is never "
@@ -99,27 +117,90 @@ def open_output(
     return None
 
 
-def remove_run(folder: Path) -> None:
-    """Remove what a former run and its exports left, but for the best model.
+def _check_best_model(folder: Path, position: Position) -> None:
+    """Raise a ValueError if the best model is lost and cannot be made anew."""
+    problem = best_model_problem(folder)
+    if problem and position.history and not is_best(position):
+        best = int(max(position.history, key=rank)["epoch"])
+        raise ValueError(
+            f"The run in {str(folder)!r} cannot go on: {MODEL_FILE}, with the weights "
+            f"of its best epoch {best}, {problem}, and the checkpoint is of epoch "
+            f"{position.epoch}. Put the file back, or start again with overwrite=True "
+            "(--overwrite)."
+        )
 
-    The first epoch of the next run replaces that.
+
+def best_model_problem(folder: Path) -> str | None:
+    """Return what is wrong with the file of the best model, None if it is whole."""
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        return "is missing"
+    try:
+        with zipfile.ZipFile(path) as file:
+            return "is damaged" if file.testzip() else None
+    except Exception:  # A damaged zip raises many types.
+        return "is damaged"
+
+
+def is_best(position: Position) -> bool:
+    """Return whether the state at this position is that of the best epoch."""
+    best = max(position.history, key=rank, default={"epoch": 0})["epoch"]
+    return position.batch == 0 and position.epoch == best
+
+
+@dataclass(frozen=True)
+class FormerRun:
+    """A run that a new one will replace once that has something to put in its place.
+
+    Args:
+        folder: of its output.
+        logs: its files for TensorBoard.
     """
-    for name in (
-        *(CHECKPOINT_FOLDER, RESULT_FILE, HISTORY_FILE, CURVES_FILE, LOG_FOLDER),
-        *DERIVED_FILES,
-    ):
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        path.unlink(missing_ok=True)
+
+    folder: Path
+    logs: tuple[Path, ...]
+
+    def give_way(self) -> None:
+        """Remove what the run and its exports left, and put the new checkpoint there.
+
+        The model goes first: where it is missing beside a new checkpoint, a process has
+        died in here, and `go_on_exchanging` does the rest.
+        """
+        for name in (*OWN_FILES, *DERIVED_FILES, CHECKPOINT_FOLDER, BEST_FOLDER):
+            path = self.folder / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
+        for path in self.logs:
+            path.unlink(missing_ok=True)
+        os.replace(self.folder / NEW_CHECKPOINT_FOLDER, self.folder / CHECKPOINT_FOLDER)
+
+
+def former_run(folder: Path | None) -> FormerRun | None:
+    """Return the run in a folder, None if there is none."""
+    if folder is None or not _is_run(folder):
+        return None
+    logs = (path for path in (folder / LOG_FOLDER).rglob("*") if path.is_file())
+    return FormerRun(folder, tuple(logs))
+
+
+def go_on_exchanging(folder: Path) -> None:
+    """Do the rest where a process died while a new run took the place of another."""
+    if _is_exchanging(folder):
+        FormerRun(folder, ()).give_way()
+
+
+def _is_exchanging(folder: Path) -> bool:
+    has_model = (folder / MODEL_FILE).exists()
+    return has_checkpoint(folder / NEW_CHECKPOINT_FOLDER) and not has_model
 
 
 def is_stopped(folder: Path) -> bool:
     """Tell whether a folder holds a run that was stopped before its end."""
-    return (
-        has_checkpoint(folder / CHECKPOINT_FOLDER)
-        and not (folder / RESULT_FILE).is_file()
-    )
+    if _is_exchanging(folder):
+        return True
+    is_complete = (folder / RESULT_FILE).is_file()
+    return has_checkpoint(folder / CHECKPOINT_FOLDER) and not is_complete
 
 
 def _is_run(folder: Path) -> bool:
@@ -127,21 +208,15 @@ def _is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in names)
 
 
-def trained_split(folder: str | Path, source: str) -> dict[str, Any]:
-    """Return the arguments of `load_data` that divided the data of a finished run.
+def finish(folder: Path, result: TrainingResult, facts: Facts, data: str) -> None:
+    """Write curves and result of a complete run and remove its checkpoint.
 
-    Empty if `folder` holds no finished run on this source of data.
+    Args:
+        folder: of the output.
+        result: of the run.
+        facts: what the run was made of.
+        data: name of the data, for people.
     """
-    file = Path(folder) / RESULT_FILE
-    if not file.is_file():
-        return {}
-    facts = json.loads(file.read_text(encoding="utf-8"))["facts"]
-    same = Path(facts["data.name"]).resolve() == Path(source).resolve()
-    return facts.get("data.split", {}) if same else {}
-
-
-def finish(folder: Path, result: TrainingResult, facts: dict[str, Any]) -> None:
-    """Write curves and result of a complete run and remove its checkpoint."""
     try:
         plot_history(folder / CURVES_FILE, result.history)
     except ImportError:
@@ -151,33 +226,31 @@ def finish(folder: Path, result: TrainingResult, facts: dict[str, Any]) -> None:
         "best": result.best,
         "seconds": round(result.seconds, 1),
         "keras": keras.__version__,
+        "data": data,
         "facts": facts,
+        "history": result.history,
     }
     with replacing(folder / RESULT_FILE) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
 
 
-def _read_result(
-    folder: Path, model: keras.Model, facts: dict[str, Any]
-) -> TrainingResult:
+def _read_result(folder: Path, model: keras.Model, facts: Facts) -> TrainingResult:
     report = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     if report["facts"] != facts:
-        different = [
-            key
-            for key in sorted({*facts, *report["facts"]})
-            if facts.get(key) != report["facts"].get(key)
-        ]
+        different = differing_keys(facts, report["facts"])
         raise ValueError(
             f"The run in {str(folder)!r} is complete and of another configuration "
             f"(different: {', '.join(different)}). Use another output, or replace it "
             "with overwrite=True (--overwrite)."
         )
-    best: Any = keras.models.load_model(folder / MODEL_FILE, compile=False)
-    model.set_weights(best.get_weights())
-    return TrainingResult(
-        history=read_history(folder / HISTORY_FILE),
-        best_epoch=report["best_epoch"],
-        seconds=0.0,
-        output=folder,
-    )
+    problem = best_model_problem(folder)
+    if problem:
+        raise ValueError(
+            f"The run in {str(folder)!r} is complete, but {MODEL_FILE} {problem}. Put "
+            "the file back, or start again with overwrite=True (--overwrite)."
+        )
+    write_weights(load_keras(folder / MODEL_FILE), model)
+    history, best = report["history"], report["best_epoch"]
+    write_history(folder / HISTORY_FILE, history)  # It may have been lost or changed.
+    return TrainingResult(history=history, best_epoch=best, seconds=0.0, output=folder)

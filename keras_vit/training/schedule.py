@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
+from keras_vit.own_arguments import own_arguments
+
 Curve = Literal["cosine", "linear", "rsqrt", "constant"]
 
 
@@ -88,8 +90,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.cooldown_steps = cooldown_steps
 
     def __call__(self, step: Any) -> Any:
-        step = ops.cast(step, "float32")
-        step = ops.minimum(step, float(self.total_steps))
+        step = ops.minimum(ops.cast(step, "float32"), float(self.total_steps))
         decaying = ops.maximum(step - float(self.warmup_steps), 0.0)
         rate = self._curve(decaying)
         if self.warmup_steps:
@@ -111,12 +112,4 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return peak + 0.0 * decaying
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "learning_rate": self.learning_rate,
-            "total_steps": self.total_steps,
-            "warmup_steps": self.warmup_steps,
-            "curve": self.curve,
-            "final_learning_rate": self.final_learning_rate,
-            "timescale": self.timescale,
-            "cooldown_steps": self.cooldown_steps,
-        }
+        return own_arguments(self)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,28 +90,19 @@ def restore(folder: Path, variables: list[Any]) -> list[Any]:
 
     places = {
         _key(i): orbax.ArrayRestoreArgs(
-            sharding=variable.value.sharding,
-            global_shape=variable.value.shape,
-            dtype=variable.value.dtype,
+            sharding=value.sharding, global_shape=value.shape, dtype=value.dtype
         )
-        for i, variable in enumerate(variables)
+        for i, value in enumerate(variable.value for variable in variables)
     }
+    args = orbax.args.PyTreeRestore(item=dict.fromkeys(places, 0), restore_args=places)
     with orbax.PyTreeCheckpointer() as checkpointer:
-        values = checkpointer.restore(
-            (folder / ARRAYS_FOLDER).absolute(),
-            args=orbax.args.PyTreeRestore(
-                item=dict.fromkeys(places, 0), restore_args=places
-            ),
-        )
+        values = checkpointer.restore((folder / ARRAYS_FOLDER).absolute(), args=args)
     return [values[_key(i)] for i in range(len(variables))]
 
 
 def _has_orbax() -> bool:
     # Found without importing the parent, which belongs to several packages.
-    return (
-        importlib.util.find_spec("orbax") is not None
-        and importlib.util.find_spec("orbax.checkpoint") is not None
-    )
+    return all(find_spec(name) for name in ("orbax", "orbax.checkpoint"))
 
 
 def _key(number: int) -> str:
@@ -120,15 +111,10 @@ def _key(number: int) -> str:
 
 def _digests(folder: Path, devices: Distribution) -> dict[str, str]:
     """Return the SHA-256 of each file; each process reads its share of them."""
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file()
-    )
-    own = {
-        name: _digest(folder / name)
-        for name in names[devices.process_id :: devices.num_processes]
-    }
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    names = sorted(path.relative_to(folder).as_posix() for path in files)
+    share = names[devices.process_id :: devices.num_processes]
+    own = {name: _digest(folder / name) for name in share}
     digests: dict[str, str] = {}
     for text in devices.exchange(json.dumps(own)):
         digests |= json.loads(text)

@@ -10,19 +10,19 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.distribution import current
+from keras_vit.distribution import DistributedModel, current
 from keras_vit.keras_internals import forget_compiled_steps
-from keras_vit.training import replicas
 from keras_vit.training.distillation import Distillation, DistillationKind
-from keras_vit.training.loss import LabelLoss, check_classes
+from keras_vit.training.loss import LabelLoss, check_classes, check_outputs
 from keras_vit.training.optimizer import LossScaleOptimizer, TrainingOptimizer
 
 
-class TrainingModel(keras.Model):
+class TrainingModel(DistributedModel):
     """Train a model with micro-batches, with a teacher, and with padded batches.
 
     Layers, weights and their paths are those of the model inside; `fit`, `evaluate` and
-    `predict` are Keras's own, jitted on JAX. What it adds to a step:
+    `predict` are Keras's own, jitted on JAX, and on several devices do what
+    `DistributedModel` says. What it adds to a step:
 
     - The batch is cut into `accumulation_steps` micro-batches, image i into number i
       modulo that. The mean of their gradients is applied once, so that the result is
@@ -90,9 +90,8 @@ class TrainingModel(keras.Model):
         self.dtype_policy = model.dtype_policy
         self.input_spec = model.input_spec
         self.accumulation_steps = accumulation_steps
-        self._distillation = _Hidden(
-            Distillation.of(model, teacher, distillation, alpha, temperature)
-        )
+        taught = Distillation.of(model, teacher, distillation, alpha, temperature)
+        self._distillation = _Hidden(taught)
 
     @property
     def model(self) -> keras.Model:
@@ -123,10 +122,10 @@ class TrainingModel(keras.Model):
     def non_trainable_variables(self) -> list[Any]:
         # Those of the teacher too, because on JAX a step is a function of these.
         own = super().non_trainable_variables
-        teacher = None
-        if "_distillation" in self.__dict__ and self.distillation is not None:
-            teacher = self.distillation.teacher
-        return own if teacher is None else [*own, *teacher.variables]
+        # Keras asks for them while it makes the model, too, before this is set.
+        hidden = self.__dict__.get("_distillation")
+        taught = None if hidden is None else hidden.value
+        return own if taught is None else [*own, *taught.teacher.variables]
 
     def compile(
         self,
@@ -147,8 +146,8 @@ class TrainingModel(keras.Model):
             **kwargs: further arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: if `loss_weights` or `weighted_metrics` are given, or the
-                optimizer accumulates gradients itself.
+            ValueError: if `loss_weights` or `weighted_metrics` are given, the optimizer
+                accumulates gradients itself, or the loss says nothing of the outputs.
         """
         if loss_weights is not None:
             raise ValueError(
@@ -161,42 +160,31 @@ class TrainingModel(keras.Model):
                 "weighted_metrics. Pass them as metrics."
             )
         made: Any = keras.optimizers.get(optimizer)
-        if getattr(made, "gradient_accumulation_steps", None):
+        inner: Any = getattr(made, "inner_optimizer", made)
+        if getattr(inner, "gradient_accumulation_steps", None):
             raise ValueError(
                 "Keras's accumulation averages the weights at each micro-step, "
                 "received gradient_accumulation_steps="
-                f"{made.gradient_accumulation_steps}. Pass accumulation_steps to "
+                f"{inner.gradient_accumulation_steps}. Pass accumulation_steps to "
                 "TrainingModel instead."
             )
         is_half = self.dtype_policy.name == "mixed_float16"
         if is_half and isinstance(made, TrainingOptimizer):
             made = LossScaleOptimizer(made)  # pyright: ignore[reportArgumentType]
+        check_outputs(loss, self.output_shape[-1])
         if self.compiled:
             forget_compiled_steps(self)
-        super().compile(
-            optimizer=made,
-            loss=loss,
-            weighted_metrics=None if metrics is None else list(metrics),
-            **kwargs,
-        )
+        weighted = None if metrics is None else list(metrics)
+        super().compile(made, loss, weighted_metrics=weighted, **kwargs)
 
-    @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        current().check_started(self)
         check_trains(self)
         self._check_labels(*args, **kwargs)
         return super().fit(*args, **kwargs)
 
-    @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        current().check_started(self)
         self._check_labels(*args, **kwargs)
         return super().evaluate(*args, **kwargs)
-
-    @functools.wraps(keras.Model.predict)
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
-        current().check_started(self)
-        return super().predict(*args, **kwargs)
 
     @functools.wraps(keras.Model.save)
     def save(self, *args: Any, **kwargs: Any) -> Any:
@@ -210,10 +198,12 @@ class TrainingModel(keras.Model):
             check_classes(y, self.output_shape[-1])
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
-        return _steps().train_step(self, *args, **kwargs)
+        devices = current()
+        with devices.own_masks(self):
+            return devices.logs_of_step(_steps().train_step(self, *args, **kwargs))
 
     def test_step(self, *args: Any, **kwargs: Any) -> Any:
-        return _steps().test_step(self, *args, **kwargs)
+        return current().logs_of_step(_steps().test_step(self, *args, **kwargs))
 
     def outputs_and_loss(
         self, x: Any, y: Any, weights: Any, training: bool
@@ -251,7 +241,7 @@ class TrainingModel(keras.Model):
             loss: mean over the images.
             num_images: number of images that are no padding.
         """
-        loss = loss * replicas.loss_divisor()
+        loss = loss * current().loss_divisor
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
         tracker.update_state(loss, sample_weight=num_images)
         return self.compute_metrics(x, y, outputs, sample_weight=mask)
@@ -290,8 +280,8 @@ def check_trains(model: keras.Model) -> None:
     if not model.trainable_weights:
         raise ValueError(
             f"Training needs a weight that may change, received {model.name!r} with "
-            "all of its weights frozen. Freeze fewer layers, or call "
-            "keras_vit.unfreeze(model)."
+            "all of its weights frozen. Freeze fewer layers, or train "
+            "keras_vit.changed(model, train_only='all')."
         )
 
 
@@ -327,13 +317,13 @@ def factors(weights: Any, num_rows: Any) -> tuple[Any, Any, Any]:
         return None, None, ops.cast(num_rows, "float32")
     weights = ops.cast(weights, "float32")
     mask = ops.cast(ops.not_equal(weights, 0.0), "float32")
-    count = float(replicas.num_replicas())
-    images = replicas.reduce_sum(ops.sum(mask)) / count
+    count = float(current().num_parallel_steps)
+    images = current().reduce_sum(ops.sum(mask)) / count
     rows = ops.cast(num_rows, "float32")
     return weights * (rows / ops.maximum(images, 1.0 / count)), mask, images
 
 
 def _steps() -> Any:
     """Return the module with the steps of the backend."""
-    backend = keras.backend.backend()
-    return importlib.import_module(f"keras_vit.training.step_{backend}")
+    name = f"keras_vit.training.step_{keras.backend.backend()}"
+    return importlib.import_module(name)

@@ -4,45 +4,55 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 
+from keras_vit.data.batches import ImageBatches
+from keras_vit.data.checks import check_count
 from keras_vit.data.image_data import ImageData
-from keras_vit.distribution import Distribution, current
-from keras_vit.distribution.keras_hooks import check_no_engine_by_hand
-from keras_vit.keras_file import save_model
-from keras_vit.keras_internals import all_layers
+from keras_vit.data.trained_pictures import trained_pictures
+from keras_vit.distribution import current
+from keras_vit.model_preprocessing import preprocessing_of
 from keras_vit.preprocessing import Preprocessing
-from keras_vit.training.checkpoint import Position, has_checkpoint
+from keras_vit.training.callbacks import GivenCallbacks, check_callbacks
+from keras_vit.training.checkpoint import (
+    Facts,
+    Position,
+    has_checkpoint,
+    read_header,
+)
 from keras_vit.training.distillation import check_teacher, fingerprint
 from keras_vit.training.ema import AveragedWeights
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.keeper import Keeper
-from keras_vit.training.lora import has_lora, merge_lora
+from keras_vit.training.memory import MemoryPlan, check_copy, memory_plan
 from keras_vit.training.progress import (
-    MeasuredBatches,
+    EpochLines,
     Progress,
     check_tensorboard,
+    is_watched,
+    own_line,
     start_summary,
 )
 from keras_vit.training.recipe import Recipe
 from keras_vit.training.run_folder import (
     CHECKPOINT_FOLDER,
     LOG_FOLDER,
-    MODEL_FILE,
     TrainingResult,
     finish,
+    former_run,
+    go_on_exchanging,
     open_output,
-    remove_run,
-    trained_split,
 )
+from keras_vit.training.run_lock import locked
+from keras_vit.training.run_time import run_seconds
 from keras_vit.training.step import TrainingModel
 
-__all__ = ["TrainingResult", "save_model", "train", "trained_split"]
+__all__ = ["TrainingResult", "train"]
 
 
 def train(
@@ -51,25 +61,38 @@ def train(
     recipe: Recipe | None = None,
     *,
     teacher: keras.Model | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     output: str | Path | None = None,
     resume: bool | None = None,
     overwrite: bool = False,
+    keep: int = 1,
     checkpoint_seconds: float = 600.0,
     tensorboard: bool = False,
     verbose: str | int = "auto",
 ) -> TrainingResult:
     """Train a classifier by a recipe and leave the weights of its best epoch in it.
 
+    What is trained is a copy with the rates, dtype, frozen layers and LoRA factors of
+    the recipe. After each epoch that is the best so far, `model` gets its weights, with
+    the factors added to the kernels; else it stays as it is.
+
     The best epoch is the one with the highest accuracy on `data.validation`, the lower
     loss deciding between equals; without a validation part it is the last one. With
     `ema_decay`, the averaged weights are what is evaluated and kept. A model without
-    `preprocessing` gets the default one, and the class names come from the data.
+    `preprocessing` gets that of the model with which it begins, else the default one,
+    and the class names come from the data. Both are in `model.keras`.
 
     With `output`, the folder holds `model.keras` (the best model so far, without the
     optimizer), `history.csv`, `curves.png` (if matplotlib is there), `training.json`
     and, until the run is complete, `checkpoint/`. Each file appears only when it is
-    complete. A stopped run goes on at the step of its last checkpoint, bit for bit, if
-    the same is called again; SIGTERM writes one and ends with exit code 75.
+    complete, and a former run goes when there is a checkpoint of the new one. Two runs
+    never share a folder. A stopped run goes on at the step of its last checkpoint, bit
+    for bit, if the same is called again, with the same pictures wherever they are;
+    SIGTERM writes one and ends with exit code 75.
+
+    Before the first step the memory that the run needs is estimated, and how long it
+    will take. A batch that does not fit into what is free is cut into micro-batches,
+    with the result of the whole one; a run that goes on keeps those it began with.
 
     On several devices call it, and make the model, inside `keras_vit.distribute`; the
     output folder is then on a disk that all processes share.
@@ -80,116 +103,219 @@ def train(
         recipe: how to train. Default `Recipe()`.
         teacher: Keras classifier of the same images, exactly with
             `recipe.distillation`. Default None.
+        callbacks: of Keras, of an experiment tracker or your own, called as `fit` calls
+            them, once over the whole run; their `model` is the `TrainingModel` that
+            trains. One that sets `model.stop_training` ends the run. Numbers and texts
+            among their attributes are part of a checkpoint. Default (): none.
         output: folder for the files. Default None: nothing is written.
         resume: whether to take up the run in `output` if there is one; a complete one
             is left as it is. Default None: a stopped run is taken up, a complete one is
             an error.
         overwrite: whether files of an earlier run in `output` are replaced.
             Default False.
+        keep: how many of the best epochs have their model in `output/best`, for
+            `keras_vit.average`, at least 1. Default 1: the best alone, `model.keras`.
         checkpoint_seconds: time after which a checkpoint is written within an epoch,
             beside that at its end. Default 600.
         tensorboard: whether to write logs for TensorBoard to `output/tensorboard`;
             needs the extra `tensorboard`. Default False.
-        verbose: as in `keras.Model.fit`. Default "auto": a progress bar.
+        verbose: as in `keras.Model.fit`. Default "auto": a progress bar where somebody
+            watches, in a terminal or a notebook, else a line for each epoch.
 
     Raises:
         FileExistsError: if `output` exists and is not to be taken up or overwritten.
         ImportError: if TensorBoard is asked for and not installed.
         OSError: if the disk is full or `output` cannot be written.
-        TypeError: if model, data, recipe or teacher is something else.
+        TypeError: if model, data, recipe, teacher or a callback is something else.
         TrainingInterrupted: a SystemExit, if SIGTERM comes; the state is saved.
-        ValueError: if model, data, recipe and devices do not fit, the checkpoint is of
-            another configuration, or the loss is not a number.
+        ValueError: if model, data, recipe and devices do not fit, not even one image
+            at a time fits into the free memory, the checkpoint is of another
+            configuration, or the loss is not a number.
     """
     recipe = Recipe() if recipe is None else recipe
     _check_types(data, recipe)
+    given = check_callbacks(callbacks)
+    check_count("keep", keep, 1)
+    if keep > 1 and output is None:
+        raise ValueError(
+            f"The best epochs are kept in the output folder, received keep={keep} and "
+            "output=None. Pass output."
+        )
     devices = current()
     _prepare_model(model, data)
-    _check(model, recipe, data, teacher, devices)
-    facts = _facts(model, data, recipe, teacher, devices)
+    _check(model, recipe, data, teacher)
+    facts = _facts(model, data, recipe, teacher)
     devices.check_same(facts, "configuration")
     folder = None if output is None else Path(output).expanduser()
     if tensorboard:
         check_tensorboard(folder)
-    if folder is not None:
-        finished = open_output(folder, model, facts, resume, overwrite)
-        # A folder that is not the same for all would hold one step here, another there.
-        devices.check_same(
-            {"complete": finished is not None}, "run, on a disk that they share"
+    with locked(folder if devices.is_main else None):
+        if folder is not None:
+            if devices.is_main:
+                go_on_exchanging(folder)
+            devices.barrier()  # Each then sees the same.
+            finished = open_output(folder, model, facts, resume, overwrite)
+            # A folder that is not the same for all would hold one step here, another
+            # there.
+            complete = {"complete": finished is not None}
+            devices.check_same(complete, "run, on a disk that they share")
+            if finished is not None:
+                return finished
+        former = former_run(folder) if folder and overwrite and not resume else None
+        keras.utils.set_random_seed(recipe.seed)
+        continued = None if former else folder
+        is_new = continued is None or not has_checkpoint(continued / CHECKPOINT_FOLDER)
+        if is_new and devices.kind != "model_parallel":
+            check_copy(model)
+        trained = recipe.training_copy(model, teacher)
+        steps = len(_train_batches(model, data, recipe, None))
+        plan = _plan(trained, data, recipe, steps, continued)
+        recipe.compile(trained, steps)
+        trained.accumulation_steps = plan.accumulation_steps
+        _build(trained)
+        _keep_weights_at_end(trained)
+        devices.start(trained)
+        is_shown = bool(verbose) and devices.is_main
+        if is_shown:
+            seconds = None
+            if devices.num_replicas == 1:
+                seconds = run_seconds(trained, recipe, *_numbers_of_images(data))
+            words = devices.describe(), plan.text(recipe), seconds
+            print(start_summary(data, trained, recipe, *words), flush=True)
+        # Without a folder there is nothing to save, and SIGTERM ends the run at once.
+        with Interruption(folder is not None) as interruption:
+            keeper = Keeper(
+                model,
+                folder,
+                facts,
+                recipe.epochs,
+                interruption=interruption,
+                devices=devices,
+                pictures=trained_pictures(data),
+                former=former,
+                is_averaged=recipe.ema_decay is not None,
+                keep=keep,
+                patience=recipe.patience,
+                checkpoint_seconds=checkpoint_seconds,
+            )
+            devices.barrier()  # Each has looked before one writes.
+            seconds = _fit(
+                trained, model, data, recipe, keeper, given, plan, tensorboard, verbose
+            )
+        result = TrainingResult(
+            history=keeper.history,
+            best_epoch=keeper.best_epoch,
+            seconds=seconds,
+            output=folder,
+            images_at_once=plan.images_at_once,
         )
-        if finished is not None:
-            return finished
+        if folder is not None:
+            with devices.writing() as is_writer:
+                if is_writer:
+                    finish(folder, result, facts, data.name)
+        return result
 
-    trainable = [(layer, layer.trainable) for layer in all_layers(model)]
-    keras.utils.set_random_seed(recipe.seed)
-    trained = recipe.training_model(model, teacher)
-    steps = len(_train_batches(model, data, recipe, devices, None))
-    recipe.compile(trained, steps)
-    _build(trained)
-    _keep_weights_at_end(trained)
-    devices.start(trained)
-    if folder is not None and overwrite and not resume:
-        if devices.is_main:
-            remove_run(folder)
-        devices.barrier()  # None takes up what another removes.
+
+def _fit(
+    trained: TrainingModel,
+    model: keras.Model,
+    data: ImageData,
+    recipe: Recipe,
+    keeper: Keeper,
+    given: Sequence[keras.callbacks.Callback],
+    plan: MemoryPlan,
+    tensorboard: bool,
+    verbose: str | int,
+) -> float:
+    """Train from where the run stands to its end; return the seconds it took."""
+    devices, folder = keeper.devices, keeper.folder
+    is_new = folder is None or keeper.former is not None
+    if folder is not None and not is_new and has_checkpoint(folder / CHECKPOINT_FOLDER):
+        keeper.resume(trained, folder)
+    devices.check_same(asdict(keeper.position), "checkpoint, on a disk that they share")
+    batch_size = min(recipe.batch_size, len(data.train))
+    steps = len(_train_batches(model, data, recipe, None))
     is_shown = bool(verbose) and devices.is_main
-    if is_shown:
-        print(start_summary(data, model, recipe, devices.describe()))
-    # Without a folder there is nothing to save, and SIGTERM ends the run at once.
-    with Interruption(folder is not None) as interruption:
-        keeper = Keeper(
-            folder,
-            facts,
-            recipe.epochs,
-            interruption=interruption,
-            devices=devices,
-            is_averaged=recipe.ema_decay is not None,
-            checkpoint_seconds=checkpoint_seconds,
+    progress = Progress(batch_size, recipe.epochs * steps, is_shown)
+    # Speed is shown and logged, but no part of the history, which repeats exactly.
+    callbacks: list[Any] = [keeper, keeper.loss_watch, progress]
+    if given:
+        # Before the keeper, which writes what they know into its checkpoint.
+        position = keeper.position
+        keeper.given = GivenCallbacks(
+            given, recipe.epochs, position.callbacks, position.batch
         )
-        if folder is not None and has_checkpoint(folder / CHECKPOINT_FOLDER):
-            keeper.resume(trained, folder)
-        devices.check_same(
-            asdict(keeper.position), "checkpoint, on a disk that they share"
-        )
-        batch_size = min(recipe.batch_size, len(data.train))
-        progress = Progress(batch_size, recipe.epochs * steps, is_shown)
-        # Speed is shown and logged, but no part of the history, which repeats exactly.
-        callbacks = [keeper, keeper.loss_watch, progress]
-        if recipe.ema_decay is not None:
-            callbacks.insert(0, AveragedWeights())
-        if tensorboard and devices.is_main:
-            logs = str(folder and folder / LOG_FOLDER)
-            callbacks.append(keras.callbacks.TensorBoard(logs))
-        started = time.perf_counter()
-        for phase in _phases(model, data, recipe, devices, keeper.position):
-            keeper.batches = phase.source
-            # A stream measures itself, and its rest without the first ones does not.
-            is_measured = isinstance(phase.batches, MeasuredBatches)
-            progress.batches = phase.batches if is_measured else phase.source
+        callbacks.insert(0, keeper.given)
+    if recipe.ema_decay is not None:
+        callbacks.insert(0, AveragedWeights())
+    if tensorboard and devices.is_main:
+        logs = str(folder and folder / LOG_FOLDER)
+        callbacks.append(keras.callbacks.TensorBoard(logs))
+    if is_shown and verbose == "auto":
+        verbose = int(is_watched())
+        if not verbose:
+            callbacks.append(EpochLines(recipe.epochs))
+    started = time.perf_counter()
+    for phase in _phases(model, data, recipe, keeper.position, plan.workers):
+        if keeper.is_over:
+            break
+        keeper.batches = phase.source
+        # These measure themselves; a stream without its first ones does not.
+        progress.batches = phase.source
+        with own_line(is_shown and bool(verbose)):
             trained.fit(
                 devices.prepare(phase.batches),
-                validation_data=_validation(model, data, recipe, devices),
+                validation_data=_validation(model, data, recipe, plan),
                 initial_epoch=phase.first,
                 epochs=phase.last,
                 callbacks=callbacks,
                 shuffle=False,  # The batches are, in an order that a restart repeats.
                 verbose=verbose if devices.is_main else 0,  # pyright: ignore[reportArgumentType]
             )
-    result = TrainingResult(
-        history=keeper.history,
-        best_epoch=keeper.best_epoch,
-        seconds=time.perf_counter() - started,
-        output=folder,
-    )
-    _restore_best(trained, keeper, recipe)
-    # What the recipe froze may train again, such as after a linear probe.
-    for layer, value in trainable:
-        layer.trainable = value
-    if folder is not None:
-        with devices.writing() as is_writer:
-            if is_writer:
-                finish(folder, result, facts)
-    return result
+    if keeper.given is not None:
+        keeper.given.end()
+    if keeper.is_over and is_shown:
+        print(f"ended  {_why_over(keeper, recipe)}", flush=True)
+    return time.perf_counter() - started
+
+
+def _plan(
+    trained: TrainingModel,
+    data: ImageData,
+    recipe: Recipe,
+    steps: int,
+    folder: Path | None,
+) -> MemoryPlan:
+    """Choose micro-batches that fit; a run that goes on keeps those that it has."""
+    devices, stored = current(), None
+    if folder is not None and has_checkpoint(folder / CHECKPOINT_FOLDER):
+        position = read_header(folder / CHECKPOINT_FOLDER)["position"]
+        stored = position.get("accumulation_steps") or recipe.accumulation_steps
+    how: dict[str, Any] = {
+        "batch_size": min(recipe.batch_size, len(data.train)) // devices.num_processes,
+        "batches_per_epoch": steps,
+        "has_validation": data.validation is not None,
+        "replicas": devices.num_replicas // devices.num_processes,
+        "stored": stored,
+        # There, each device has a part of the weights.
+        "refuses": devices.kind != "model_parallel",
+    }
+    plan = memory_plan(trained, recipe, **how)
+    most = max(map(int, devices.exchange(str(plan.accumulation_steps))))
+    if most == plan.accumulation_steps:
+        return plan
+    return memory_plan(trained, recipe, **{**how, "stored": most})
+
+
+def _numbers_of_images(data: ImageData) -> tuple[int, int]:
+    return len(data.train), 0 if data.validation is None else len(data.validation)
+
+
+def _why_over(keeper: Keeper, recipe: Recipe) -> str:
+    last, best = len(keeper.history), keeper.best_epoch
+    if recipe.patience is not None and last - best >= recipe.patience:
+        return f"after epoch {last}: none was better since epoch {best}"
+    return f"after epoch {last}, by a callback"
 
 
 def _check_types(data: Any, recipe: Any) -> None:
@@ -197,8 +323,9 @@ def _check_types(data: Any, recipe: Any) -> None:
         raise TypeError(
             "train takes what keras_vit.load_data returns, received data of type "
             f"{type(data).__name__}. Call load_data with a folder, arrays or a data "
-            "set. For batches of your own: trained = recipe.training_model(model); "
-            "recipe.compile(trained, steps_per_epoch); trained.fit(batches)."
+            "set. For batches of your own: trained = recipe.training_copy(model); "
+            "recipe.compile(trained, steps_per_epoch); trained.fit(batches); "
+            "trained.model has the weights."
         )
     if not isinstance(recipe, Recipe):
         raise TypeError(
@@ -208,6 +335,12 @@ def _check_types(data: Any, recipe: Any) -> None:
 
 
 def _prepare_model(model: keras.Model, data: ImageData) -> None:
+    if data.num_classes < 2:
+        raise ValueError(
+            "Training needs images of at least two classes, received "
+            f"{list(data.class_names)} in {data.name!r}. Put the images of each class "
+            "in a sub-folder of its own."
+        )
     if not getattr(model, "outputs", None):
         raise TypeError(
             "train takes a functional keras.Model, received "
@@ -221,6 +354,8 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
             f"with num_classes={data.num_classes}."
         )
     if getattr(model, "preprocessing", None) is None:
+        model.preprocessing = preprocessing_of(model)
+    if model.preprocessing is None:
         height, width, channels = model.input_shape[1:]
         if height is None:
             raise ValueError(
@@ -228,8 +363,8 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
                 "to train with, received none. Set model.preprocessing = keras_vit."
                 "Preprocessing(image_size=(224, 224))."
             )
-        preprocessing = Preprocessing(image_size=(height, width), channels=channels)
-        model.preprocessing = preprocessing
+        size = (height, width)
+        model.preprocessing = Preprocessing(image_size=size, channels=channels)
     own = getattr(model, "class_names", None)
     numbers = tuple(str(i) for i in range(data.num_classes))
     if own is None or data.class_names != numbers:
@@ -241,15 +376,14 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
             )
         model.class_names = data.class_names
     # Fails now, not in the first epoch, if the pictures do not suit the model.
-    model.preprocessing(data.train.samples(1)[0])
+    model.preprocessing.to_values(data.train.samples(1)[0])
 
 
 def _build(model: keras.Model) -> None:
     """Build what `fit` would build from its first batch.
 
-    Keras 3.15 on JAX and torch takes that batch, and those prepared behind it, from the
-    data set's threads and gives them again, so that the first epoch would depend on
-    timing.
+    Keras 3.15 takes that batch in a pass of its own. `ImageBatches` begin anew after it
+    unless no more than it were left, as at the end of a run that is taken up.
     """
     labels = keras.ops.zeros((1,), dtype="int32")
     outputs = keras.ops.ones((1, model.output_shape[-1])) / model.output_shape[-1]
@@ -266,14 +400,14 @@ def _keep_weights_at_end(trained: keras.Model) -> None:
     getattr(optimizer, "inner_optimizer", optimizer).averages_at_end = False
 
 
-def _check(
-    model: keras.Model,
-    recipe: Recipe,
-    data: ImageData,
-    teacher: Any,
-    devices: Distribution,
-) -> None:
+def _check(model: keras.Model, recipe: Recipe, data: ImageData, teacher: Any) -> None:
     """Refuse what cannot work, before any work."""
+    devices = current()
+    if data.is_multi_label and recipe.loss_name == "cross_entropy":
+        raise ValueError(
+            f"Images of {data.name!r} have several labels, and cross-entropy chooses "
+            "one. Use loss_name='binary_cross_entropy' (--set loss_name=...)."
+        )
     check_teacher(teacher)
     if (teacher is None) != (recipe.distillation is None):
         raise ValueError(
@@ -281,39 +415,50 @@ def _check(
             f"teacher={'None' if teacher is None else teacher.name!r}, distillation="
             f"{recipe.distillation!r}. Pass both or none."
         )
+    if recipe.patience is not None and data.validation is None:
+        raise ValueError(
+            "patience looks at the validation part, received patience="
+            f"{recipe.patience} and data without one. Hold one out with "
+            "load_data(..., validation_fraction=0.2) (--validation-fraction 0.2), or "
+            "leave patience out."
+        )
     batch_size = min(recipe.batch_size, len(data.train))
     devices.check_weights(model)
-    check_no_engine_by_hand(model, devices.num_replicas)
     # A device alone fills micro-batches up, where the set is smaller than a batch.
     steps = recipe.accumulation_steps if devices.num_replicas > 1 else 1
     devices.check_batch_size(batch_size, steps, num_images=len(data.train))
 
 
 def _facts(
-    model: keras.Model,
-    data: ImageData,
-    recipe: Recipe,
-    teacher: keras.Model | None,
-    devices: Distribution,
-) -> dict[str, Any]:
+    model: keras.Model, data: ImageData, recipe: Recipe, teacher: keras.Model | None
+) -> Facts:
     """Return what has to be the same when a run is taken up, as JSON values."""
+    devices = current()
     config = model.get_config()
     config = {k: v for k, v in config.items() if k not in ("name", "class_names")}
-    facts = {
+    facts: Facts = {
         "backend": keras.backend.backend(),
-        "data": data.summary(),
+        "data": _summary(data),
         "classes": list(data.class_names),
         "model": config,
         "recipe": asdict(recipe),
-        "replicas": devices.num_mask_streams,
+        "replicas": devices.num_parallel_steps,
         "teacher": None if teacher is None else fingerprint(teacher, devices),
     }
-    flat = {
-        f"{group}.{key}": value
-        for group in ("data", "model", "recipe")
-        for key, value in facts.pop(group).items()
-    }
-    return json.loads(json.dumps({**facts, **flat}))
+    for group in ("data", "model", "recipe"):
+        options = facts.pop(group)
+        facts |= {f"{group}.{key}": value for key, value in options.items()}
+    return json.loads(json.dumps(facts))
+
+
+def _summary(data: ImageData) -> dict[str, Any]:
+    """Return what data is, not what it is called nor how it was divided.
+
+    A run goes on when its pictures are the same, wherever they are.
+    """
+    about = data.summary()
+    named = ("name", "split") if trained_pictures(data).parts else ()
+    return {key: value for key, value in about.items() if key not in named}
 
 
 class _Phase(NamedTuple):
@@ -329,8 +474,8 @@ def _phases(
     model: keras.Model,
     data: ImageData,
     recipe: Recipe,
-    devices: Distribution,
     position: Position,
+    workers: int | None,
 ) -> Iterator[_Phase]:
     """Yield what each `fit` of a run is given.
 
@@ -345,7 +490,7 @@ def _phases(
         first, last = max(begin, position.epoch), min(end, recipe.epochs)
         if first >= last:
             continue
-        batches = _train_batches(model, data, recipe, devices, size)
+        batches = _train_batches(model, data, recipe, size, workers)
         if position.batch and first == position.epoch:
             yield _Phase(batches, _from(batches, position.batch), first, first + 1)
             first += 1
@@ -354,9 +499,10 @@ def _phases(
 
 
 def _from(batches: Any, start: int) -> Any:
-    """Return batches without the first ones of the epoch, measured if they can be."""
-    if isinstance(batches, keras.utils.PyDataset):
-        return MeasuredBatches(batches, start)
+    """Return batches without the first ones of the epoch."""
+    if isinstance(batches, ImageBatches):
+        batches.start_batch = start
+        return batches
     return batches.skip(start) if start else batches
 
 
@@ -364,10 +510,10 @@ def _train_batches(
     model: Any,
     data: ImageData,
     recipe: Recipe,
-    devices: Distribution,
     size: int | None,
+    workers: int | None = None,
 ) -> Any:
-    preprocessing = model.preprocessing
+    devices, preprocessing = current(), model.preprocessing
     if size is not None:
         preprocessing = replace(preprocessing, image_size=(size, size))
     return data.train.batches(
@@ -379,34 +525,24 @@ def _train_batches(
         repeated_augmentation=recipe.repeated_augmentation,
         class_balance=recipe.class_balance,
         seed=recipe.seed,
+        workers=workers,
         shard=(devices.process_id, devices.num_processes),
     )
 
 
-def _validation(
-    model: Any, data: ImageData, recipe: Recipe, devices: Distribution
-) -> Any:
+def _validation(model: Any, data: ImageData, recipe: Recipe, plan: MemoryPlan) -> Any:
     if data.validation is None:
         return None
+    devices = current()
+    batch_size = recipe.batch_size
+    if plan.accumulation_steps > recipe.accumulation_steps:
+        batch_size = plan.images_at_once * devices.num_processes
     batches = data.validation.batches(
         model.preprocessing,
-        recipe.batch_size,
+        batch_size,
+        workers=plan.workers,
         shard=(devices.process_id, devices.num_processes),
         # Devices share whole batches; what fills the last one up counts nothing.
         pad=devices.num_replicas > 1,
     )
     return devices.prepare(batches)
-
-
-def _restore_best(trained: TrainingModel, keeper: Keeper, recipe: Recipe) -> None:
-    """Leave the weights of the best epoch in the model, without LoRA's factors."""
-    model = trained.model
-    if keeper.folder is None:
-        model.set_weights(keeper.best_weights)
-    if has_lora(model):
-        merge_lora(model)
-    is_last = keeper.best_epoch == len(keeper.history)
-    is_changed = recipe.ema_decay is not None or recipe.train_only == "lora"
-    if keeper.folder is not None and (is_changed or not is_last):
-        best: Any = keras.models.load_model(keeper.folder / MODEL_FILE, compile=False)
-        model.set_weights(best.get_weights())

@@ -10,10 +10,14 @@ from typing import Any
 
 import keras
 
-from keras_vit.export.export import export
+from keras_vit.exporting.export import export
 from keras_vit.files import replacing
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import load_keras
+from keras_vit.metadata import read_metadata
+from keras_vit.preprocessing import Preprocessing
+from keras_vit.web.examples import FOLDER as EXAMPLES
+from keras_vit.web.examples import write_examples
 from keras_vit.web.runtime import write_runtime
 from keras_vit.web.settings import check_page_model, page_settings
 
@@ -32,6 +36,7 @@ def write_demo(
     calibration: Sequence[Any] | str | Path | None = None,
     attention: bool = False,
     images: Sequence[Any] | str | Path | None = None,
+    examples: Sequence[Any] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write a folder with a page that runs a model in the browser.
@@ -51,6 +56,9 @@ def write_demo(
         calibration: as in `export`.
         attention: whether the page shows where the model looked; as in `export`.
         images: pictures to verify the export on, as in `export`. Default: digits.
+        examples: up to six pictures (paths, PIL images or arrays) that become a part
+            of the page, to try it with: whoever visits it can copy them. Two or three
+            are best. They are made small and lose their names. Default: none.
         overwrite: whether a former page is replaced; other files in its folder, of a
             web host for example, are kept. Default False.
 
@@ -78,8 +86,14 @@ def write_demo(
         shutil.copytree(PAGE_FOLDER, folder)
         # Before the export, which takes longer and would be lost if npm fails.
         write_runtime(folder / "litert")
-        _write_model(opened, folder / MODEL_FILE, options)
+        if isinstance(opened, Path):
+            shutil.copyfile(opened, folder / MODEL_FILE)
+        else:
+            target = folder / MODEL_FILE
+            export(opened, target, format="litert", report=False, **options)
         settings = page_settings(folder / MODEL_FILE, title or _title(source))
+        steps = Preprocessing(**read_metadata(folder / MODEL_FILE)["preprocessing"])
+        settings["examples"] = write_examples(examples, steps, folder)
         text = json.dumps(settings, indent=1) + "\n"
         (folder / SETTINGS_FILE).write_text(text, encoding="utf-8")
         _keep_others(output, folder)
@@ -98,11 +112,7 @@ def _open(source: keras.Model | Path, options: dict[str, Any]) -> keras.Model | 
             "The page runs a .keras or .tflite file, received "
             f"{str(source)!r}. Pass the .keras file that it was made from."
         )
-    given = [
-        name
-        for name, value in options.items()
-        if value is not None and value is not False
-    ]
+    given = [k for k, v in options.items() if v is not None and v is not False]
     if given:
         raise ValueError(
             f"{given} are for a Keras model, received the finished file "
@@ -110,15 +120,6 @@ def _open(source: keras.Model | Path, options: dict[str, Any]) -> keras.Model | 
         )
     page_settings(source, title="")
     return source
-
-
-def _write_model(
-    opened: keras.Model | Path, target: Path, options: dict[str, Any]
-) -> None:
-    if isinstance(opened, Path):
-        shutil.copyfile(opened, target)
-    else:
-        export(opened, target, format="litert", report=False, **options)
 
 
 def _title(source: keras.Model | Path) -> str:
@@ -150,7 +151,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if is_page and not overwrite:
         raise FileExistsError(
             f"{str(output)!r} exists. Choose another folder, or replace it with "
-            "overwrite=True (--force)."
+            "overwrite=True (--overwrite)."
         )
 
 
@@ -158,7 +159,8 @@ def _keep_others(former: Path, folder: Path) -> None:
     """Copy what stands beside a former page: `.git` or `CNAME` of a web host."""
     for path in former.iterdir() if former.is_dir() else ():
         target = folder / path.name
-        if target.exists():
+        # Examples of a former page are no longer meant to be seen.
+        if target.exists() or path.name == EXAMPLES:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, target, symlinks=True)

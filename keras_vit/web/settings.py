@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from keras_vit.export.prepare import describe
-from keras_vit.export.request import ExportRequest
+from keras_vit.exporting.prepared_model import describe
+from keras_vit.exporting.request import ExportRequest
 from keras_vit.metadata import read_metadata
 from keras_vit.preprocessing import Preprocessing
 
@@ -51,7 +51,7 @@ def check_page_model(model: keras.Model) -> None:
     """Raise a ValueError if the page cannot run what `export` makes of a model."""
     request = ExportRequest(path=Path("model.tflite"), format="litert")
     if len(getattr(model, "inputs", None) or ()) == 1:  # `export` refuses the others.
-        _check(describe(model, model, request))
+        _check(describe(model, request, getattr(model, "preprocessing", None)))
 
 
 def page_steps(
@@ -75,19 +75,14 @@ def page_steps(
 
 def _check(metadata: dict[str, Any]) -> None:
     shape, dtype = metadata["input"]["shape"], metadata["input"]["dtype"]
+    output, preprocessing = metadata["output"]["name"], metadata["preprocessing"]
     requirements = {
         "one picture at a time": (shape[0] == 1, f"batch={shape[0]}"),
         "a fixed size of pictures": (None not in shape[1:], f"shape={shape}"),
         f"pixels with {CHANNELS} channels": (shape[3] in CHANNELS, f"shape={shape}"),
         f"an input of {DTYPES}": (dtype in DTYPES, f"dtype={dtype!r}"),
-        "a classifier": (
-            metadata["output"]["name"] != "features",
-            f"output={metadata['output']['name']!r}",
-        ),
-        "preprocessing inside": (
-            metadata["preprocessing"] is not None,
-            "a file without it",
-        ),
+        "a classifier": (output != "features", f"output={output!r}"),
+        "preprocessing inside": (preprocessing is not None, "a file without it"),
     }
     for required, (holds, received) in requirements.items():
         if not holds:

@@ -8,13 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import keras_vit
-from keras_vit.cli import commands, main
+from keras_vit.cli import info, main
+from keras_vit.cli import train as TRAIN
 from keras_vit.distribution import Distribution
 from keras_vit.files import replacing
 from tests.one_backend import ONE_BACKEND
@@ -112,8 +112,8 @@ def test_processes_with_other_options_end_before_any_work(
         def exchange(self, text):
             return [text, text.replace('"hidden_dim": 16', '"hidden_dim": 32')]
 
-    monkeypatch.setattr(commands, "distribute", lambda *_, **__: Disagreeing())
-    monkeypatch.setattr(commands, "_data", None)
+    monkeypatch.setattr(TRAIN, "distribute", lambda *_, **__: Disagreeing())
+    monkeypatch.setattr(TRAIN, "open_data", None)
     train = ["train", "--data", "digits", "--output", tmp_path / "new", *SMALL]
     code, _, err = call(capsys, *train)
     assert code == 2 and "hidden_dim: 16 (process 0), 32 (process 1)" in err
@@ -146,7 +146,7 @@ def test_sigterm_ends_with_a_code_of_its_own(monkeypatch, tmp_path, capsys):
     def stop(*args, **kwargs):
         raise TrainingInterrupted("Stopped by SIGTERM after epoch 1, batch 2")
 
-    monkeypatch.setattr("keras_vit.cli.commands.train", stop)
+    monkeypatch.setattr(TRAIN, "train", stop)
     code, _, err = call(
         capsys, "train", "--data", "digits", "--output", tmp_path / "new", *SMALL
     )
@@ -159,8 +159,7 @@ def test_sigterm_unwinds_what_runs(monkeypatch, tmp_path):
             temporary.write_text("half")
             os.kill(os.getpid(), signal.SIGTERM)
 
-    # The package has a function of that name, too.
-    monkeypatch.setattr(import_module("keras_vit.cli.main"), "run_info", write)
+    monkeypatch.setattr(info, "run_info", write)
     former = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as stop:
         main(["info", "model.keras"])
@@ -238,6 +237,18 @@ def test_list_finds_pretrained_models(capsys):
     assert code == 0 and "vit_base_patch14_dinov2.lvd142m" in out
     code, out, _ = call(capsys, "list", "--family", "siglip", "--json")
     assert {row["family"] for row in json.loads(out)} == {"SigLIP MAP", "SigLIP GAP"}
+    code, out, _ = call(capsys, "list", "vit_tiny*", "--best-under", "6M")
+    lines = out.splitlines()
+    assert code == 0 and "78.4 %" in lines[1] and "vit_tiny_patch16_384" in lines[1]
+    for text in ("many", "", "M"):
+        with pytest.raises(SystemExit):
+            call(capsys, "list", "--best-under", text)
+    code, out, _ = call(
+        capsys, "list", "test_vit*", "--best-under", "1M", "--time", 1, "--json"
+    )
+    rows = json.loads(out)
+    assert code == 0 and rows[0]["milliseconds"] > 0
+    assert all("milliseconds" not in row for row in rows[1:])
     code, out, _ = call(capsys, "list", "nothing*")
     assert code == 0 and "no model fits" in out
 
@@ -267,6 +278,105 @@ def test_train_starts_from_a_checkpoint(tmp_path, capsys):
     assert code == 2 and "Pass --weights FILE" in err
 
 
+def test_train_fits_a_head_where_weights_are_given_and_nothing_else(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("keras_vit.cli.train.has_accelerator", lambda: False)
+    write_folder(tmp_path / "photos")
+    model = keras_vit.ViT.from_variant(
+        "test", num_classes=7, preprocessing=keras_vit.Preprocessing(image_size=32)
+    )
+    keras_vit.save(model, tmp_path / "start", format="timm")
+    command = (
+        *("train", "--data", tmp_path / "photos", "--weights", tmp_path / "start"),
+        *("--output", tmp_path / "head"),
+    )
+    code, out, err = call(capsys, *command)
+    assert code == 0, err
+    assert "head on pooled" in out and "nearest pictures" in out and "accuracy" in out
+    names = {path.name for path in (tmp_path / "head").iterdir()}
+    assert names == {"model.keras", "head.json", "pictures.npz", "README.md"}
+    card = (tmp_path / "head" / "README.md").read_text()
+    assert "logistic regression on pooled" in card and "--weights" in card
+    assert call(capsys, "evaluate", tmp_path / "head", "--data", tmp_path / "photos")
+    code, _, err = call(capsys, *command)
+    assert code == 2 and "--overwrite" in err
+    setting = ("--set", "class_weight=balanced")
+    code, out, err = call(capsys, *command, *setting, "--overwrite", "--json")
+    assert code == 0 and json.loads(out)["head"]["num_computed"] == 0, err
+
+
+def test_pretrained_recipes_train_on_from_a_fitted_head(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
+    write_folder(tmp_path / "photos")
+    model = keras_vit.ViT.from_variant(
+        "test", num_classes=7, preprocessing=keras_vit.Preprocessing(image_size=32)
+    )
+    keras_vit.save(model, tmp_path / "start", format="timm")
+    command = ("train", "--data", tmp_path / "photos", "--weights", tmp_path / "start")
+    short = ("--epochs", 1, "--output", tmp_path / "tuned")
+    code, out, err = call(capsys, *command, "--recipe", "photos_lora", *short)
+    assert code == 0, err
+    assert out.index("head on pooled") < out.index("run    1 epochs")
+    again = ("train", "--data", tmp_path / "photos", "--weights", tmp_path / "tuned")
+    code, out, err = call(capsys, *again, "--epochs", 1, "--output", tmp_path / "more")
+    assert code == 0 and "head on" not in out, err
+    card = (tmp_path / "more" / "README.md").read_text()
+    assert "layer_decay=0.75" in card
+    code, _, err = call(
+        capsys,
+        *(*command, "--recipe", "photos_lora", "--distribute", "mirrored"),
+        *("--output", tmp_path / "several"),
+    )
+    assert code == 2 and "--recipe head" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--epochs", 3), "received --epochs"),
+        (("--set", "layer_decay=0.7"), "received --set layer_decay"),
+        (("--dropout-rate", 0.1), "received --dropout-rate"),
+        (("--distribute", "auto"), "received --distribute"),
+        ((), "Pass --weights"),
+    ],
+)
+def test_a_head_refuses_what_it_does_not_read(tmp_path, capsys, options, message):
+    code, _, err = call(
+        capsys,
+        *("train", "--data", "digits", "--recipe", "head", *options),
+        *("--output", tmp_path / "new"),
+    )
+    assert code == 2 and message in err and not (tmp_path / "new").exists()
+
+
+def test_train_takes_the_size_of_the_checkpoints_own_preprocessing(tmp_path, capsys):
+    write_folder(tmp_path / "photos")
+    model = keras_vit.ViT.from_variant(
+        "test", num_classes=7, preprocessing=keras_vit.Preprocessing(image_size=32)
+    )
+    keras_vit.save(model, tmp_path / "start", format="timm")
+    path = tmp_path / "start" / "config.json"
+    config = json.loads(path.read_text())
+    config["model_args"] = {"img_size": 32, **(config.get("model_args") or {})}
+    config["pretrained_cfg"] |= {"input_size": [3, 16, 24]}
+    path.write_text(json.dumps(config))
+    assert keras_vit.load(tmp_path / "start").input_shape == (None, 32, 32, 3)
+    for given, size in ([], (16, 24)), (["--image-size", "24x32"], (24, 32)):
+        code, out, err = call(
+            capsys,
+            *("train", "--data", tmp_path / "photos", "--weights", tmp_path / "start"),
+            *("--epochs", 1, "--output", tmp_path / "tuned", "--overwrite", *given),
+        )
+        assert code == 0, err
+        assert ("preprocessing makes; its configuration says 32 x 32" in out) is (
+            not given
+        )
+        tuned = keras_vit.load(tmp_path / "tuned")
+        assert tuned.input_shape[1:3] == size == tuned.preprocessing.image_size
+
+
 def test_list_shows_each_variant_with_its_size(capsys):
     code, out, _ = call(capsys, "list", "--json")
     rows = {row["variant"]: row for row in json.loads(out)}
@@ -294,7 +404,7 @@ def test_help_is_short_and_shows_an_example(command, capsys):
         main([*command.split(), "--help"])
     out = capsys.readouterr().out
     assert error.value.code == 0
-    assert "example: keras-vit" in out and len(out.splitlines()) < 70
+    assert "example: keras-vit" in out and len(out.splitlines()) < 90
 
 
 def mistakes(folder):
@@ -393,6 +503,23 @@ def test_a_picture_that_cannot_be_read_is_named(trained, tmp_path, capsys):
     assert code == 2 and "half.jpg" in err
 
 
+@pytest.mark.parametrize("bad", ["half.jpg", "gone.jpg", "folder"])
+def test_of_many_pictures_the_readable_ones_are_named(
+    trained, picture, tmp_path, capsys, bad
+):
+    truncated_jpeg(tmp_path / "half.jpg")
+    (tmp_path / "folder").mkdir()
+    arguments = ["predict", trained[0], picture, tmp_path / bad, picture]
+    code, out, err = call(capsys, *arguments, "--top", 1)
+    assert code == 3 and out.count(str(picture)) == 2 and bad not in out
+    [line] = [line for line in err.splitlines() if "left out" in line]
+    assert bad in line
+    code, out, err = call(capsys, *arguments, "--json")
+    assert code == 3 and list(json.loads(out)) == [str(picture)] and bad in err
+    code, out, err = call(capsys, "predict", trained[0], *[tmp_path / "half.jpg"] * 2)
+    assert code == 2 and not out and "None of the 2 pictures" in err
+
+
 @ONE_BACKEND
 def test_export_prints_what_each_part_costs_in_int8(trained, tmp_path, capsys):
     pictures = write_folder(tmp_path / "pictures", 12)
@@ -403,20 +530,21 @@ def test_export_prints_what_each_part_costs_in_int8(trained, tmp_path, capsys):
     assert code == 2 and "Add --calibration" in err
 
 
-def test_a_second_export_needs_force(trained, tmp_path, capsys):
+def test_a_second_export_needs_overwrite(trained, tmp_path, capsys):
     path = tmp_path / "m.tflite"
     path.write_bytes(b"former")
     arguments = ["export", trained[0], "--format", "litert", "--output", path]
     code, _, err = call(capsys, *arguments)
-    assert code == 2 and "--force" in err and path.read_bytes() == b"former"
+    assert code == 2 and "--overwrite" in err and path.read_bytes() == b"former"
 
 
 def test_damaged_files_can_be_skipped(tmp_path, capsys):
     write_folder(tmp_path / "photos")
     truncated_jpeg(tmp_path / "photos" / "digit_0" / "half.jpg")
-    code, out, _ = call(
-        capsys,
-        *("train", "--data", tmp_path / "photos", "--variant", "test", "--epochs", 1),
-        *("--output", tmp_path / "model", "--skip-unreadable"),
-    )
+    with pytest.warns(UserWarning, match="1 of 41 image files"):
+        code, out, _ = call(
+            capsys,
+            *("train", "--data", tmp_path / "photos", "--variant", "test"),
+            *("--epochs", 1, "--output", tmp_path / "model", "--skip-unreadable"),
+        )
     assert code == 0 and "32 train" in out

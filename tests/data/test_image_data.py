@@ -50,7 +50,7 @@ def test_a_share_that_is_no_number_is_refused(fraction):
 
 
 def test_class_names_are_for_arrays():
-    with pytest.raises(ValueError, match="for arrays only"):
+    with pytest.raises(ValueError, match="for arrays and lists only"):
         keras_vit.load_data("digits", class_names=list("abcdefghij"))
 
 
@@ -68,7 +68,6 @@ def test_the_parts_are_listed():
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ((IMAGES, np.zeros(30, int)), {}, "At least two classes"),
         ({"test": (IMAGES, LABELS)}, {}, "The parts must be 'train'"),
         ({"train": IMAGES}, {}, r"must be \(images, labels\)"),
         ((IMAGES, LABELS), {"class_names": ["a", "b"]}, "one class name per class"),
@@ -98,3 +97,62 @@ def test_another_kind_of_source_is_refused():
         keras_vit.load_data([IMAGES, LABELS])
     with pytest.raises(ValueError, match="seed must be"):
         keras_vit.load_data("digits", seed=-1)
+
+
+def test_folds_hold_out_each_image_once(rng):
+    pixels = rng.integers(0, 256, (30, 8, 8), dtype="uint8")
+    folds = [keras_vit.load_data((pixels, LABELS), folds=5, fold=f) for f in range(5)]
+    held_out = np.concatenate([data.validation.indices for data in folds])
+    np.testing.assert_array_equal(np.sort(held_out), np.arange(30))
+    for data in folds:
+        assert not set(data.train.indices) & set(data.validation.indices)
+        assert data.split["folds"] == 5 and data.test is None
+        again = keras_vit.load_data((pixels, LABELS), **data.split)
+        assert again.summary() == data.summary()
+        assert np.bincount(data.validation.labels).tolist() == [2, 2, 2]
+
+
+def test_digits_have_folds():
+    data = keras_vit.load_data("digits", folds=3, fold=2)
+    assert len(data.validation) == 599 and data.test is None
+
+
+def test_a_test_part_stays_beside_folds(rng):
+    pixels = rng.integers(0, 256, (60, 8, 8), dtype="uint8")
+    parts = {"train": (pixels[:30], LABELS), "test": (pixels[30:], LABELS)}
+    data = keras_vit.load_data(parts, folds=3, fold=0)
+    assert len(data.train) == 20 and len(data.test) == 30
+    with pytest.raises(ValueError, match="has one of its own"):
+        parts = {"train": parts["train"], "validation": parts["test"]}
+        keras_vit.load_data(parts, folds=3, fold=0)
+
+
+def test_groups_of_arrays(rng):
+    pixels = rng.integers(0, 256, (30, 8, 8), dtype="uint8")
+    owners = [f"patient {number // 3}" for number in range(30)]
+    data = keras_vit.load_data((pixels, LABELS), groups=owners, folds=5, fold=1)
+    assert len(data.validation) == 6
+    assert not set(data.validation.groups) & set(data.train.groups)
+    for wrong in (owners[:5], [*owners[:-1], ""], [*owners[:-1], None]):
+        with pytest.raises(ValueError, match="one group per image"):
+            keras_vit.load_data((pixels, LABELS), groups=wrong)
+    with pytest.raises(ValueError, match="with the parts"):
+        parts = {"train": (pixels, LABELS), "test": (pixels, LABELS)}
+        keras_vit.load_data(parts, groups=owners)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 5}, "Pass both"),
+        ({"fold": 0}, "Pass both"),
+        ({"folds": 1, "fold": 0}, "folds must be a whole number of at least 2"),
+        ({"folds": 5, "fold": 5}, "from 0 to 4 of 5 folds"),
+        ({"folds": 5, "fold": -1}, "fold must be a whole number of at least 0"),
+        ({"folds": 5, "fold": 0, "test_fraction": 0.1}, "exclude each other"),
+        ({"folds": 11, "fold": 0}, "received 1 different ones of class '0'"),
+    ],
+)
+def test_folds_that_mean_nothing_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        keras_vit.load_data((IMAGES, LABELS), **options)

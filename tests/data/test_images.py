@@ -5,7 +5,7 @@ import pytest
 
 import keras_vit
 from keras_vit import Augmentation, Preprocessing
-from keras_vit.data.arrays import images_from_arrays
+from keras_vit.data.sources.arrays import images_from_arrays
 
 PREPROCESSING = Preprocessing(image_size=4, channels=1, mean=0.0, std=1.0)
 
@@ -49,7 +49,7 @@ def test_order_follows_from_seed_and_epoch(images):
     np.testing.assert_array_equal(numbers(first[0]), numbers(again[0]))
     again.epoch = 1
     assert not np.array_equal(numbers(first[0]), numbers(again[0]))
-    first.on_epoch_end()
+    first.end_epoch()
     np.testing.assert_array_equal(numbers(first[0]), numbers(again[0]))
 
 

@@ -3,22 +3,39 @@
 import numpy as np
 import pytest
 
-from keras_vit.data.sampling import Sampler
+from keras_vit import Preprocessing
+from keras_vit.data.batch_options import BatchOptions
+from keras_vit.data.sampling import (
+    Sampler,
+    Slots,
+    batch_generator,
+    image_generator,
+)
+
+
+def make_sampler(num_images: int, labels=None, **options) -> Sampler:
+    how = BatchOptions(preprocessing=Preprocessing(), **options)
+    return Sampler(num_images, how, labels)
+
+
+def batches(sampler: Sampler, number: int = 0) -> list[Slots]:
+    """Each batch of an epoch."""
+    return [sampler.slots(number, index) for index in range(len(sampler))]
 
 
 def epoch(sampler, number=0):
     """Positions of each batch of an epoch."""
-    return [slots.positions for slots in sampler.batches(number)]
+    return [slots.positions for slots in batches(sampler, number)]
 
 
 def test_repeats_of_an_image_differ_and_share_a_batch():
-    sampler = Sampler(
+    sampler = make_sampler(
         num_images=60, batch_size=12, training=True, repeated_augmentation=3
     )
     seen = np.concatenate(epoch(sampler))
     assert len(seen) == 60
     np.testing.assert_array_equal(np.bincount(np.bincount(seen)[seen]), [0, 0, 0, 60])
-    for slots in sampler.batches(0):
+    for slots in batches(sampler):
         assert len(np.unique(slots.positions)) == 4
         for position in np.unique(slots.positions):
             repeats = slots.repeats[slots.positions == position]
@@ -26,7 +43,7 @@ def test_repeats_of_an_image_differ_and_share_a_batch():
 
 
 def test_repeated_augmentation_goes_through_all_images_over_epochs():
-    sampler = Sampler(
+    sampler = make_sampler(
         num_images=60, batch_size=12, training=True, repeated_augmentation=3
     )
     seen = {int(p) for e in range(30) for batch in epoch(sampler, e) for p in batch}
@@ -35,7 +52,7 @@ def test_repeated_augmentation_goes_through_all_images_over_epochs():
 
 def test_balanced_sampling_draws_each_class_equally_often():
     labels = np.array([0] * 70 + [1] * 20 + [2] * 10)
-    sampler = Sampler(
+    sampler = make_sampler(
         num_images=100, labels=labels, batch_size=10, training=True,
         class_balance="sampling",
     )  # fmt: skip
@@ -44,14 +61,14 @@ def test_balanced_sampling_draws_each_class_equally_often():
     assert counts.min() >= 33 and counts.max() <= 34
     rare = np.bincount(positions, minlength=100)[90:]
     assert rare.min() >= 3  # Each image of a class before one comes again.
-    repeats = np.concatenate([slots.repeats for slots in sampler.batches(0)])
+    repeats = np.concatenate([slots.repeats for slots in batches(sampler)])
     pairs = set(zip(positions.tolist(), repeats.tolist(), strict=True))
     assert len(pairs) == 100
 
 
 def test_class_weights_give_each_class_the_same_say():
     labels = np.array([0] * 6 + [1] * 3 + [2])
-    sampler = Sampler(
+    sampler = make_sampler(
         num_images=10, labels=labels, batch_size=10, training=True,
         class_balance="weights",
     )  # fmt: skip
@@ -64,9 +81,10 @@ def test_class_weights_give_each_class_the_same_say():
 @pytest.mark.parametrize("training", [True, False])
 def test_processes_share_the_batch_of_one(count, training):
     options = {"num_images": 50, "batch_size": 12, "training": training}
-    whole = Sampler(pad=not training, **options)
+    whole = make_sampler(pad=not training, **options)
     parts = [
-        Sampler(pad=not training, shard=(i, count), **options) for i in range(count)
+        make_sampler(pad=not training, shard=(i, count), **options)
+        for i in range(count)
     ]
     assert {len(part) for part in parts} == {len(whole)}
     for index in range(len(whole)):
@@ -83,22 +101,21 @@ def test_processes_share_the_batch_of_one(count, training):
 def test_evaluation_counts_each_image_once(batch_size, count):
     counted = np.zeros(50)
     for i in range(count):
-        sampler = Sampler(
+        sampler = make_sampler(
             num_images=50, batch_size=batch_size, pad=True, shard=(i, count)
         )
-        for slots in sampler.batches(0):
+        for slots in batches(sampler):
             assert len(slots.positions) == batch_size // count
             np.add.at(counted, slots.positions, slots.weights)
     np.testing.assert_array_equal(counted, 1)
 
 
 def test_generators_of_images_and_batches_differ():
-    sampler = Sampler(num_images=10, batch_size=5, training=True, seed=3)
     draws = {
-        sampler.image_generator(1, 2, 0).random(),
-        sampler.image_generator(1, 2, 1).random(),
-        sampler.image_generator(2, 2, 0).random(),
-        sampler.batch_generator(1, 2).random(),
+        image_generator(3, 1, 2, 0).random(),
+        image_generator(3, 1, 2, 1).random(),
+        image_generator(3, 2, 2, 0).random(),
+        batch_generator(3, 1, 2).random(),
     }
     assert len(draws) == 4
 
@@ -119,4 +136,4 @@ def test_generators_of_images_and_batches_differ():
 )
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        Sampler(**{"num_images": 10, "batch_size": 4, **options})
+        make_sampler(**{"num_images": 10, "batch_size": 4, **options})

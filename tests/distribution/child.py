@@ -19,6 +19,7 @@ import numpy as np
 
 import keras_vit
 from keras_vit import training
+from keras_vit.distribution.masks import seed_states
 
 BACKEND = keras.backend.backend()
 BATCH, BATCHES = 16, 4
@@ -103,7 +104,8 @@ def masks(distribution: Any) -> list[list[float]]:
         import tensorflow as tf
 
         def draw() -> Any:
-            return dropout(keras.ops.ones((8, 8)), training=True)
+            with distribution.own_masks(trained):
+                return dropout(keras.ops.ones((8, 8)), training=True)
 
         values = tf.function(lambda: distribution.strategy.run(draw))()
         results = distribution.strategy.experimental_local_results(values)
@@ -121,8 +123,28 @@ def masks(distribution: Any) -> list[list[float]]:
         return [
             np.asarray(part.data).ravel().tolist() for part in seen.addressable_shards
         ]
-    seen = keras.ops.convert_to_numpy(dropout(ones, training=True))
+    with distribution.own_masks(trained):
+        seen = keras.ops.convert_to_numpy(dropout(ones, training=True))
     return [part.ravel().tolist() for part in np.split(seen, max(1, len(seen) // 8))]
+
+
+def seeds(distribution: Any) -> list[list[int]]:
+    """Return the states of the seed generators after training, by replica."""
+    trained = compiled(make_model(dropout_rate=0.5), "sgd")
+    distribution.start(trained)
+    batches = Slices(distribution.process_id, distribution.num_processes)
+    trained.fit(distribution.prepare(batches), verbose=0, shuffle=False)
+    replicas: list[list[int]] = []
+    for state in seed_states(trained):
+        parts = [state.value]
+        if distribution.kind in ("mirrored", "multi_worker"):
+            parts = distribution.strategy.experimental_local_results(state.value)
+        elif BACKEND == "jax" and distribution.kind != "single":
+            parts = [part.data for part in state.value.addressable_shards]
+        replicas = replicas or [[] for _ in parts]
+        for replica, part in zip(replicas, parts, strict=True):
+            replica += keras.ops.convert_to_numpy(part).tolist()
+    return replicas
 
 
 def overflow(distribution: Any) -> dict[str, Any]:
@@ -162,9 +184,35 @@ def error_of(function: Any) -> str:
 
 
 def start_error(distribution: Any, optimizer: Any, **options: Any) -> str:
-    model = make_model()
-    model.compile(optimizer, training.CrossEntropy(), **options)
-    return error_of(lambda: distribution.start(model))
+    def start() -> None:
+        trained = training.TrainingModel(make_model())
+        trained.compile(optimizer, training.CrossEntropy(), **options)
+        distribution.start(trained)
+
+    return error_of(start)
+
+
+def plain_model_errors(distribution: Any) -> list[str]:
+    """Return the errors for a model that is no `TrainingModel`."""
+    model: Any = make_model()
+    model.compile(training.SGD(), training.CrossEntropy())
+    batches = Slices(distribution.process_id, distribution.num_processes)
+    return [
+        error_of(lambda: distribution.start(model)),
+        error_of(lambda: model.fit(distribution.prepare(batches), verbose=0)),
+    ]
+
+
+def by_hand(strategy: Any) -> list[float]:
+    """Train with an optimizer of this package under a strategy without `distribute`."""
+    with strategy.scope():
+        model: Any = make_model()
+        clipping = training.SGD(0.05, global_clipnorm=0.2)
+        model.compile(clipping, training.CrossEntropy())
+        batches = Slices(0, 1)
+        model.fit(batches.images, batches.labels, BATCH, verbose=0, shuffle=False)
+    weights = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    return np.concatenate([w.ravel() for w in weights]).tolist()
 
 
 def refusals(distribution: Any, outside: Any) -> dict[str, str]:
@@ -187,7 +235,7 @@ def refusals(distribution: Any, outside: Any) -> dict[str, str]:
 
 def several_devices(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     """Everything of an engine with several devices in one process."""
-    distribution = keras_vit.distribute(kind, **options)
+    distribution: Any = keras_vit.distribute(kind, **options)
     results: dict[str, Any] = {}
     outside = compiled(make_model(), "sgd")
     if kind != "model_parallel":
@@ -197,9 +245,16 @@ def several_devices(kind: str, options: dict[str, Any]) -> dict[str, Any]:
         for name in ("sgd", "adamw"):
             results[name] = fit(distribution, name)
         results["masks"] = masks(distribution)
+        results["seeds"] = seeds(distribution)
+        results["plain"] = plain_model_errors(distribution)
         results["refusals"] = refusals(distribution, outside)
         if BACKEND == "tensorflow":
             results["overflow"] = overflow(distribution)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        strategies = [distribution.strategy, tf.distribute.get_strategy()]
+        results["by hand"] = [by_hand(strategy) for strategy in strategies]
     return results
 
 
@@ -207,7 +262,7 @@ def one_device() -> dict[str, Any]:
     """What the engines are compared with."""
     with keras_vit.distribute("single") as single:
         results = {name: fit(single, name) for name in ("sgd", "adamw")}
-        return {**results, "masks": masks(single)}
+        return {**results, "masks": masks(single), "seeds": seeds(single)}
 
 
 def process(
@@ -222,6 +277,8 @@ def process(
         for name in ("sgd", "adamw"):
             results[name] = fit(distribution, name)
         results["masks"] = masks(distribution)
+        results["seeds"] = seeds(distribution)
+        results["plain"] = plain_model_errors(distribution)
         results["exchanged"] = distribution.exchange(str(rank) * (rank + 1) * 5000)
         results["not started"] = error_of(
             lambda: compiled(make_model(), "sgd").fit(

@@ -15,6 +15,7 @@ import keras_vit
 from keras_vit.distribution import Distribution, current, vit_layout_map
 from keras_vit.distribution.distribute import KINDS
 from keras_vit.distribution.layout import check_rules
+from keras_vit.training import CrossEntropy, TrainingModel
 
 BACKEND = keras.backend.backend()
 LATE = """
@@ -110,6 +111,19 @@ class Four(Distribution):
     num_replicas = 4
 
 
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return np.zeros((4, 2)), np.zeros((4,))
+
+
+def make_model() -> TrainingModel:
+    inputs = keras.Input((2,))
+    return TrainingModel(keras.Model(inputs, keras.layers.Dense(3)(inputs)))
+
+
 @pytest.mark.parametrize(
     ("size", "steps", "near"), [(10, 1, "8 or 12"), (12, 2, "8 or 16"), (2, 1, "4")]
 )
@@ -130,20 +144,44 @@ def test_a_batch_that_replicas_share_is_accepted():
 
 @pytest.mark.parametrize("name", ["fit", "train_on_batch"])
 def test_replicas_train_no_model_that_was_not_started(name):
-    inputs = keras.Input((2,))
-    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
-    images, labels = np.zeros((4, 2)), np.zeros((4, 1))
+    images, labels = np.zeros((4, 2)), np.zeros((4,))
     with Four() as distribution:
+        model = make_model()
         for _ in range(2):  # What the last `compile` set was not looked at.
-            model.compile("sgd", "mse")
+            model.compile("sgd", CrossEntropy())
             with pytest.raises(ValueError, match=r"only after distribution\.start"):
                 getattr(model, name)(images, labels)
             distribution.start(model)
         distribution.start(model)
         getattr(model, name)(images, labels)
-    assert name not in keras.Model.__dict__
-    model.compile("sgd", "mse")
+    model.compile("sgd", CrossEntropy())
     getattr(model, name)(images, labels)
+
+
+def test_a_plain_model_is_refused_with_the_line_that_wraps_it():
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    wrap = r"Wrap the model: trained = keras_vit\.training\.TrainingModel\(model\)"
+    with Four() as distribution:
+        with pytest.raises(TypeError, match=wrap):
+            distribution.start(model)
+        for loop in (model.fit, model.evaluate, model.predict):
+            with pytest.raises(TypeError, match=wrap):
+                loop(distribution.prepare(Batches()), verbose=0)
+
+
+def test_a_training_model_takes_what_was_prepared():
+    with Four() as distribution:
+        model = make_model()
+        model.compile("sgd", CrossEntropy())
+        distribution.start(model)
+        batches = distribution.prepare(Batches())
+        history = model.fit(batches, validation_data=batches, verbose=0).history
+        assert set(history) == {"loss", "val_loss"}
+        assert model.predict(batches, verbose=0).shape == (8, 3)
+    batches = Batches()
+    assert keras_vit.distribute("single").prepare(batches) is batches
 
 
 class InTwoProcesses(Distribution):

@@ -75,6 +75,21 @@ def test_each_replica_has_masks_of_its_own(engine, name):
     assert list(masks[0]) == single["masks"][0][: len(masks[0])]
 
 
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_seeds_stay_those_of_one_device_on_each_replica(engine, name):
+    ranks, single = engine(name)
+    for rank in ranks:
+        assert all(replica == single["seeds"][0] for replica in rank["seeds"])
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_model_that_is_no_training_model_is_told_how_to_become_one(engine, name):
+    for rank in engine(name)[0]:
+        for error in rank["plain"]:
+            assert error.startswith("TypeError")
+            assert "trained = keras_vit.training.TrainingModel(model)" in error
+
+
 if BACKEND != "jax":  # whose CPU code has no float16
 
     @pytest.mark.parametrize("name", ENGINES)
@@ -112,6 +127,13 @@ if BACKEND == "tensorflow":
     def test_what_the_engine_cannot_do_is_refused(engine, what, advice):
         error = engine("mirrored")[0][0]["refusals"][what]
         assert error.startswith("ValueError") and advice in error
+
+
+if BACKEND == "tensorflow":
+
+    def test_optimizers_clip_the_sum_under_a_strategy_without_scope(engine):
+        several, single = (np.array(w) for w in engine("mirrored")[0][0]["by hand"])
+        assert np.abs(several - single).max() / np.abs(single).max() <= 1e-5
 
 
 def test_processes_that_disagree_all_end_with_what_differs(engine):

@@ -11,6 +11,7 @@ from keras_vit import Preprocessing
 from keras_vit.inference.embed import embed
 from keras_vit.surgery import replace_head
 from tests.contract import set_random_weights, to_numpy
+from tests.one_backend import ONE_BACKEND
 from tests.peers import timm_call, timm_model, write_timm
 
 
@@ -71,6 +72,27 @@ def test_paths_images_and_arrays_give_the_same(model, pictures, tmp_path):
     np.testing.assert_allclose(vectors, vectors[:1].repeat(4, axis=0), atol=1e-6)
 
 
+def test_a_file_of_the_model_gives_the_same_vectors(model, pictures, tmp_path):
+    path = keras_vit.save(model, tmp_path / "model.keras")
+    expected = embed(model, pictures)
+    for form in (path, str(path), tmp_path):
+        np.testing.assert_allclose(embed(form, pictures), expected, atol=1e-6)
+
+
+@ONE_BACKEND
+def test_the_export_of_a_model_without_a_head_gives_the_same_vectors(
+    model, pictures, tmp_path
+):
+    options = {"format": "litert", "images": pictures, "report": False}
+    path = tmp_path / "backbone.tflite"
+    keras_vit.export(replace_head(model, None), path, **options)
+    vectors, expected = embed(path, pictures), embed(model, pictures)
+    np.testing.assert_allclose(vectors, expected, atol=1e-4)
+    keras_vit.export(model, tmp_path / "classifier.tflite", **options)
+    with pytest.raises(ValueError, match="the file of a classifier"):
+        embed(tmp_path / "classifier.tflite", pictures)
+
+
 def test_one_picture_needs_no_list(model, pictures, tmp_path):
     Image.fromarray(pictures[0]).save(tmp_path / "a.png")
     path = tmp_path / "a.png"
@@ -91,7 +113,7 @@ def test_other_preprocessing_takes_the_place_of_the_own(model, pictures):
 
 def test_preprocessing_must_be_known(model, pictures):
     model.preprocessing = None
-    with pytest.raises(ValueError, match="set model.preprocessing"):
+    with pytest.raises(ValueError, match=r"Set model\.preprocessing"):
         embed(model, pictures)
 
 

@@ -1,12 +1,15 @@
 """Accuracy on labelled images."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 import keras_vit
 from keras_vit import Preprocessing
-from keras_vit.data.digits import load_digits
+from keras_vit.data.sources.digits import load_digits
+from tests.pictures import write_folder
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +39,22 @@ def test_results_are_those_of_keras(model, data):
     batches = data.test.batches(model.preprocessing, 16)
     expected = model.evaluate(batches, verbose=0, return_dict=True)
     result = keras_vit.evaluate(model, data, batch_size=16)
-    assert result["part"] == "test" and result["num_images"] == len(data.test)
+    assert result.part == "test" and result.num_images == len(data.test)
     for name in ("accuracy", "loss", "top5_accuracy"):
-        assert result[name] == pytest.approx(expected[name], rel=1e-4)
+        assert getattr(result, name) == pytest.approx(expected[name], rel=1e-4)
+
+
+def test_a_result_is_told_in_one_line_and_in_json(model, data):
+    result = keras_vit.evaluate(model, data)
+    assert result.text().endswith(f"on {len(data.test)} test images")
+    assert "top-5" in result.text() and result.as_json()["part"] == "test"
+    few = replace(result, top5_accuracy=None)
+    assert "top-5" not in few.text() and "top5_accuracy" not in few.as_json()
 
 
 def test_the_part_can_be_chosen(model, data):
     result = keras_vit.evaluate(model, data, part="train")
-    assert result["num_images"] == len(data.train)
+    assert result.num_images == len(data.train)
 
 
 def test_constant_outputs_count_as_the_first_class(data):
@@ -51,7 +62,7 @@ def test_constant_outputs_count_as_the_first_class(data):
         "digits", preprocessing=Preprocessing(image_size=16, channels=1)
     )
     result = keras_vit.evaluate(model, data)
-    assert result["accuracy"] == pytest.approx(np.mean(data.test.labels == 0))
+    assert result.accuracy == pytest.approx(np.mean(data.test.labels == 0))
 
 
 def test_other_classes_are_refused(data):
@@ -60,8 +71,52 @@ def test_other_classes_are_refused(data):
         class_names=list("abcdefghij"),
         preprocessing=Preprocessing(image_size=16, channels=1),
     )
-    with pytest.raises(ValueError, match="same classes in the same order"):
+    with pytest.raises(ValueError, match=r"must be classes of the model, .*'0', '1'"):
         keras_vit.evaluate(model, data)
+
+
+@pytest.mark.parametrize("kept", [[3, 7, 8], [9, 0], [4], list(range(10))[::-1]])
+def test_classes_are_matched_by_name(model, data, kept, tmp_path):
+    names = [f"digit_{number}" for number in range(10)]
+    named = keras_vit.ViT.from_variant(
+        "digits", class_names=names, preprocessing=model.preprocessing
+    )
+    named.set_weights(model.get_weights())
+    pixels, labels = load_digits()
+    whole = keras_vit.load_data(
+        (pixels, labels), class_names=names, validation_fraction=0
+    )
+    chosen = np.isin(labels, kept)
+    some = keras_vit.load_data(
+        (pixels[chosen], [names[label] for label in labels[chosen]]),
+        class_names=[names[label] for label in kept],
+        validation_fraction=0,
+    )
+    result = keras_vit.evaluate(named, some)
+    found = keras_vit.predict(named, list(pixels[chosen]), top=1)
+    hits = [p.index == label for [p], label in zip(found, labels[chosen], strict=True)]
+    assert result.accuracy == pytest.approx(np.mean(hits))
+    without = tuple(name for i, name in enumerate(names) if i not in kept)
+    assert result.classes_without_images == without
+    assert ("no image of" in result.text()) == bool(without)
+    if not without:
+        assert result.loss == pytest.approx(keras_vit.evaluate(named, whole).loss)
+        assert "classes_without_images" not in result.as_json()
+
+
+def test_a_folder_of_one_class_is_evaluated(tmp_path):
+    write_folder(tmp_path, 20, classes=2)
+    (tmp_path / "digit_0").rename(tmp_path.with_name("elsewhere"))
+    model = keras_vit.ViT.from_variant(
+        "digits",
+        num_classes=2,
+        class_names=["digit_0", "digit_1"],
+        preprocessing=Preprocessing(image_size=16, channels=1),
+    )
+    data = keras_vit.load_data(tmp_path, validation_fraction=0)
+    result = keras_vit.evaluate(model, data)
+    assert result.num_images == 10 and result.accuracy == 0  # A tie: the first class.
+    assert result.text().endswith("; no image of 1 classes: digit_0")
 
 
 def test_another_number_of_classes_is_refused(data):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import keras_vit
-from keras_vit import Preprocessing, containers
+from keras_vit import Preprocessing, embedded_texts
 from keras_vit.inference import predictor
 
 NAMES = ["ant", "bee", "cat"]
@@ -156,7 +156,7 @@ def test_a_missing_runtime_is_named(picture, tmp_path, monkeypatch):
         "preprocessing": None,
         "class_names": [],
     }
-    containers.append_onnx(path, {"keras_vit.json": json.dumps(metadata)})
+    embedded_texts.append_onnx(path, {"keras_vit.json": json.dumps(metadata)})
     monkeypatch.setattr(predictor, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"onnxruntime is .* 'keras3-vit\[onnx\]'"):
         keras_vit.predict(path, [picture])
@@ -184,6 +184,21 @@ def test_a_batch_may_be_a_tensor_of_the_backend(model):
     pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 30, 3), dtype="uint8")
     expected = keras_vit.predict(model, pictures)
     assert keras_vit.predict(model, keras.ops.convert_to_tensor(pictures)) == expected
+
+
+def test_a_picture_that_cannot_be_read_costs_no_others(model, picture, tmp_path):
+    (tmp_path / "bad.png").write_text("no picture")
+    pictures = [picture] * 3 + [tmp_path / "bad.png"] + [picture[:20]] * 3
+    with pytest.raises(OSError, match=r"bad\.png"):
+        keras_vit.predict(model, pictures, batch_size=2)
+    with pytest.warns(UserWarning, match=r"Picture 3 is left out: .*bad\.png"):
+        found = keras_vit.predict(model, pictures, batch_size=2, skip_unreadable=True)
+    assert [len(one) for one in found] == [3, 3, 3, 0, 3, 3, 3]
+    alone = keras_vit.predict(model, [picture[:20]])[0]
+    assert [one.index for one in found[6]] == [one.index for one in alone]
+    # Batches of other sizes may differ in the last digit.
+    probabilities = [one.probability for one in alone]
+    assert [one.probability for one in found[6]] == pytest.approx(probabilities, 1e-5)
 
 
 def test_nested_lists_are_refused(model):

@@ -4,10 +4,12 @@ import math
 from functools import partial
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-from keras_vit.layers import MLP
+from keras_vit.layers import MLP, LayerNormalization, RMSNormalization
+from keras_vit.layers.mlp import ACTIVATIONS, get_activation
 from tests.contract import check_layer, example, set_random_weights, to_numpy
 
 
@@ -17,7 +19,7 @@ from tests.contract import check_layer, example, set_random_weights, to_numpy
         {},
         {"activation": "quick_gelu", "dropout_rate": 0.1},
         {"activation": "relu", "use_bias": False},
-        {"normalization": "layer", "epsilon": 1e-5},
+        {"norm": LayerNormalization(1e-5)},
     ],
 )
 def test_mlp_keeps_the_layer_contract(options):
@@ -92,25 +94,71 @@ def test_mlp_rejects_a_rate_out_of_range():
 
 
 def test_mlp_rejects_tokens_of_another_width():
-    with pytest.raises(ValueError, match="Make the layer with hidden_dim=9"):
+    with pytest.raises(ValueError, match="Make it with hidden_dim=9"):
         MLP(8, 12).build((None, 5, 9))
 
 
-@pytest.mark.parametrize("normalization", ["layer", "rms"])
-def test_the_norm_is_between_the_activation_and_the_second_layer(normalization):
-    layer = MLP(8, 12, normalization=normalization, use_bias=False, activation="relu")
+@pytest.mark.parametrize("norm", [LayerNormalization(0.1), RMSNormalization(0.01)])
+def test_the_norm_is_between_the_activation_and_the_second_layer(norm):
+    layer = MLP(8, 12, norm=norm, use_bias=False, activation="relu")
     tokens = example((2, 5, 8))
     layer.build(tokens.shape)
     set_random_weights(layer, scale=0.5)
     x = np.maximum(tokens @ to_numpy(layer.expand.kernel), 0)
     gamma, *beta = layer.norm.get_weights()
-    if normalization == "layer":
+    if isinstance(norm, LayerNormalization):
         x = x - x.mean(axis=-1, keepdims=True)
-    x = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6) * gamma + sum(beta)
-    expected = x @ to_numpy(layer.contract.kernel)
+    root = np.sqrt((x**2).mean(axis=-1, keepdims=True) + norm.epsilon)
+    expected = (x / root * gamma + sum(beta)) @ to_numpy(layer.contract.kernel)
     np.testing.assert_allclose(to_numpy(layer(tokens)), expected, atol=1e-4)
 
 
-def test_mlp_rejects_an_unknown_normalization():
-    with pytest.raises(ValueError, match=r"\['layer', 'rms'\], received 'batch'"):
-        MLP(8, 12, normalization="batch")
+# Activations
+
+X = np.linspace(-6, 6, 101, dtype="float32")
+
+
+def apply(name: str) -> np.ndarray:
+    return to_numpy(get_activation(name)(keras.ops.convert_to_tensor(X)))
+
+
+def test_gelu_is_exact():
+    expected = X * 0.5 * (1 + np.vectorize(math.erf)(X / math.sqrt(2)))
+    np.testing.assert_allclose(apply("gelu"), expected, atol=1e-6)
+
+
+def test_gelu_tanh_is_the_tanh_approximation():
+    inner = math.sqrt(2 / math.pi) * (X + 0.044715 * X**3)
+    np.testing.assert_allclose(
+        apply("gelu_tanh"), 0.5 * X * (1 + np.tanh(inner)), atol=1e-6
+    )
+
+
+def test_quick_gelu_is_the_sigmoid_approximation():
+    np.testing.assert_allclose(
+        apply("quick_gelu"), X / (1 + np.exp(-1.702 * X)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_survive_serialization(name):
+    function = ACTIVATIONS[name]
+    serialized = keras.saving.serialize_keras_object(function)
+    assert keras.saving.deserialize_keras_object(serialized) is function
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_keep_half_precision(name):
+    x = keras.ops.convert_to_tensor(X, "bfloat16")
+    outputs = get_activation(name)(x)
+    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+
+
+def test_other_names_are_those_of_keras():
+    assert get_activation("relu") is keras.activations.relu
+
+
+@pytest.mark.parametrize("name", ["gulu", None])
+def test_an_unknown_activation_is_rejected_with_a_list(name):
+    with pytest.raises(ValueError, match="'gelu', 'gelu_tanh', 'quick_gelu'.*'relu'"):
+        get_activation(name)

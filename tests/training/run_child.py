@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 import keras_vit
-from keras_vit.data.digits import load_digits
+from keras_vit.data.sources.digits import load_digits
 from keras_vit.training import keeper
 
 RECIPE = keras_vit.Recipe(

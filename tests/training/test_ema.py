@@ -105,7 +105,7 @@ def test_a_file_saved_with_the_averages_computes_with_them(tmp_path):
     own = model.predict(IMAGES, verbose=0)
     with averaged_weights(model):
         expected = model.predict(IMAGES, verbose=0)
-        keras_vit.save_model(model, tmp_path / "model.keras")
+        keras_vit.save(model, tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(
         loaded.predict(IMAGES, verbose=0), expected, rtol=1e-5, atol=1e-6

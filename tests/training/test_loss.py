@@ -96,6 +96,47 @@ def test_binary_cross_entropy_takes_class_numbers(rng):
         BinaryCrossEntropy(over_classes="max")
 
 
+# One output: yes or no
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+@pytest.mark.parametrize("dtype", ["int64", "float32", "bool"])
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_one_output_is_a_yes_or_no_question(rng, shape, dtype, from_logits, smoothing):
+    logits = rng.normal(size=(6, 1)).astype("float32")
+    labels = np.array([0, 1, 1, 0, 1, 0])
+    outputs = logits if from_logits else 1 / (1 + np.exp(-logits))
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.tensor(logits[:, 0]),
+        torch.tensor(labels * (1 - smoothing) + smoothing / 2),
+    )
+    given = labels.reshape(shape).astype(dtype)
+    loss = BinaryCrossEntropy(smoothing, from_logits=from_logits)
+    assert float(loss(given, outputs)) == pytest.approx(float(expected), rel=1e-4)
+    accuracy = Accuracy(from_logits=from_logits)
+    accuracy.update_state(given, outputs)
+    right = np.mean((logits[:, 0] > 0) == (labels == 1))
+    assert float(accuracy.result()) == pytest.approx(right)
+
+
+@pytest.mark.parametrize("wrong", [2, -1, 1.5, np.nan])
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_a_label_that_is_neither_yes_nor_no_makes_the_loss_no_number(wrong, shape):
+    labels = np.array([0, 1, wrong]).reshape(shape)
+    assert np.isnan(float(BinaryCrossEntropy()(labels, np.zeros((3, 1), "float32"))))
+
+
+def test_a_probability_of_yes_is_a_label():
+    loss = BinaryCrossEntropy()(np.array([0.3]), np.zeros((1, 1), "float32"))
+    assert float(loss) == pytest.approx(np.log(2))
+
+
+def test_cross_entropy_over_one_output_is_refused():
+    with pytest.raises(ValueError, match="num_classes=2, or ask yes or no with Binary"):
+        CrossEntropy()(np.array([0, 1]), np.zeros((2, 1), "float32"))
+
+
 def test_accuracy_takes_numbers_and_probabilities(rng):
     logits = rng.normal(size=(8, 4)).astype("float32")
     labels = np.arange(8) % 4

@@ -11,7 +11,8 @@ import torch
 import keras_vit
 from keras_vit.keras_internals import moving_averages
 from keras_vit.training import SGD, Adafactor, AdamW, Lamb, LossScaleOptimizer
-from keras_vit.training.optimizer import OPTIMIZERS, multipliers
+from keras_vit.training.optimizer import multipliers
+from keras_vit.training.recipe import OPTIMIZERS
 from tests.families import FAMILIES
 from tests.peers import import_timm
 

@@ -153,7 +153,10 @@ def test_a_recipe_gives_optimizer_loss_and_rates():
         freeze_until="patch_encoder",
         dtype="mixed_bfloat16",
     )
+    given, model = model, recipe.prepared(model)
     recipe.compile(model, steps_per_epoch=3)
+    assert given.trainable and not given.compiled
+    assert given.config.stochastic_depth_rate == 0
     optimizer = model.optimizer
     assert (optimizer.momentum, optimizer.layer_decay) == (0.8, 0.5)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
@@ -167,20 +170,44 @@ def test_a_recipe_gives_optimizer_loss_and_rates():
 def test_accumulation_needs_the_training_model():
     model = keras_vit.ViT.from_variant("test", num_classes=3)
     recipe = Recipe(accumulation_steps=4)
-    with pytest.raises(ValueError, match="Use recipe.training_model"):
+    with pytest.raises(ValueError, match="Use recipe.training_copy"):
         recipe.compile(model, steps_per_epoch=3)
-    trainer = recipe.training_model(model)
+    trainer = recipe.training_copy(model)
     recipe.compile(trainer, steps_per_epoch=3)
     assert trainer.accumulation_steps == 4
 
 
-def test_image_sizes_need_a_model_for_any_size():
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dropout_rate": 0.1},
+        {"stochastic_depth_curve": "constant"},
+        {"dtype": "mixed_bfloat16"},
+        {"freeze_until": "block_0"},
+        {"train_only": "head"},
+        {"train_only": "lora"},
+    ],
+)
+def test_a_model_that_is_not_as_the_recipe_trains_it_is_refused(options):
     model = keras_vit.ViT.from_variant("test", num_classes=3)
-    with pytest.raises(ValueError, match="Build or load it with image_size=None"):
-        Recipe(image_sizes=((0, 16), (50, 32))).compile(model, steps_per_epoch=3)
+    recipe = Recipe(**options)
+    message = f"received 'vit' without its .*{next(iter(options))}.*training_copy"
+    with pytest.raises(ValueError, match=message):
+        recipe.compile(model, steps_per_epoch=3)
+    for prepared in (recipe.prepared(model), recipe.training_copy(model)):
+        recipe.compile(prepared, steps_per_epoch=3)
+
+
+def test_image_sizes_need_a_model_for_any_size():
+    fixed = keras_vit.ViT.from_variant("test", num_classes=3)
+    recipe = Recipe(image_sizes=((0, 16), (50, 32)))
+    assert recipe.prepared(fixed).input_shape == (None, None, None, 3)
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten()])
+    with pytest.raises(ValueError, match=r"Build it for \(None, None, channels\)"):
+        recipe.prepared(model)
     model = keras_vit.ViT.from_variant("test", image_size=None)
     with pytest.raises(ValueError, match="must hold a patch"):
-        Recipe(image_sizes=((0, 32), (50, 7))).compile(model, steps_per_epoch=3)
+        Recipe(image_sizes=((0, 32), (50, 7))).training_copy(model)
 
 
 @pytest.mark.parametrize(

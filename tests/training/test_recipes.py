@@ -9,7 +9,7 @@ import pytest
 
 import keras_vit
 from keras_vit import RECIPES, Preprocessing, Recipe
-from keras_vit.data.digits import load_digits
+from keras_vit.data.sources.digits import load_digits
 from keras_vit.training import get_recipe
 
 IMAGES = np.random.default_rng(0).normal(size=(8, 32, 32, 3)).astype("float32")
@@ -22,6 +22,7 @@ def test_the_loss_of_each_recipe_falls_in_the_own_fit(name):
     keras.utils.set_random_seed(0)
     model = keras_vit.ViT.from_variant("test", num_classes=3, num_layers=1)
     recipe = replace(RECIPES[name], batch_size=8, epochs=12, warmup_epochs=0)
+    model = recipe.prepared(model)
     recipe.compile(model, steps_per_epoch=1)
     frozen = [keras.ops.convert_to_numpy(w) for w in model.non_trainable_weights]
     options = {"batch_size": 8, "epochs": 12, "verbose": 0}
@@ -54,7 +55,7 @@ def test_each_recipe_draws_its_batches(name):
 def test_rates_of_each_size_of_deit3_are_one_change_away():
     recipe = get_recipe("deit3", stochastic_depth_rate=0.45)
     model = keras_vit.ViT.from_variant("test", num_classes=3, layer_scale=1e-4)
-    recipe.prepare(model)
+    model = recipe.prepared(model)
     assert model.get_layer("block_0").stochastic_depth_rate == 0.45
     assert model.config.stochastic_depth_curve == "constant"
 

@@ -21,8 +21,8 @@ from keras_vit.training.checkpoint import (
     read_header,
     save_checkpoint,
 )
-from keras_vit.training.history import read_history
 from keras_vit.training.interruption import EXIT_CODE
+from tests.history import read_history
 
 CHILD = Path(__file__).with_name("run_child.py")
 FILE = "history.csv"

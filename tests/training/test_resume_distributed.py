@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit.data.digits import load_digits
+from keras_vit.data.sources.digits import load_digits
 from keras_vit.training.checkpoint import FILE_NAME, SHARDED_NAME, read_header
-from keras_vit.training.history import read_history
 from keras_vit.training.interruption import EXIT_CODE
 from tests.distribution.children import free_ports
+from tests.history import read_history
 
 CHILD = Path(__file__).with_name("run_child.py")
 BACKEND = keras.backend.backend()
@@ -99,7 +99,7 @@ def assert_equal(folder):
     data = keras_vit.load_data((images[::10], labels[::10]), seed=1)  # the child's
     found = keras_vit.evaluate(found, data, part="validation")
     best = max(row["val_accuracy"] for row in rows[0])
-    assert found["accuracy"] == pytest.approx(best, abs=1e-6)
+    assert found.accuracy == pytest.approx(best, abs=1e-6)
 
 
 def test_a_run_in_two_processes_goes_on_bit_equal(tmp_path):

@@ -8,9 +8,12 @@ import keras_vit
 from keras_vit.keras_internals import moving_averages
 from keras_vit.training import (
     SGD,
+    Accuracy,
     AdamW,
+    BinaryCrossEntropy,
     CrossEntropy,
     LossScaleOptimizer,
+    Recipe,
     TrainingModel,
 )
 from tests.contract import set_random_weights
@@ -23,7 +26,7 @@ LABELS = np.arange(48) % 3
 def small(**options) -> keras_vit.ViT:
     keras.utils.set_random_seed(3)
     sizes = {"hidden_dim": 16, "mlp_dim": 24, "num_layers": 1, "num_heads": 2}
-    return keras_vit.ViT(32, 16, num_classes=3, **sizes | options)
+    return keras_vit.ViT(32, 16, **{"num_classes": 3} | sizes | options)
 
 
 def weights(model: keras.Model) -> dict[str, np.ndarray]:
@@ -268,11 +271,13 @@ def test_labels_that_are_no_classes_are_refused_before_the_first_step():
 def test_frozen_as_a_whole_there_is_nothing_to_train():
     trainer = TrainingModel(small())
     trainer.compile(adamw(), CrossEntropy())
-    keras_vit.freeze(trainer, until="head")
+    for layer in trainer.layers:
+        layer.trainable = False
     with pytest.raises(ValueError, match="all of its weights frozen"):
         trainer.fit(IMAGES, LABELS, verbose=0)
     with pytest.raises(ValueError, match="all of its weights frozen"):
-        keras_vit.Recipe(freeze_until="head").compile(small(), steps_per_epoch=1)
+        recipe = keras_vit.Recipe(freeze_until="head")
+        recipe.compile(recipe.prepared(small()), steps_per_epoch=1)
 
 
 def test_a_checkpoint_of_keras_holds_the_model_inside(tmp_path):
@@ -286,6 +291,42 @@ def test_a_checkpoint_of_keras_holds_the_model_inside(tmp_path):
     assert difference(weights(trainer), weights(saved)) == 0
 
 
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+def test_one_output_learns_yes_or_no(dtype):
+    trainer = TrainingModel(small(num_classes=1), accumulation_steps=2)
+    labels = (IMAGES[:, :16].mean((1, 2, 3)) > 0).astype(dtype)
+    trainer.compile(AdamW(1e-2), BinaryCrossEntropy(), metrics=[Accuracy()])
+    history = trainer.fit(IMAGES, labels, batch_size=16, epochs=8, verbose=0).history
+    assert np.isfinite(history["loss"]).all() and history["accuracy"][-1] > 0.8
+    for wrong in (labels + 1, labels * 0.5 - 0.1):
+        with pytest.raises(ValueError, match=r"\(no or yes\) from 0 to 1 .* 1 output"):
+            trainer.fit(IMAGES, wrong, verbose=0)
+
+
+def test_one_output_and_cross_entropy_are_refused_before_the_first_step():
+    trainer = TrainingModel(small(num_classes=1))
+    text = "CrossEntropy needs one output per class"
+    with pytest.raises(ValueError, match=text):
+        trainer.compile(sgd(), CrossEntropy())
+    with pytest.raises(ValueError, match=text):
+        Recipe(epochs=1, warmup_epochs=0).compile(trainer, 3)
+    with pytest.raises(ValueError, match=text):
+        model = small(num_classes=1)
+        model.compile("sgd", CrossEntropy())
+        model.fit(IMAGES, LABELS > 0, verbose=0)
+    teacher = small(num_classes=1)
+    with pytest.raises(ValueError, match="Distillation needs one output per class"):
+        TrainingModel(small(num_classes=1), teacher=teacher, distillation="soft")
+
+
+def test_float_labels_that_are_no_classes_are_refused_before_the_first_step():
+    trainer = TrainingModel(small())
+    trainer.compile(sgd(), BinaryCrossEntropy())
+    trainer.fit(IMAGES, LABELS.astype("float32"), verbose=0)
+    with pytest.raises(ValueError, match="whole numbers from 0 to 2 .* received 0.5"):
+        trainer.fit(IMAGES, LABELS + 0.5, verbose=0)
+
+
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="accumulation_steps must be a whole number"):
         TrainingModel(small(), accumulation_steps=0)
@@ -296,9 +337,9 @@ def test_wrong_settings_are_refused():
         trainer.compile("sgd", CrossEntropy(), weighted_metrics=["accuracy"])
     with pytest.raises(ValueError, match="Pass metrics by name"):
         trainer.compile("sgd", CrossEntropy(), ["accuracy"])  # loss_weights in Keras
-    with pytest.raises(ValueError, match="Pass accumulation_steps"):
-        trainer.compile(
-            keras.optimizers.SGD(gradient_accumulation_steps=2), CrossEntropy()
-        )
+    accumulating = SGD(gradient_accumulation_steps=2)
+    for optimizer in (accumulating, LossScaleOptimizer(accumulating)):
+        with pytest.raises(ValueError, match="Pass accumulation_steps"):
+            trainer.compile(optimizer, CrossEntropy())
     with pytest.raises(NotImplementedError, match="Save the model inside"):
         trainer.get_config()

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 import keras_vit
 from keras_vit import Augmentation, Recipe
-from keras_vit.data.digits import load_digits
+from keras_vit.data.sources.digits import load_digits
 from keras_vit.training import keeper
 from keras_vit.training.checkpoint import (
     FILE_NAME,
@@ -22,7 +22,7 @@ from keras_vit.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from keras_vit.training.history import read_history
+from tests.history import read_history
 
 RECIPE = Recipe(
     epochs=4,
@@ -74,7 +74,7 @@ def test_a_small_vit_beats_a_linear_baseline_on_digits():
     model = keras_vit.ViT.from_variant("digits")
     recipe = keras_vit.training.get_recipe("small_data", epochs=50)
     keras_vit.train(model, data, recipe, verbose=0)
-    accuracy = keras_vit.evaluate(model, data)["accuracy"]
+    accuracy = keras_vit.evaluate(model, data).accuracy
     assert baseline > 0.9
     assert accuracy > baseline
 
@@ -83,7 +83,13 @@ def test_the_output_folder_holds_the_best_model_and_the_course(data, tmp_path):
     model = make_model()
     result = keras_vit.train(model, data, RECIPE, output=tmp_path / "run", verbose=0)
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"model.keras", "history.csv", "curves.png", "training.json"}
+    assert names == {
+        "model.keras",
+        "history.csv",
+        "curves.png",
+        "training.json",
+        "pictures.npz",
+    }
     assert read_history(tmp_path / "run" / "history.csv") == result.history
     report = json.loads((tmp_path / "run" / "training.json").read_text())
     assert report["best"]["epoch"] == result.best_epoch
@@ -92,7 +98,7 @@ def test_the_output_folder_holds_the_best_model_and_the_course(data, tmp_path):
     assert loaded.preprocessing == model.preprocessing
     assert not loaded.compiled
     first = keras_vit.evaluate(loaded, data)
-    assert first["accuracy"] == pytest.approx(result.best["val_accuracy"])
+    assert first.accuracy == pytest.approx(result.best["val_accuracy"])
     assert first == keras_vit.evaluate(model, data)
 
 
@@ -102,7 +108,7 @@ def test_the_model_ends_with_its_best_epoch(data, monkeypatch):
     model = make_model()
     result = keras_vit.train(model, data, RECIPE, verbose=0)
     assert result.best_epoch == 2
-    accuracy = keras_vit.evaluate(model, data)["accuracy"]
+    accuracy = keras_vit.evaluate(model, data).accuracy
     assert accuracy == pytest.approx(result.history[1]["val_accuracy"])
 
 
@@ -137,7 +143,7 @@ def test_a_complete_run_is_not_trained_again(data, tmp_path):
         model, data, RECIPE, output=tmp_path, resume=True, verbose=0
     )
     assert again.seconds == 0 and again.history == first.history
-    assert keras_vit.evaluate(model, data)["accuracy"] == pytest.approx(
+    assert keras_vit.evaluate(model, data).accuracy == pytest.approx(
         first.best["val_accuracy"]
     )
 

@@ -12,7 +12,7 @@ import pytest
 
 import keras_vit
 from keras_vit import Augmentation, Mixing, Recipe
-from keras_vit.data.digits import load_digits
+from keras_vit.data.sources.digits import load_digits
 from keras_vit.training.keeper import Keeper
 from keras_vit.training.progress import Progress, start_summary
 
@@ -61,8 +61,8 @@ def test_each_part_of_a_recipe_trains_and_leaves_a_plain_model(name, data, tmp_p
     # What is in the file is what is in memory, and what was measured.
     loaded = keras.models.load_model(tmp_path / "run" / "model.keras")
     found, expected = keras_vit.evaluate(model, data), keras_vit.evaluate(loaded, data)
-    assert found["accuracy"] == pytest.approx(expected["accuracy"])
-    assert found["accuracy"] == pytest.approx(result.best["val_accuracy"])
+    assert found.accuracy == pytest.approx(expected.accuracy)
+    assert found.accuracy == pytest.approx(result.best["val_accuracy"])
 
 
 @pytest.mark.parametrize("name", ["averages", "low rank"])
@@ -70,7 +70,7 @@ def test_without_a_folder_the_best_epoch_is_kept(name, data):
     model = make_model()
     recipe = replace(RECIPE, **OPTIONS[name])
     result = keras_vit.train(model, data, recipe, verbose=0)
-    found = keras_vit.evaluate(model, data)["accuracy"]
+    found = keras_vit.evaluate(model, data).accuracy
     assert found == pytest.approx(result.best["val_accuracy"])
     assert len(model.weights) == len(make_model().weights)
 
@@ -86,14 +86,17 @@ def test_micro_batches_change_nothing_but_rounding(data):
         np.testing.assert_allclose(first, second, atol=2e-4)
 
 
-def test_images_grow_during_progressive_resizing(data):
-    model = make_model(image_size=None, position_grid=(4, 4))
+@pytest.mark.parametrize("is_fixed", [False, True])
+def test_images_grow_during_progressive_resizing(data, is_fixed):
+    options = {} if is_fixed else {"image_size": None, "position_grid": (4, 4)}
+    model = make_model(**options)
+    shape, before = model.input_shape, model.get_weights()
     model.preprocessing = keras_vit.Preprocessing(image_size=(16, 16), channels=1)
     sizes = []
 
     class Spy(Keeper):
         def on_train_batch_begin(self, batch, logs=None):
-            sizes.append(self.batches.preprocessing.image_size)
+            sizes.append(self.batches.options.preprocessing.image_size)
             super().on_train_batch_begin(batch, logs)
 
     recipe = replace(RECIPE, image_sizes=((0, 8), (2, 16)))
@@ -103,6 +106,11 @@ def test_images_grow_during_progressive_resizing(data):
     steps = len(sizes) // 3
     assert sizes == [(8, 8)] * 2 * steps + [(16, 16)] * steps
     assert len(result.history) == 3
+    assert model.input_shape == shape
+    pairs = zip(before, model.get_weights(), strict=True)
+    assert all((x != y).any() for x, y in pairs)
+    found = keras_vit.evaluate(model, data).accuracy
+    assert found == pytest.approx(result.best["val_accuracy"])
 
 
 def test_a_teacher_is_learned_from(data):
@@ -150,8 +158,8 @@ def test_something_else_than_data_and_recipe_is_refused(data):
     [{"train_only": "head"}, {"freeze_until": "block_0"}, {"train_only": "lora"}],
 )
 def test_what_a_recipe_froze_trains_again_afterwards(options, data, tmp_path):
-    model = make_model()
-    keras_vit.freeze(model, until="patch_encoder")  # The user's own wish stays.
+    # The user's own wish stays.
+    model = keras_vit.changed(make_model(), freeze_until="patch_encoder")
     paths = [weight.path for weight in model.trainable_weights]
     recipe = replace(RECIPE, epochs=1, warmup_epochs=0, **options)
     keras_vit.train(model, data, recipe, output=tmp_path / "run", verbose=0)
@@ -230,7 +238,7 @@ def test_waiting_for_data_is_warned_of(data):
 
 def _slowly(read):
     def slow(number):
-        time.sleep(0.02)
+        time.sleep(0.06)  # Long beside a step, also on a busy machine.
         return read(number)
 
     return slow

@@ -8,12 +8,13 @@ import subprocess
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
+from PIL import Image
 
 import keras_vit
 from keras_vit.cli import main
-from keras_vit.export.attention import attention_map, check_attention
-from keras_vit.layers.attention_product import recorded_weights
+from keras_vit.exporting.attention_map import check_attention, with_attention_map
 from keras_vit.metadata import append_litert_metadata, read_metadata
 from keras_vit.web import demo, runtime
 from tests.one_backend import ONE_BACKEND
@@ -67,12 +68,44 @@ def test_the_command_writes_a_page(digits_file, tmp_path, without_npm, capsys):
     assert f"http.server -d {folder}" in capsys.readouterr().out
     assert json.loads((folder / "model.json").read_text())["title"] == "Handwriting"
     assert main(arguments) == 2
-    assert "--force" in capsys.readouterr().err
-    assert main([*arguments, "--force", "--json"]) == 0
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["path"] == str(folder)
     assert report["bytes"] > digits_file.stat().st_size
     assert json.loads((folder / "model.json").read_text())["title"] == "Digits"
+
+
+def test_examples_are_small_nameless_and_gone_when_no_longer_given(
+    digits_file, tmp_path, without_npm
+):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 17, (16, 16, 1)).astype("float32")  # As the model's.
+    secret = tmp_path / "patient 7.jpg"
+    noise = rng.integers(0, 256, (900, 1200, 3), dtype="uint8")
+    Image.fromarray(noise).save(secret, comment=b"secret")
+    site = keras_vit.write_demo(
+        digits_file, tmp_path / "site", examples=[values, secret]
+    )
+    names = json.loads((site / "model.json").read_text())["examples"]
+    assert names == ["examples/1.png", "examples/2.jpg"]
+    with Image.open(site / names[0]) as first, Image.open(site / names[1]) as second:
+        np.testing.assert_array_equal(
+            np.asarray(first), np.rint(values[..., 0] * 255 / 16).astype("uint8")
+        )
+        assert second.size == (512, 384)
+    assert b"secret" not in (site / names[1]).read_bytes()
+    keras_vit.write_demo(digits_file, site, overwrite=True)
+    assert not (site / "examples").exists()
+    assert json.loads((site / "model.json").read_text())["examples"] == []
+
+
+def test_too_many_examples_are_refused(digits_file, tmp_path, without_npm):
+    with pytest.raises(ValueError, match="up to 6 example pictures, received 7"):
+        keras_vit.write_demo(
+            digits_file, tmp_path / "site", examples=[np.zeros((9, 9, 1))] * 7
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_no_page_is_never_replaced(digits_file, tmp_path):
@@ -229,25 +262,20 @@ def test_an_attention_map_is_a_share_for_each_patch(options, rng):
         keras_vit.ViT.from_variant("test", num_classes=3, **options)
     )
     images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
-    with recorded_weights() as weights:
-        model(images)
-    found = attention_map(weights, model.config)
+    outputs = with_attention_map(model)(images)
+    found = outputs["attention"]
     assert tuple(found.shape) == (2, 4, 4)
     total = keras.ops.convert_to_numpy(found).sum(axis=(1, 2))
     for share in total:
         assert 0 < float(share) <= 1 + 1e-5
 
 
-def test_recording_changes_no_output_and_ends(rng):
+def test_the_map_changes_no_output(rng):
     model = with_random_weights(keras_vit.ViT.from_variant("test", num_classes=3))
     images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
-    before = model.predict(images, verbose=0)
-    with recorded_weights() as weights:
-        during = model(images)
-    assert len(weights) == model.config.num_layers
-    model(images)
-    assert len(weights) == model.config.num_layers
-    assert abs(before - keras.ops.convert_to_numpy(during)).max() < 1e-5
+    expected = model.predict(images, verbose=0)
+    found = with_attention_map(model)(images)["outputs"]
+    assert abs(expected - keras.ops.convert_to_numpy(found)).max() < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_the_page_runs_with_threads_from_its_first_visit(
     page = visit(photo_site, script=TWO_CORES + COUNT_LOADS, **WITH_WORKER)
     assert page.evaluate("crossOriginIsolated")
     assert num_threads(page) == 2
-    assert page.inner_text("#facts").endswith("the processor (wasm, 2 threads)")
+    assert page.text_content("#facts").endswith("the processor (wasm, 2 threads)")
     for photo in PHOTOS:
         choose(page, png(photo))
         page.wait_for_function(

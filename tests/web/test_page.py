@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import keras_vit
+from keras_vit.web.examples import write_examples
 from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures
 from tests.web.actions import check_results, choose, drop, png, problem, results
@@ -48,6 +50,8 @@ def test_the_page_answers_what_the_model_answers(
     best = keras_vit.predict(photo_model, [PHOTOS[number]], top=1)[0][0]
     said = f"This looks like {best.class_name}, {best.probability:.1%}."
     assert page.inner_text("#status") == said
+    assert page.is_hidden("#time")  # Behind "Details".
+    page.click("summary")
     assert re.fullmatch(r"[\d.]+ ms in the model, .*", page.inner_text("#time"))
 
 
@@ -160,6 +164,99 @@ def test_the_attention_map_lies_over_the_picture_if_wanted(visit, photo_site):
     assert overlay.is_visible()
 
 
+OVERLAY = """() => {
+    const { width, height } = document.getElementById("overlay");
+    const context = document.getElementById("overlay").getContext("2d");
+    const { data } = context.getImageData(0, 0, width, height);
+    return Array.from(data.filter((_, i) => i % 4 == 3));
+}"""
+
+
+def test_the_picture_is_seen_through_the_map(visit, photo_site):
+    page = visit(photo_site)
+    choose(page, png(PHOTOS[0]))
+    results(page)
+    alpha = np.asarray(page.evaluate(OVERLAY)) / 255
+    assert 0.3 < alpha.max() <= 0.55 and alpha.mean() < 0.35
+
+
+def test_an_error_leaves_nothing_of_the_picture_before(visit, photo_site):
+    page = visit(photo_site)
+    choose(page, png(PHOTOS[0]))
+    results(page)
+    choose(page, b"no picture", name="broken.jpg")
+    assert "broken.jpg" in problem(page)
+    assert page.is_hidden("#picture") and page.is_hidden("#overlay")
+    assert page.is_visible("#hint")
+    assert page.locator("#results li").count() == 0
+    assert page.text_content("#time") == page.inner_text("#status") == ""
+    choose(page, png(PHOTOS[1]))
+    results(page)
+    assert page.inner_text("#problem") == ""
+
+
+def test_examples_can_be_tried(visit, photo_site, photo_model, tmp_path):
+    site = shutil.copytree(photo_site, tmp_path / "site")
+    settings = json.loads((site / "model.json").read_text())
+    steps = photo_model.preprocessing
+    settings["examples"] = write_examples([*PHOTOS, PHOTOS[0][:90, :80]], steps, site)
+    (site / "model.json").write_text(json.dumps(settings))
+    page = visit(site, viewport={"width": 375, "height": 667})
+    assert page.locator(".example img").count() == 3
+    page.click(".example >> nth=2")
+    check_results(page, photo_model, PHOTOS[0][:90, :80])
+    assert page.get_by_role("img", name="The picture Example 3").is_visible()
+    assert page.evaluate(IN_SIGHT, "stage") and page.evaluate(IN_SIGHT, "results")
+
+
+# Each part of the page with its place, and what must be true of a page.
+PLACES = """() => ["stage", "result", "actions"].map((id) => {
+    const { left, top, width, height } = document.getElementById(id)
+        .getBoundingClientRect();
+    return [left, top + scrollY, width, height].map(Math.round);
+})"""
+SIZE = "node => parseFloat(getComputedStyle(node).fontSize)"
+IN_SIGHT = """(id) => {
+    const { top, bottom } = document.getElementById(id).getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(375, 667), (768, 1024), (1280, 800), (1920, 1080)])
+def test_the_page_on_each_screen(visit, photo_site, size, scheme):
+    width, height = size
+    page = visit(
+        photo_site, viewport={"width": width, "height": height}, color_scheme=scheme
+    )
+    places = page.evaluate(PLACES)
+    states = [
+        (png(PHOTOS[0]), "a.png"),
+        (b"no picture", "b.png"),
+        (png(PHOTOS[1]), "c"),
+    ]
+    for content, name in states:
+        choose(page, content, name=name)
+        problem(page) if name == "b.png" else results(page)
+        assert page.evaluate(PLACES) == places  # Nothing jumps.
+        # Web Content Accessibility Guidelines 2.2, 1.4.3.
+        assert min(page.evaluate(CONTRAST)) >= 4.5
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(IN_SIGHT, "stage") and page.evaluate(IN_SIGHT, "results")
+    largest = page.eval_on_selector("#results li:first-child .name", SIZE)
+    others = "h1, p, button, label, li:not(:first-child) .name, summary"
+    sizes = page.eval_on_selector_all(others, f"nodes => nodes.map({SIZE})")
+    assert largest >= 1.4 * max(sizes)
+    widths = "nodes => nodes.map((node) => node.getBoundingClientRect().width)"
+    choose_width, camera_width = page.eval_on_selector_all(
+        ".file, #open-camera", widths
+    )
+    assert choose_width == pytest.approx(camera_width, abs=1)
+    # No half of a wide screen is empty.
+    used = page.evaluate("document.querySelector('main').getBoundingClientRect().width")
+    assert used >= 0.7 * width
+
+
 def test_bytes_that_are_no_picture_are_named(visit, photo_site):
     page = visit(photo_site)
     choose(page, b"no picture", name="notes.png")
@@ -252,43 +349,26 @@ def test_screen_readers_find_names_and_hear_results(visit, photo_site):
     assert page.get_by_role("heading", level=1).inner_text() == "Animals"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_stand_out_on_a_screen_of_a_phone(visit, photo_site, scheme):
-    page = visit(
-        photo_site, viewport={"width": 390, "height": 844}, color_scheme=scheme
-    )
-    choose(page, png(PHOTOS[0]))
-    results(page)
-    # Web Content Accessibility Guidelines 2.2, 1.4.3.
-    assert min(page.evaluate(CONTRAST)) >= 4.5
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-
-
 def test_what_is_said_is_in_sight_on_a_screen_of_a_phone(visit, photo_site):
     page = visit(photo_site, viewport={"width": 360, "height": 640})
-    in_sight = """(id) => {
-        const { top, bottom } = document.getElementById(id).getBoundingClientRect();
-        return top >= 0 && bottom <= innerHeight;
-    }"""
     choose(page, png(PHOTOS[0]))
     results(page)
-    assert page.evaluate(in_sight, "results")
+    assert page.evaluate(IN_SIGHT, "results")
     page.evaluate("scrollTo(0, 0)")
     choose(page, b"no picture", name="a" * 80 + ".png")
     problem(page)
-    assert page.evaluate(in_sight, "problem")
+    assert page.evaluate(IN_SIGHT, "problem")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_the_map_of_a_file_is_what_the_model_attends_to(photo_model, photo_site):
     from ai_edge_litert.interpreter import Interpreter
 
-    from keras_vit.layers.attention_product import recorded_weights
-
     image = photo_model.preprocessing(PHOTOS[0])[None]
-    with recorded_weights() as weights:
-        photo_model(image)
-    last = keras.ops.convert_to_numpy(weights[-1])  # (1, heads, tokens, tokens)
+    scores = keras_vit.attention_scores(photo_model)(image)
+    last = keras.ops.convert_to_numpy(  # (1, heads, tokens, tokens)
+        scores[f"block_{photo_model.config.num_layers - 1}"]
+    )
     expected = last[0, :, 0, 1:].mean(axis=0).reshape(5, 4)
     interpreter = Interpreter(model_path=str(photo_site / "model.tflite"))
     found = interpreter.get_signature_runner()(images=image)["attention"]

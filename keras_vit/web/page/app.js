@@ -37,6 +37,7 @@ async function start() {
   try {
     settings = await readJson("model.json");
     describeModel();
+    showExamples();
     // Not at the top: if the runtime is missing, the page can still say so.
     const { loadClassifier } = await import("./classifier.js");
     const wanted = { accelerator: query.get("accelerator"), numThreads };
@@ -45,12 +46,12 @@ async function start() {
     console.warn(error);
     byId("loading").hidden = true;
     say("");
-    complain(`The model could not be loaded. ${error.message} Reload the page.`);
+    fail(`The model could not be loaded. ${error.message} Reload the page.`);
     return false;
   }
   byId("loading").hidden = true;
   describeRuntime(classifier);
-  say("Ready.");
+  say("What is on your picture?");
   listen();
   return true;
 }
@@ -66,7 +67,8 @@ function describeModel() {
   const megabytes = (settings.num_bytes / 1e6).toFixed(1);
   const [, height, width] = settings.input.shape;
   byId("facts").textContent =
-    `${settings.quantization}, ${megabytes} MB · ${height} × ${width} pixels`;
+    `Model: ${settings.quantization}, ${megabytes} MB, for pictures of ` +
+    `${height} × ${width} pixels.`;
   byId("attention-control").hidden = !settings.attention;
 }
 
@@ -76,8 +78,35 @@ function describeRuntime({ accelerator, numThreads }) {
     webgpu: "the graphics card (WebGPU)",
     wasm: `the processor (wasm, ${threads})`,
   };
-  byId("facts").textContent += ` · runs on ${names[accelerator]}`;
+  byId("facts").textContent += ` It runs on ${names[accelerator]}`;
   Object.assign(byId("facts").dataset, { accelerator, threads: numThreads });
+}
+
+// Pictures that whoever made the page put there.
+function showExamples() {
+  const buttons = (settings.examples ?? []).map((file, i) => {
+    const button = element("button", "example", "");
+    const picture = element("img", "", "");
+    Object.assign(picture, { src: file, alt: "" });
+    button.type = "button";
+    button.disabled = true;
+    button.setAttribute("aria-label", `Example ${i + 1}`);
+    button.addEventListener("click", () => classifyExample(file, `Example ${i + 1}`));
+    button.append(picture);
+    return button;
+  });
+  byId("examples").append(...buttons);
+  byId("examples").hidden = !buttons.length;
+}
+
+async function classifyExample(file, name) {
+  try {
+    const response = await fetch(file);
+    if (!response.ok) throw new Error(`The server answers ${response.status}.`);
+    await classify(await response.blob(), name);
+  } catch (error) {
+    fail(`${name} could not be loaded. ${error.message}`);
+  }
 }
 
 function showProgress(share) {
@@ -85,7 +114,9 @@ function showProgress(share) {
 }
 
 function listen() {
-  byId("file").disabled = byId("open-camera").disabled = false;
+  for (const part of document.querySelectorAll(".actions :disabled")) {
+    part.disabled = false;
+  }
   byId("file").addEventListener("change", ({ target }) => {
     if (target.files.length) classify(target.files[0], target.files[0].name);
     target.value = ""; // So that the same file can be chosen again.
@@ -114,7 +145,7 @@ async function receive(transfer) {
   isAsked = true;
   if (!(await isReady)) return;
   if (file) return classify(file, file.name);
-  complain("That is no picture. Drop or paste a picture file.");
+  fail("That is no picture. Drop or paste a picture file.");
 }
 
 async function openCamera() {
@@ -122,7 +153,7 @@ async function openCamera() {
   try {
     await camera.open();
   } catch (error) {
-    return complain(error.message);
+    return fail(error.message);
   }
   stage.showCamera();
   toggleCamera(true);
@@ -167,11 +198,10 @@ async function classify(source, name) {
     stage.showAttention(byId("attention").checked);
     showResults(result.probabilities);
     showTime(result.milliseconds, prepared);
-    bringIntoView(byId("result"));
+    bringIntoView();
   } catch (error) {
     if (number !== newest) return;
-    say("");
-    complain(error.message);
+    fail(error.message);
   } finally {
     bitmap?.close(); // Hundreds of megabytes for the pictures of some phones.
   }
@@ -189,6 +219,7 @@ function showResults(probabilities) {
 
 function bar(index, probability) {
   const item = document.createElement("li");
+  item.title = className(index);
   item.dataset.index = index;
   item.dataset.probability = probability;
   item.append(
@@ -215,7 +246,7 @@ function showTime(model, preparing) {
   byId("time").dataset.model = model;
   byId("time").textContent =
     `${model.toFixed(model < 10 ? 1 : 0)} ms in the model, ` +
-    `${preparing.toFixed(0)} ms to prepare the picture`;
+    `${preparing.toFixed(0)} ms to prepare the picture.`;
 }
 
 function say(text) {
@@ -224,10 +255,22 @@ function say(text) {
 
 function complain(text) {
   byId("problem").textContent = text;
-  if (text) bringIntoView(byId("problem"));
 }
 
-// On a phone it is below the picture.
-function bringIntoView(part) {
-  part.scrollIntoView({ block: "nearest" });
+// Say what went wrong, and leave nothing of a former picture under it.
+function fail(text) {
+  newest++; // A slower picture before it is dropped, too.
+  say("");
+  byId("results").replaceChildren();
+  byId("time").textContent = "";
+  stage.clear();
+  complain(text);
+  bringIntoView();
+}
+
+// On a phone, picture and answer fit on one screen.
+function bringIntoView() {
+  for (const part of [byId("stage"), byId("result")]) {
+    part.scrollIntoView({ block: "nearest" });
+  }
 }

@@ -134,10 +134,19 @@ async function run({ input, output, attention }, model, values) {
   const milliseconds = performance.now() - start;
   const scores = outputs[output.name];
   return {
-    probabilities: output.activation === null ? toProbabilities(scores) : scores,
+    probabilities: noAndYes(
+      output.activation === null ? toProbabilities(scores) : scores,
+      output,
+    ),
     attention: attention && outputs[attention.name],
     milliseconds,
   };
+}
+
+// A single output says yes; where no has a name or a number, too, it says no as well.
+function noAndYes(probabilities, { threshold }) {
+  if (threshold === undefined) return probabilities;
+  return [1 - probabilities[0], probabilities[0]];
 }
 
 function toProbabilities(logits) {

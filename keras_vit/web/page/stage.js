@@ -2,9 +2,15 @@
 
 const LARGEST_SIDE = 1200; // pixels on the screen
 const SMALL = 128; // pixels; below, single pixels are shown as squares
-// Over what was not looked at: a grey that shows on dark and on bright pictures.
-const VEIL = [120, 125, 135];
-const THICKEST = 0.85;
+// What was looked at glows; the picture shows through everywhere. From little to much:
+// red, green, blue and opacity.
+const GLOW = [
+  [255, 94, 58, 0],
+  [255, 122, 24, 0.3],
+  [255, 214, 10, 0.5],
+];
+// Over what the model did not get to see.
+const OUTSIDE = "rgb(20 22 28 / 0.3)";
 
 export class Stage {
   constructor(root) {
@@ -27,6 +33,12 @@ export class Stage {
     this.reveal(this.hasPicture ? this.picture : this.hint);
   }
 
+  // Forget the picture; what the camera sees stays.
+  clear() {
+    this.hasPicture = this.hasAttention = false;
+    if (this.video.hidden) this.showPicture();
+  }
+
   // `view` is the box of the picture that the model saw, from preprocess().
   show(bitmap, label, view) {
     const side = Math.max(bitmap.width, bitmap.height);
@@ -35,8 +47,8 @@ export class Stage {
     for (const canvas of [this.picture, this.overlay]) {
       canvas.width = Math.max(1, Math.round(bitmap.width * this.scale));
       canvas.height = Math.max(1, Math.round(bitmap.height * this.scale));
-      canvas.classList.toggle("small", side < SMALL);
     }
+    this.picture.classList.toggle("pixels", side < SMALL);
     const { width, height } = this.picture;
     this.picture.getContext("2d").drawImage(bitmap, 0, 0, width, height);
     this.picture.setAttribute("aria-label", label);
@@ -46,26 +58,23 @@ export class Stage {
     this.showPicture();
   }
 
-  // Veil the picture where `values`, rows of `grid` [rows, columns], are small.
+  // Let the picture glow where `values`, rows of `grid` [rows, columns], are above
+  // their average: the rest of the picture stays as it is.
   setAttention(grid, values) {
     this.hasAttention = Boolean(values);
     if (!values) return;
     const [rows, columns] = grid;
-    const largest = Math.max(...values);
-    const smallest = Math.min(...values);
-    const range = largest - smallest || 1;
-    const mask = new ImageData(columns, rows);
-    values.forEach((value, i) => {
-      const alpha = THICKEST * (1 - (value - smallest) / range);
-      mask.data.set([...VEIL, 255 * alpha], 4 * i);
-    });
+    const average = values.reduce((sum, value) => sum + value) / values.length;
+    const range = Math.max(...values) - average || 1;
+    const share = (value) => Math.max(0, (value - average) / range);
+    const map = new ImageData(columns, rows);
+    values.forEach((value, i) => map.data.set(glow(share(value)), 4 * i));
     const small = new OffscreenCanvas(columns, rows);
-    small.getContext("2d").putImageData(mask, 0, 0);
+    small.getContext("2d").putImageData(map, 0, 0);
     const context = this.overlay.getContext("2d");
     const { top, left, height, width } = this.view;
     const box = [left, top, width, height].map((x) => x * this.scale);
-    // What lies outside the view was not seen at all.
-    context.fillStyle = `rgb(${VEIL.join(" ")} / ${THICKEST})`;
+    context.fillStyle = OUTSIDE;
     context.fillRect(0, 0, this.overlay.width, this.overlay.height);
     context.clearRect(...box);
     context.imageSmoothingQuality = "high";
@@ -82,8 +91,19 @@ export class Stage {
       for (const part of [this.hint, this.picture, this.video]) {
         part.hidden = part !== shown;
       }
+      this.root.classList.toggle("empty", shown === this.hint);
     }
     const isOverPicture = shown === this.picture && this.hasAttention;
     this.overlay.hidden = !(isOverPicture && this.isAttentionWanted);
   }
+}
+
+// Return red, green, blue and alpha, bytes, of a share from 0 to 1.
+function glow(share) {
+  const place = share * (GLOW.length - 1);
+  const first = Math.min(Math.floor(place), GLOW.length - 2);
+  const mixed = GLOW[first].map(
+    (value, i) => value + (GLOW[first + 1][i] - value) * (place - first),
+  );
+  return [...mixed.slice(0, 3), 255 * mixed[3]];
 }

@@ -1,0 +1,13 @@
+"""From train.csv to submission.csv, without a network. Arguments: DATA WEIGHTS."""
+
+import sys
+
+import keras_vit
+
+folder, weights = sys.argv[1:3]  # of the competition; a checkpoint, as `load` takes it
+listed = {"columns": {"path": "image_id"}, "ending": ".jpg"}
+data = keras_vit.load_data(f"{folder}/train.csv", image_dir=f"{folder}/train", **listed)
+keras_vit.fit_head(keras_vit.load(weights), data, output="run")
+print(keras_vit.evaluate("run", data))
+sample = f"{folder}/sample_submission.csv"
+keras_vit.predict_to_file("run", f"{folder}/test", "submission.csv", submission=sample)

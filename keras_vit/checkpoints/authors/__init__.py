@@ -1,0 +1,1 @@
+"""Weights of the authors of a family, without a configuration: read."""

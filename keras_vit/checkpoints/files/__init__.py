@@ -1,0 +1,1 @@
+"""Files that hold arrays: read one array at a time, and written."""

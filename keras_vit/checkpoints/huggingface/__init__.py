@@ -1,0 +1,1 @@
+"""The plain ViTs of transformers: read and written."""

@@ -1,0 +1,69 @@
+"""The recipe that fits a classifier on frozen weights."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import numpy as np
+
+from keras_vit.cli.arguments import print_found
+from keras_vit.data.image_data import ImageData
+from keras_vit.data.trained_pictures import to_judge, trained_pictures
+from keras_vit.heads.cross_validation import probabilities
+from keras_vit.heads.fit_head import FittedHead, search_head
+from keras_vit.inference.evaluate import Evaluation
+from keras_vit.model import ViT
+from keras_vit.training.card import write_head_card
+
+HEAD = "head"
+# Arguments of `fit_head` that --set takes.
+SETTINGS = ("features", "class_weight", "folds", "dtype", "cache")
+
+
+def run_head(options: Namespace, model: ViT, data: ImageData, command: str) -> None:
+    """Fit, evaluate on the held-out part and write the card."""
+    fitted = search_head(
+        model,
+        data,
+        seed=options.seed or 0,
+        batch_size=options.batch_size or 32,
+        output=options.output,
+        overwrite=options.overwrite,
+        verbose=not options.json,
+        **dict(options.set or ()),
+    )
+    evaluation = _evaluation(fitted, data)
+    write_head_card(
+        options.output,
+        model=fitted.model,
+        data=data,
+        weights=options.weights,
+        report=fitted.report,
+        evaluation=evaluation,
+        command=command,
+    )
+    facts = {
+        "output": options.output,
+        "parameters": fitted.model.count_params(),
+        **evaluation.as_json(),
+        "head": fitted.report.as_json(),
+    }
+    print_found(options, facts, evaluation.text(), f"model in {options.output}")
+
+
+def _evaluation(fitted: FittedHead, data: ImageData) -> Evaluation:
+    """Judge a head by the features of the held-out pictures, which are kept, too."""
+    judged = to_judge(data, None, trained_pictures(data))
+    labels = judged.images.labels
+    found = probabilities(fitted.linear.logits(fitted.read(judged.images)), "softmax")
+    correct = found[np.arange(len(labels)), labels]
+    rank = (found > correct[:, None]).sum(axis=1)
+    return Evaluation(
+        part=judged.name,
+        num_images=len(labels),
+        accuracy=float(np.mean(rank == 0)),
+        loss=float(-np.log(np.maximum(correct, 1e-12)).mean()),
+        top5_accuracy=float(np.mean(rank < 5)) if data.num_classes > 5 else None,
+        num_trained_on=judged.num_trained_on,
+        num_new=judged.num_new,
+    )

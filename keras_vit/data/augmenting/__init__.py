@@ -1,0 +1,1 @@
+"""Random changes of training images, of one picture and of whole batches."""

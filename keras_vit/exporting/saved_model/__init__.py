@@ -1,0 +1,1 @@
+"""SavedModel folders: for TensorFlow Serving, and the way to LiteRT."""

@@ -1,0 +1,173 @@
+"""Compare what a file computes with the Keras model, and refuse what is worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_vit.exporting.quantizations import FLOAT32, QUANTIZATIONS
+from keras_vit.exporting.verification_pictures import Shown, Source
+
+MAX_LOSS = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """How the outputs of a file compare with those of the Keras model.
+
+    Args:
+        quantization: precision of the file.
+        output: name of the output: "logits", "probabilities" or "features".
+        num_images: on which both were compared.
+        source: of these images.
+        max_difference: largest absolute difference of any output value.
+        largest_output: of the Keras model, absolute.
+        top1_agreement: share of the images whose highest output is the same.
+        accuracy: of the file, if the images have labels.
+        model_accuracy: of the Keras model on the same images.
+        warnings: what limits this verification.
+    """
+
+    quantization: str
+    output: str
+    num_images: int
+    source: Source
+    max_difference: float
+    largest_output: float
+    top1_agreement: float
+    accuracy: float | None = None
+    model_accuracy: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    def check(self, *, tolerance: float, max_loss: float | None) -> None:
+        """Raise a RuntimeError if the file computes something else than the model.
+
+        Args:
+            tolerance: largest difference that is accepted in float32, relative to the
+                largest output or 1.
+            max_loss: largest loss that is accepted in other precisions; None: any.
+        """
+        if self.quantization == FLOAT32:
+            self._check_exact(tolerance)
+        else:
+            self.check_loss(None if self.output == "features" else max_loss)
+
+    def _check_exact(self, tolerance: float) -> None:
+        allowed = tolerance * max(1.0, self.largest_output)
+        if not self.max_difference <= allowed:
+            raise RuntimeError(
+                "The exported file computes something else than the model: largest "
+                f"difference {self.max_difference:.2g}, allowed {allowed:.2g}, top-1 "
+                f"agreement {self.top1_agreement:.4f} on {self.num_images} images. "
+                "Nothing was written."
+            )
+
+    def check_loss(self, max_loss: float | None) -> None:
+        """Raise a RuntimeError if a precision loses more than is accepted.
+
+        Args:
+            max_loss: of accuracy, or of top-1 agreement without labels; None: any.
+        """
+        if not np.isfinite(self.max_difference):
+            raise RuntimeError(
+                f"The file in {self.quantization} must give numbers, received "
+                f"infinities or none. Nothing was written. {self._advice}."
+            )
+        # The embedded digits are no judge of other pictures.
+        if max_loss is None or self.source == "digits":
+            return
+        loss, text = self._loss
+        # Few images do not show a small loss: one of them may differ.
+        allowed = max(max_loss, 1.0 / self.num_images)
+        # Sums of floats are not exact; a loss that is the threshold is accepted.
+        if loss > allowed + 1e-9:
+            raise RuntimeError(
+                f"A file in {self.quantization} may lose {allowed:.2%}, received one "
+                f"that loses {loss:.2%}: {text}. Nothing was written. {self._advice}, "
+                "or accept the loss with accept_loss=True (--accept-loss)."
+            )
+
+    @property
+    def _loss(self) -> tuple[float, str]:
+        if self.accuracy is None or self.model_accuracy is None:
+            return 1.0 - self.top1_agreement, (
+                f"top-1 agreement {self.top1_agreement:.2%} with the Keras model on "
+                f"{self.num_images} images"
+            )
+        return self.model_accuracy - self.accuracy, (
+            f"accuracy {self.accuracy:.2%} on {self.num_images} images, "
+            f"{self.model_accuracy:.2%} for the Keras model"
+        )
+
+    @property
+    def _advice(self) -> str:
+        row = QUANTIZATIONS[self.quantization]
+        pictures = "calibration pictures like those in use, or "
+        return (
+            f"Try {pictures if row.needs_calibration else ''}"
+            f"quantization={row.closer!r}"
+        )
+
+
+def compare(
+    expected: np.ndarray,
+    actual: np.ndarray,
+    shown: Shown,
+    quantization: str,
+    output: str = "logits",
+) -> Verification:
+    """Return how outputs, (N, K) each, compare.
+
+    Args:
+        expected: of the Keras model.
+        actual: of the file.
+        shown: what both were computed from.
+        quantization: precision of the file.
+        output: name of the output: "logits", "probabilities" or "features".
+    """
+    right, found = (_classes(rows, output) for rows in (expected, actual))
+    agreement = _share(right == found)
+    has_labels = shown.labels is not None
+    return Verification(
+        quantization=quantization,
+        output=output,
+        num_images=len(expected),
+        source=shown.source,
+        max_difference=float(np.max(np.abs(expected - actual))),
+        largest_output=float(np.max(np.abs(expected))),
+        top1_agreement=agreement,
+        accuracy=_share(found == shown.labels) if has_labels else None,
+        model_accuracy=_share(right == shown.labels) if has_labels else None,
+        warnings=_warnings(expected, agreement, shown.source, quantization),
+    )
+
+
+def _share(holds: np.ndarray) -> float:
+    return float(np.mean(holds))
+
+
+def _classes(outputs: np.ndarray, output: str) -> np.ndarray:
+    """Return the class of each row, (N,); a single output says yes or no."""
+    if outputs.shape[-1] > 1:
+        return outputs.argmax(-1)
+    return (outputs[..., 0] > (0.5 if output == "probabilities" else 0.0)).astype(int)
+
+
+def _warnings(
+    expected: np.ndarray, agreement: float, source: Source, quantization: str
+) -> tuple[str, ...]:
+    warnings = []
+    if float(np.ptp(expected, axis=0).max()) == 0.0:
+        warnings.append(
+            "The model gives the same output for each image (an untrained head is "
+            "zero), so this comparison says little. Export a trained model."
+        )
+    if source == "digits" and quantization != FLOAT32:
+        warnings.append(
+            f"What {quantization} loses was looked at on {len(expected)} embedded "
+            f"digits only (top-1 agreement {agreement:.2%}), which says little about "
+            "other pictures. Pass evaluation= (--data), or images= (--images), like "
+            "those in use."
+        )
+    return tuple(warnings)

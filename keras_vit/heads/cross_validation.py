@@ -1,0 +1,269 @@
+"""What a head will reach, by cross-validation. N pictures, D features, K classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_vit.heads.logistic_regression import (
+    Kind,
+    Linear,
+    Standardized,
+    fit_path,
+)
+
+# Penalties from strong to weak, and steps between them.
+STRENGTHS = tuple(10.0**exponent for exponent in range(5, -3, -1))
+_STEPS = (10**0.5, 10**-0.5)
+# Of the gradients while heads are compared: finer ones choose the same.
+_COARSE, _FINE = 1e-3, 1e-5
+NEIGHBOURS = 10
+_TEMPERATURE = 0.07
+CURVE_SHARES = (0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """What heads are fitted on and judged by.
+
+    Args:
+        targets: share of each class, float32 (N, K); 0 or 1.
+        weights: of each picture, float64 (N,).
+        folds: number of the fold that holds a picture out, int (N,).
+        kind: "softmax" for one class per picture, "sigmoid" for any number.
+    """
+
+    targets: np.ndarray
+    weights: np.ndarray
+    folds: np.ndarray
+    kind: Kind = "softmax"
+
+    @property
+    def num_folds(self) -> int:
+        """How many folds there are."""
+        return int(self.folds.max()) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How good one kind of features is with the best strength of the penalty.
+
+    Args:
+        features: name of the kind.
+        strength: of the penalty, see `fit_path`.
+        accuracy: share of the pictures that were right while they were held out.
+        loss: mean cross-entropy of the same, nats.
+        probabilities: of the same, float32 (N, K).
+    """
+
+    features: str
+    strength: float
+    accuracy: float
+    loss: float
+    probabilities: np.ndarray
+
+
+def cross_validate(
+    features: np.ndarray, labelled: Labelled, name: str = "features"
+) -> Trial:
+    """Return the trial with the strength whose held-out loss is the lowest.
+
+    The loss chooses, not the accuracy, because it tells apart what a few pictures
+    more or less do not. Penalties go from strong to weak by powers of ten until the
+    loss grows; then those half a power beside the best are tried.
+    """
+    count, classes = labelled.targets.shape
+    asked: list[float] = []  # Each path takes what is added.
+    paths = []
+    for fold in range(labelled.num_folds):
+        train = labelled.folds != fold
+        standardized = Standardized.of(features[train])
+        targets, weights = labelled.targets[train], labelled.weights[train]
+        path = fit_path(standardized, targets, asked, weights, labelled.kind, _COARSE)
+        paths.append((np.flatnonzero(~train), path))
+
+    def tried(strength: float) -> Trial:
+        asked.append(strength)
+        found = np.zeros((count, classes), "float32")
+        for held_out, path in paths:
+            logits = next(path).logits(features[held_out])
+            found[held_out] = probabilities(logits, labelled.kind)
+        return Trial(
+            features=name,
+            strength=strength,
+            accuracy=accuracy(found, labelled.targets, labelled.kind),
+            loss=_loss(found, labelled),
+            probabilities=found,
+        )
+
+    best = tried(STRENGTHS[0])
+    for strength in STRENGTHS[1:]:
+        trial = tried(strength)
+        if trial.loss >= best.loss:
+            break
+        best = trial
+    beside = [tried(best.strength * step) for step in _STEPS]
+    return min([best, *beside], key=lambda trial: trial.loss)
+
+
+def fit(
+    features: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    trial: Trial,
+    kind: Kind,
+    tolerance: float = _FINE,
+) -> Linear:
+    """Return the classifier of all these pictures with the strength of a trial."""
+    standardized, strength = Standardized.of(features), trial.strength
+    path = fit_path(standardized, targets, [strength], weights, kind, tolerance)
+    return next(path)
+
+
+def neighbours(features: np.ndarray, labelled: Labelled) -> np.ndarray:
+    """Return what the most similar pictures of other folds say, float32 (N, K).
+
+    The ten of the highest cosine vote, each with exp(cosine / 0.07), as DINO's k-NN
+    does (arXiv:2104.14294, appendix F.1).
+    """
+    unit = _unit(features)
+    found = np.zeros_like(labelled.targets)
+    for fold in range(labelled.num_folds):
+        held_out, train = (
+            np.flatnonzero(labelled.folds == fold),
+            np.flatnonzero(labelled.folds != fold),
+        )
+        nearest = min(NEIGHBOURS, len(train))
+        for some in np.array_split(held_out, max(1, len(held_out) // 1024)):
+            cosine = unit[some] @ unit[train].T
+            order = np.argpartition(-cosine, nearest - 1, axis=1)[:, :nearest]
+            values = np.take_along_axis(cosine, order, axis=1)
+            votes = np.exp((values - values.max(axis=1, keepdims=True)) / _TEMPERATURE)
+            votes /= votes.sum(axis=1, keepdims=True)
+            found[some] = np.einsum("nk,nkc->nc", votes, labelled.targets[train[order]])
+    return found
+
+
+def class_means(features: np.ndarray, labelled: Labelled) -> np.ndarray:
+    """Return the cosine with the mean of each class in other folds, float32 (N, K)."""
+    unit = _unit(features)
+    found = np.zeros_like(labelled.targets)
+    for fold in range(labelled.num_folds):
+        train = labelled.folds != fold
+        sums = labelled.targets[train].T @ unit[train]
+        found[~train] = unit[~train] @ _unit(sums).T
+    return found
+
+
+def learning_curve(
+    features: np.ndarray, labelled: Labelled, trial: Trial, seed: int
+) -> list[tuple[float, float, float]]:
+    """Return shares of the data with the accuracy that they give, and its spread.
+
+    Each fold is judged by a head of a part of the others, drawn class by class. A weak
+    penalty suits many pictures: it grows as the pictures get fewer, in proportion.
+
+    Returns:
+        For each share: the share, the accuracy, and half the width of its 95 %
+        interval, from the number of pictures and the difference between the folds.
+    """
+    rows = []
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(features))
+    for share in CURVE_SHARES:
+        right = np.zeros(len(features))
+        for fold in range(labelled.num_folds):
+            train = labelled.folds != fold
+            some = train & (_rank_in_class(labelled.targets, order, train) < share)
+            if share == 1.0:
+                found = trial.probabilities[~train]
+            else:
+                linear = fit(
+                    features[some],
+                    labelled.targets[some],
+                    labelled.weights[some],
+                    trial,
+                    labelled.kind,
+                    _COARSE,
+                )
+                found = probabilities(linear.logits(features[~train]), labelled.kind)
+            right[~train] = _is_right(found, labelled.targets[~train], labelled.kind)
+        means = [
+            right[labelled.folds == fold].mean() for fold in range(labelled.num_folds)
+        ]
+        spread = np.std(means, ddof=1) / math.sqrt(len(means)) if len(means) > 1 else 0
+        value = float(right.mean())
+        own = math.sqrt(max(value * (1 - value), 1e-12) / len(right))
+        rows.append((share, value, 1.96 * max(float(spread), own)))
+    return rows
+
+
+def _rank_in_class(
+    targets: np.ndarray, order: np.ndarray, counted: np.ndarray
+) -> np.ndarray:
+    """Return the place of each counted picture in its class, in [0, 1).
+
+    So the smallest part has a picture of each class that has one.
+    """
+    labels = targets.argmax(axis=1)
+    rank = np.zeros(len(labels))
+    for label in np.unique(labels):
+        members = order[(labels[order] == label) & counted[order]]
+        rank[members] = np.arange(len(members)) / max(1, len(members))
+    return rank
+
+
+def accuracy(probabilities: np.ndarray, targets: np.ndarray, kind: Kind) -> float:
+    """Return the share of pictures whose most likely class is right.
+
+    With any number of classes per picture: the share of all yes and no.
+    """
+    return float(np.mean(_is_right(probabilities, targets, kind)))
+
+
+def _is_right(found: np.ndarray, targets: np.ndarray, kind: Kind) -> np.ndarray:
+    if kind == "sigmoid":
+        return ((found > 0.5) == (targets > 0.5)).mean(axis=1)
+    return found.argmax(axis=1) == targets.argmax(axis=1)
+
+
+def _loss(found: np.ndarray, labelled: Labelled) -> float:
+    found = np.clip(found.astype("float64"), 1e-7, 1 - 1e-7)
+    each = -(labelled.targets * np.log(found))
+    if labelled.kind == "sigmoid":
+        each -= (1 - labelled.targets) * np.log(1 - found)
+    weights = labelled.weights / labelled.weights.sum()
+    return float(weights @ each.sum(axis=1))
+
+
+def probabilities(logits: np.ndarray, kind: Kind) -> np.ndarray:
+    """Turn logits (N, K) into probabilities of the same shape."""
+    if kind == "sigmoid":
+        return 0.5 + 0.5 * np.tanh(0.5 * logits)
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def class_weights(
+    targets: np.ndarray, wanted: str | Sequence[float] | None
+) -> np.ndarray:
+    """Return the weight of each picture, float64 (N,), mean 1.
+
+    Args:
+        targets: share of each class, (N, K).
+        wanted: None for 1 each; "balanced" for the same sum in each class; or a weight
+            per class.
+    """
+    counts = targets.sum(axis=0)
+    if wanted is None:
+        return np.ones(len(targets))
+    each = 1.0 / np.maximum(counts, 1) if isinstance(wanted, str) else wanted
+    weights = targets @ np.asarray(each, "float64")
+    return weights / weights.mean()

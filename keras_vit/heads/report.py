@@ -1,0 +1,124 @@
+"""What a fitted head can do, as text and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """One kind of features in the cross-validation.
+
+    Args:
+        features: name of the kind.
+        width: length of the vector.
+        strength: of the penalty that did best; scikit-learn's C is its inverse.
+        accuracy: share of the pictures that were right while they were held out.
+        loss: mean cross-entropy of the same, nats.
+    """
+
+    features: str
+    width: int
+    strength: float
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """How good a head of a part of the data is.
+
+    Args:
+        share: of the training pictures.
+        num_images: that many.
+        accuracy: on pictures that were held out.
+        margin: half the width of its 95 % interval.
+    """
+
+    share: float
+    num_images: int
+    accuracy: float
+    margin: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadReport:
+    """How a head was chosen, and what it will reach.
+
+    Args:
+        num_images: that it was fitted on.
+        num_folds: of the cross-validation.
+        num_compared: pictures in the cross-validation; fewer than `num_images` if there
+            are very many.
+        features: name of the kind that was chosen.
+        dtype: that the features were computed in.
+        tried: each kind of features with its best penalty.
+        neighbours: accuracy of the ten nearest pictures, on the chosen features.
+        class_means: accuracy of the nearest mean of a class.
+        majority: share of the largest class.
+        curve: accuracy with a part of the pictures.
+        num_computed: pictures that the backbone ran over; the others were kept.
+        seconds: that took.
+    """
+
+    num_images: int
+    num_folds: int
+    num_compared: int
+    features: str
+    dtype: str
+    tried: tuple[Tried, ...]
+    neighbours: float
+    class_means: float
+    majority: float
+    curve: tuple[CurvePoint, ...]
+    num_computed: int
+    seconds: float
+
+    @property
+    def best(self) -> Tried:
+        """The kind of features that was chosen."""
+        return next(row for row in self.tried if row.features == self.features)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Return some lines for people."""
+        of = f"of {self.num_compared} pictures" * (self.num_compared < self.num_images)
+        lines = [f"Cross-validation in {self.num_folds} parts {of}".rstrip() + ":"]
+        for row in sorted(self.tried, key=lambda row: row.loss):
+            chosen = "  chosen" if row.features == self.features else ""
+            lines.append(
+                f"  head on {row.features:<12} accuracy {row.accuracy:.3f}, loss "
+                f"{row.loss:.3f}{chosen}"
+            )
+        lines += [
+            f"  nearest pictures     accuracy {self.neighbours:.3f}",
+            f"  nearest class mean   accuracy {self.class_means:.3f}",
+            f"  largest class        accuracy {self.majority:.3f}",
+            "With a part of the pictures:",
+        ]
+        for point in self.curve:
+            lines.append(
+                f"  {point.share:>4.0%} ({point.num_images}): accuracy "
+                f"{point.accuracy:.3f} ± {point.margin:.3f}"
+            )
+        return "\n".join([*lines, self.would_more_help()])
+
+    def would_more_help(self) -> str:
+        """Say whether more photographs would help, from the end of the curve."""
+        half, whole = self.curve[-2:]
+        gain = whole.accuracy - half.accuracy
+        noise = max(half.margin, whole.margin)
+        said = f"From half of the pictures to all, accuracy went {gain:+.3f}"
+        if gain > noise:
+            return f"{said}: more photographs would help."
+        if gain > 0.5 * noise:
+            return (
+                f"{said}, hardly more than chance: more photographs may help a little."
+            )
+        return (
+            f"{said}, no more than chance: more photographs of this kind help little."
+        )

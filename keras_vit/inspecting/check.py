@@ -1,0 +1,255 @@
+"""Check a data set: what would make training go wrong, found before it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.data.contents import Contents
+from keras_vit.data.image_data import ImageData, load_data
+from keras_vit.data.images import Images
+from keras_vit.data.sources.picture_files import entries, image_files
+from keras_vit.inference.embed import embed
+from keras_vit.inspecting.data_check import DataCheck, Finding
+from keras_vit.inspecting.duplicates import equal_pairs, groups, near_pairs
+from keras_vit.inspecting.findings import (
+    broken,
+    copies,
+    far_away,
+    imbalance,
+    poor,
+    unjudged,
+    wrong_labels,
+)
+from keras_vit.inspecting.labels import (
+    likely_wrong,
+    out_of_fold,
+    outliers,
+    tells_classes,
+)
+from keras_vit.inspecting.pictures import PictureFacts, look_at, small_picture
+from keras_vit.loading import load
+from keras_vit.surgery import replace_head
+
+Progress = Callable[[str, int, int], None]
+
+
+def check_data(
+    source: Any,
+    *,
+    model: Any = None,
+    near_duplicates: bool = True,
+    model_options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> DataCheck:
+    """Look for what makes training go wrong, or its accuracy a lie.
+
+    Counts classes, sizes, shapes and formats. Finds files that cannot be read, equal
+    pictures and near duplicates (encoded again, resized, slightly cropped), above all
+    between the parts of a divided set and between classes, pictures that are blurred,
+    of one colour or very long, and classes that are rare. With a model it also finds
+    pictures whose label is likely wrong, and outliers.
+
+    Args:
+        source: what `load_data` takes, undivided or with parts of its own, an
+            `ImageData`, or a folder of pictures without class folders, of which only
+            labels are not checked.
+        model: a `keras_vit.ViT`, or what `load` takes, such as the name of a
+            checkpoint: its features say which labels are likely wrong and which
+            pictures lie far from all others. Needs scikit-learn. Default None: neither.
+        near_duplicates: whether to look for them. It is what takes the longest in large
+            sets. Default True.
+        model_options: of `load`, such as `image_size`. Default: none.
+        seed: of the folds that labels are judged in. Default 0.
+        progress: is called with what is done, how many pictures are done, and of how
+            many. Default: nothing.
+        **options: of `load_data`, such as `class_names`.
+
+    Raises:
+        FileNotFoundError: if there is nothing at the source.
+        ImportError: if `model` is given and scikit-learn is not installed.
+        TypeError: if the source is something else, or a set that cannot be read by
+            number, such as a stream of TensorFlow Datasets.
+        ValueError: if there is no picture, or data and options do not fit.
+
+    Example:
+        >>> found = keras_vit.check_data("digits", near_duplicates=False)
+        >>> print(found.text().splitlines()[0])
+        digits: 1,797 pictures in 10 classes
+    """
+    embedder = None if model is None else _embedder(model, dict(model_options or {}))
+    data, left_out = _opened(source, options)
+    tell = progress or (lambda what, done, total: None)
+    pictures, sources = _look(data, tell)
+    readable = [n for n, facts in enumerate(pictures) if facts.problem is None]
+
+    def read(number: int) -> Any:
+        images, position = sources[number]
+        return small_picture(images.read(position), images)[0]
+
+    contents = Contents(lambda n: _raw(*sources[n]), len(sources)).numbers
+    equal = equal_pairs(contents)
+    near = []
+    if near_duplicates and readable:
+        distinct = _first_of_each(readable, equal, pictures)
+        tell("comparing", 0, len(distinct))
+        vectors: list[Any] = [pictures[n].vectors for n in distinct]
+        near = near_pairs(np.stack(vectors), distinct, read) if distinct else []
+        tell("comparing", len(distinct), len(distinct))
+    is_labelled = bool(data.class_names)
+    found = [
+        broken(pictures),
+        *copies(pictures, equal, near, data.class_names),
+        *poor(pictures),
+        imbalance(pictures, data.class_names),
+    ]
+    looked_for = ["files that cannot be read", "equal pictures"]
+    looked_for += ["near duplicates"] if near_duplicates else []
+    looked_for += ["blurred pictures", "pictures of one colour", "very long pictures"]
+    looked_for += ["rare classes"] if is_labelled else []
+    if embedder is not None:
+        found += _by_features(
+            embedder, pictures, readable, [*equal, *near], data, read, tell, seed
+        )
+        looked_for += ["outliers", *(["wrong labels"] if is_labelled else [])]
+    kinds = {finding.looked_for for finding in found if finding}
+    if {"between_classes", "between_splits"} & {f.kind for f in found if f}:
+        kinds |= {"equal pictures", "near duplicates"}
+    return DataCheck(
+        name=data.name,
+        class_names=data.class_names,
+        pictures=tuple(pictures),
+        findings=tuple(finding for finding in found if finding),
+        looked_for=tuple(name for name in looked_for if name not in kinds),
+        left_out=left_out,
+        open=read,
+    )
+
+
+def _embedder(model: Any, options: dict[str, Any]) -> keras.Model:
+    """Return a model without a head, which is compiled once."""
+    if isinstance(model, (str, Path)):
+        return load(model, num_classes=None, **options)
+    if options:
+        raise ValueError(
+            "model_options are for a checkpoint that is loaded, received them with a "
+            f"{type(model).__name__}. Change the model with keras_vit.changed."
+        )
+    return replace_head(model, None)
+
+
+def _opened(source: Any, options: dict[str, Any]) -> tuple[ImageData, tuple[str, ...]]:
+    """Return data that is not divided further, and what loading said."""
+    if isinstance(source, ImageData):
+        return _by_number(source), ()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        if _is_flat(source):
+            data = _unlabelled(Path(source).expanduser())
+        else:
+            split = {"validation_fraction": 0.0, "test_fraction": 0.0, "verify": False}
+            data = load_data(source, **{**split, **options})
+    texts = dict.fromkeys(str(one.message).splitlines()[0] for one in said)
+    return _by_number(data), tuple(texts)
+
+
+def _is_flat(source: Any) -> bool:
+    """Return whether a source is a folder of pictures without class folders."""
+    if not isinstance(source, (str, Path)):
+        return False
+    folder = Path(source).expanduser()
+    return folder.is_dir() and not entries(folder)[0]
+
+
+def _unlabelled(folder: Path) -> ImageData:
+    paths = image_files([folder])
+    labels = np.zeros(len(paths), "int64")
+    contents = Contents(paths.__getitem__, len(paths))
+    images = Images(paths.__getitem__, labels, contents=contents)
+    return ImageData(name=str(folder), class_names=(), train=images)
+
+
+def _by_number(data: ImageData) -> ImageData:
+    for name, part in data.parts.items():
+        if not isinstance(part, Images):
+            raise TypeError(
+                "A check reads pictures by number, received a stream as the part "
+                f"{name!r} of {data.name!r}. Save its pictures in a folder first."
+            )
+    return data
+
+
+def _raw(images: Images, position: int) -> Any:
+    return images.read(position)
+
+
+def _look(
+    data: ImageData, tell: Progress
+) -> tuple[list[PictureFacts], list[tuple[Images, int]]]:
+    """Return the facts of all pictures, and where each one is read."""
+    pictures: list[PictureFacts] = []
+    sources: list[tuple[Images, int]] = []
+    parts: dict[str, Any] = dict(data.parts)
+    total = sum(len(images) for images in parts.values())
+    for part, images in parts.items():
+        sources += [(images, int(position)) for position in images.indices]
+        for facts in look_at(images, part):
+            pictures.append(facts)
+            tell("reading", len(pictures), total)
+    return pictures, sources
+
+
+def _first_of_each(
+    readable: list[int], equal: list[tuple[int, int]], pictures: list[PictureFacts]
+) -> list[int]:
+    """Return the pictures with something to see, one of those that are equal."""
+    again = {number for _, number in equal}
+    return [n for n in readable if n not in again and not pictures[n].is_blank]
+
+
+def _by_features(
+    model: Any,
+    pictures: list[PictureFacts],
+    readable: list[int],
+    pairs: list[tuple[int, int]],
+    data: ImageData,
+    read: Callable[[int], Any],
+    tell: Progress,
+    seed: int,
+) -> list[Finding | None]:
+    """Return what the features of a model say of labels and outliers."""
+    vectors = []
+    for start in range(0, len(readable), 64):
+        block = readable[start : start + 64]
+        vectors.append(embed(model, [read(n) for n in block]))
+        tell("features", start + len(block), len(readable))
+    features = np.concatenate(vectors)
+    far = far_away([readable[i] for i in outliers(features)])
+    if not data.class_names:
+        return [far]
+    names, labels = np.unique(
+        [pictures[n].label for n in readable], return_inverse=True
+    )
+    copy_of = np.arange(len(pictures))
+    for group in groups(pairs):
+        copy_of[list(group)] = group[0]
+    probabilities = out_of_fold(features, labels, copy_of[readable], seed)
+    if probabilities is None:
+        return [far, unjudged("a class has fewer than two pictures")]
+    if not tells_classes(probabilities, labels):
+        return [far, unjudged("these features tell classes no better than chance")]
+    wrong = likely_wrong(probabilities, labels)
+    notes = [
+        f"labelled {data.class_names[names[labels[i]]]}, looks like "
+        f"{data.class_names[names[probabilities[i].argmax()]]} "
+        f"({probabilities[i].max():.0%})"
+        for i in wrong
+    ]
+    return [wrong_labels([readable[i] for i in wrong], notes), far]

@@ -1,0 +1,1 @@
+"""Layers of the families that came after the paper."""

@@ -1,0 +1,1 @@
+"""Positions that later families compute, resample or rotate by."""
