@@ -218,7 +218,7 @@ def test_objects_of_unknown_code_are_refused_by_name(tmp_path, capsys):
     with pytest.raises(ValueError, match=r"never unpickled: objects of \['.*print'\]"):
         load(file)
     torch.save(model(), file)
-    with pytest.raises(ValueError, match=r"VisionTransformer|timm"):
+    with pytest.raises(ValueError, match=r"objects of \['timm\."):
         load(file)
     assert "this must not run" not in capsys.readouterr().out
 

@@ -127,7 +127,8 @@ def _placeholders(torch: Any, path: Path, unread: list[str]) -> Iterator[None]:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # Not a zip of torch's, or damaged, which `load` reports.
         names = []
-    for name in names:
+    # torch returns a set. Named first is what is not torch's own: it tells most.
+    for name in sorted(names, key=lambda name: (name.startswith("torch."), name)):
         if name == "argparse.Namespace":
             continue
         if name == "collections.defaultdict":
