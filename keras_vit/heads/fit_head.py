@@ -31,6 +31,7 @@ from keras_vit.heads.feature_kinds import AUTO, FeatureKind, backbone, feature_k
 from keras_vit.heads.feature_pass import FeatureReader
 from keras_vit.heads.logistic_regression import Linear
 from keras_vit.heads.report import CurvePoint, HeadReport, Tried
+from keras_vit.heads.temperature import calibrated
 from keras_vit.keras_file import save_keras
 from keras_vit.model import ViT
 from keras_vit.surgery import changed
@@ -70,8 +71,9 @@ def fit_head(
     regression is fitted on its features in seconds; the strength of its penalty, and
     what of the model it sees, is chosen by cross-validation on the training pictures.
     The features are kept on disk: another head on the same pictures costs nothing.
-    Of data with several labels per picture each class is a yes or no of its own, and
-    the head ends with a sigmoid.
+    Its logits are divided by the temperature that lets its probabilities say how often
+    they are right on held-out pictures, see `calibrate`. Of data with several labels
+    per picture each class is a yes or no of its own, and the head ends with a sigmoid.
 
     Args:
         model: a trained ViT with a pooling and preprocessing; a classifier that it has
@@ -211,17 +213,20 @@ def search_head(
             for name, where in part.items()
         }
         best = min(trials.values(), key=lambda trial: trial.loss)
+        best, temperature = calibrated(best, labelled)
         where = part[best.features]
         chosen = whole[:, where]
         targets = _targets(data.train.labels, data.num_classes)
         each = picture_weights(data, weights)
         linear = fit(chosen, targets, each, best, labelled.kind)
+        linear = linear.divided(temperature.value)
         report = HeadReport(
             num_images=len(whole),
             num_folds=labelled.num_folds,
             num_compared=len(some),
             features=best.features,
             dtype=reader.dtype,
+            temperature=temperature,
             tried=tuple(
                 Tried(
                     features=name,
@@ -293,15 +298,20 @@ def _check(
             "say it. Set what it was trained with: model.preprocessing = keras_vit."
             "Preprocessing(image_size=..., mean=..., std=...)."
         )
+    check_scipy("fit a head")
+    model.preprocessing.to_values(data.train.samples(1)[0])
+    return kinds
+
+
+def check_scipy(purpose: str) -> None:
+    """Raise an ImportError that says how to install SciPy if it is not."""
     try:
         import scipy.optimize  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "SciPy is needed to fit a head. Install it with pip install "
+            f"SciPy is needed to {purpose}. Install it with pip install "
             "'keras3-vit[head]'."
         ) from error
-    model.preprocessing.to_values(data.train.samples(1)[0])
-    return kinds
 
 
 def _class_weights(wanted: Any, data: ImageData) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from keras_vit.heads.temperature import Temperature
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
@@ -53,6 +55,7 @@ class HeadReport:
             are very many.
         features: name of the kind that was chosen.
         dtype: that the features were computed in.
+        temperature: that the logits are divided by, and what that changes.
         tried: each kind of features with its best penalty.
         neighbours: accuracy of the ten nearest pictures, on the chosen features.
         class_means: accuracy of the nearest mean of a class.
@@ -67,6 +70,7 @@ class HeadReport:
     num_compared: int
     features: str
     dtype: str
+    temperature: Temperature
     tried: tuple[Tried, ...]
     neighbours: float
     class_means: float
@@ -98,6 +102,7 @@ class HeadReport:
             f"  nearest pictures     accuracy {self.neighbours:.3f}",
             f"  nearest class mean   accuracy {self.class_means:.3f}",
             f"  largest class        accuracy {self.majority:.3f}",
+            f"{self.temperature.text()}.",
             "With a part of the pictures:",
         ]
         for point in self.curve:

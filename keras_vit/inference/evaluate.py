@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.calibration_error import expected_calibration_error
 from keras_vit.data.class_matching import class_numbers
 from keras_vit.data.image_data import ImageData
 from keras_vit.data.prefetching import made_ahead, spare_cores
@@ -35,6 +36,9 @@ class Evaluation:
         num_images: in that part.
         accuracy: share of the images whose most likely class is the right one.
         loss: mean cross-entropy, nats.
+        calibration_error: expected calibration error (arXiv:1706.04599): mean distance
+            of the probability of the most likely class from how often it is right, in
+            15 bins by that probability. None if it was not measured.
         top5_accuracy: share of the images whose class is among the five most likely;
             None if there are no more than five classes.
         num_trained_on: how many of the images the model was trained on; None if that is
@@ -48,6 +52,7 @@ class Evaluation:
     num_images: int
     accuracy: float
     loss: float
+    calibration_error: float | None = None
     top5_accuracy: float | None = None
     num_trained_on: int | None = None
     num_new: int = 0
@@ -59,10 +64,11 @@ class Evaluation:
 
     def text(self) -> str:
         """Return one line for people."""
-        top5 = self.top5_accuracy
+        top5, error = self.top5_accuracy, self.calibration_error
         return (
             f"accuracy {self.accuracy:.4f}"
-            f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {self.loss:.4f} on "
+            f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {self.loss:.4f}"
+            f"{'' if error is None else f', calibration error {error:.4f}'} on "
             f"{self.num_images} {'' if self.part == ALL else f'{self.part} '}images"
             f"{self._about_training()}{self._without()}"
         )
@@ -123,7 +129,7 @@ def evaluate(
     name, images = judged.name, judged.images
     numbers = class_numbers(predictor.class_names, data.class_names, repr(data.name))
     classes = predictor.class_names or data.class_names
-    ranks, losses = [], []
+    ranks, losses, confidences = [], [], []
     for pixels, labels in _batches(predictor, images, batch_size):
         outputs = np.asarray(predictor.run(pixels))
         probabilities = outputs
@@ -138,6 +144,8 @@ def evaluate(
         ranks.append(_ranks(probabilities, labels))
         correct = probabilities[np.arange(len(labels)), labels]
         losses.append(-np.log(np.maximum(correct, 1e-12)))
+        confidences.append(probabilities.max(axis=1))
+    confidence = np.concatenate(confidences)
     rank, loss = np.concatenate(ranks), np.concatenate(losses)
     top5_accuracy = float(np.mean(rank < 5)) if len(classes) > 5 else None
     shown = set(numbers[images.labels])
@@ -147,6 +155,7 @@ def evaluate(
         num_images=len(rank),
         accuracy=float(np.mean(rank == 0)),
         loss=float(np.mean(loss)),
+        calibration_error=expected_calibration_error(confidence, rank == 0),
         top5_accuracy=top5_accuracy,
         num_trained_on=judged.num_trained_on,
         num_new=judged.num_new,
