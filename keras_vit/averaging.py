@@ -13,6 +13,7 @@ from keras import ops
 from keras_vit.keras_file import load_keras
 from keras_vit.lora import weights_and_values
 from keras_vit.model_copy import plain_copy
+from keras_vit.model_facts import copy_facts
 
 MODEL_FILE = "model.keras"
 BEST_FOLDER = "best"  # in the output folder of `train(keep=...)`
@@ -33,8 +34,8 @@ def average(models: Any) -> Any:
             them is in memory at a time.
 
     Returns:
-        A new model, with preprocessing and class names of the first, LoRA factors added
-        to the kernels.
+        A new model, with preprocessing and class names of the first, the mean of the
+        thresholds if there are some, LoRA factors added to the kernels.
 
     Raises:
         FileNotFoundError: if there is no model at a path.
@@ -51,16 +52,16 @@ def average(models: Any) -> Any:
     """
     first: Any = None
     sums: list[np.ndarray] = []
+    thresholds: list[Any] = []
     count = 0
     for name, model in _opened(models):
         if first is None:
             first = plain_copy(model)
-            for fact in ("preprocessing", "class_names"):
-                if hasattr(model, fact) and getattr(first, fact, None) is None:
-                    setattr(first, fact, getattr(model, fact))
+            copy_facts(model, first)
             sums = [np.zeros(tuple(weight.shape)) for weight in first.weights]
         else:
             _check_same(first, model, name)
+        thresholds.append(getattr(model, "thresholds", None))
         values = [value for _, value in weights_and_values(model, merges=True)]
         for weight, total, value in zip(first.weights, sums, values, strict=True):
             if "float" not in keras.backend.standardize_dtype(weight.dtype):
@@ -78,6 +79,8 @@ def average(models: Any) -> Any:
         )
     for weight, total in zip(first.weights, sums, strict=True):
         weight.assign(total / count)
+    if known := [one for one in thresholds if one is not None]:
+        first.thresholds = tuple(np.mean(known, axis=0).tolist())
     return first
 
 

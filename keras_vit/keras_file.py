@@ -1,7 +1,7 @@
 """Read and write `.keras` files.
 
-A `ViT` has preprocessing and class names in its config. Of another model they stand in
-the file, beside what Keras writes, which reads only its own.
+A `ViT` has preprocessing, class names and thresholds in its config. Of another model
+they stand in the file, beside what Keras writes, which reads only its own.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FACTS_NAME = "keras_vit.json"
 def load_keras(path: str | Path) -> keras.Model:
     """Load a `.keras` file without its optimizer.
 
-    Whatever its class, the model has the attributes `preprocessing` and `class_names`
-    if `save_keras` wrote the file.
+    Whatever its class, the model has the attributes `preprocessing`, `class_names` and
+    `thresholds` that it had when `save_keras` wrote the file.
 
     Raises:
         ValueError: if the file is damaged or no Keras model.
@@ -55,7 +55,7 @@ def save_keras(model: keras.Model, path: str | Path) -> None:
     """Write a `.keras` file without the optimizer, complete or not at all.
 
     The optimizer's state would make the file three times as large. With the model go
-    its preprocessing and class names.
+    its preprocessing, class names and thresholds.
 
     Raises:
         OSError: if the file cannot be written.
@@ -76,11 +76,10 @@ def _facts(model: keras.Model) -> dict[str, Any]:
     if "preprocessing" in model.get_config():
         return {}
     preprocessing: Any = getattr(model, "preprocessing", None)
-    names = getattr(model, "class_names", None)
-    facts = {
-        "preprocessing": preprocessing and asdict(preprocessing),
-        "class_names": names and list(names),
-    }
+    facts = {"preprocessing": preprocessing and asdict(preprocessing)}
+    for name in ("class_names", "thresholds"):
+        value = getattr(model, name, None)
+        facts[name] = value and list(value)
     return {name: value for name, value in facts.items() if value}
 
 
@@ -91,5 +90,6 @@ def _read_facts(model: Any, path: Path) -> None:
         facts = json.loads(file.read(FACTS_NAME))
     if "preprocessing" in facts:
         model.preprocessing = Preprocessing(**facts["preprocessing"])
-    if "class_names" in facts:
-        model.class_names = tuple(facts["class_names"])
+    for name in ("class_names", "thresholds"):
+        if name in facts:
+            setattr(model, name, tuple(facts[name]))

@@ -24,6 +24,7 @@ from keras_vit.layers.patches import Patches
 from keras_vit.layers.pooling import ClassTokenPooling, MeanPooling
 from keras_vit.layers.self_attention import SelfAttention
 from keras_vit.layers.transformer_block import TransformerBlock
+from keras_vit.model_facts import ModelFacts
 from keras_vit.preprocessing import Preprocessing
 
 # named("block_0", "mlp") returns the arguments `name` and `dtype` of that layer.
@@ -66,7 +67,7 @@ def figure_1(config: ViTConfig, named: Named) -> tuple[Any, Any]:
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class ViT(keras.Model):
+class ViT(keras.Model, ModelFacts):
     """Vision Transformer; the default is ViT-B/16 for 224 pixels and 1000 classes.
 
     A functional model: its layers are `images`, `patches`, `patch_encoder`, `block_0`
@@ -80,6 +81,7 @@ class ViT(keras.Model):
             is saved with the model and used by `predict`, `evaluate` and `export`;
             calling the model itself does not apply it. Default None.
         class_names: one per class (one output: no, yes), saved with it. Default None.
+            So is the attribute `thresholds`, where an image may have several classes.
         dtype: dtype policy of all layers, for example "mixed_bfloat16". Default: the
             global policy.
         name: of the model. Default "vit".
@@ -105,9 +107,6 @@ class ViT(keras.Model):
     Reference: arXiv:2010.11929, figure 1. Initialization as in google-research/
     vision_transformer, vit_jax/models_vit.py; each layer says its own.
     """
-
-    _preprocessing: Preprocessing | None = None
-    _class_names: tuple[str, ...] | None = None
 
     @takes_options_of(ViTConfig)
     def __init__(
@@ -153,44 +152,6 @@ class ViT(keras.Model):
         config = ViTConfig.from_variant(variant, **sizes)
         return cls(**{**changes, **asdict(config)})
 
-    @property
-    def preprocessing(self) -> Preprocessing | None:
-        """What images go through before this model; saved with it."""
-        return self._preprocessing
-
-    @preprocessing.setter
-    def preprocessing(self, value: Preprocessing | dict[str, Any] | None) -> None:
-        if isinstance(value, dict):
-            value = Preprocessing(**value)
-        if value is not None:
-            made = (*value.image_size, value.channels)
-            size = self.config.image_size or value.image_size
-            needed = (*size, self.config.channels)
-            if made != needed:
-                raise ValueError(
-                    "preprocessing must make images of the size that the model takes, "
-                    f"{needed} (height, width, channels), received one that makes "
-                    f"{made}. Use dataclasses.replace to change its image_size."
-                )
-        self._preprocessing = value
-
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """One name per class, in the order of the logits; saved with the model."""
-        return self._class_names
-
-    @class_names.setter
-    def class_names(self, names: Sequence[str] | None) -> None:
-        if names is not None:
-            names = tuple(str(name) for name in names)
-            classes = self.config.num_classes
-            if len(names) not in (classes, 2 if classes == 1 else classes):
-                raise ValueError(
-                    "class_names must hold one name per class, received "
-                    f"{len(names)} names for num_classes={self.config.num_classes}."
-                )
-        self._class_names = names
-
     def rematerialized_call(
         self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Callable[..., Any]:
@@ -200,11 +161,9 @@ class ViT(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         # Not the layer-by-layer config of a functional model: these are the arguments.
-        preprocessing = self.preprocessing
         return {
             **asdict(self.config),
-            "preprocessing": preprocessing and asdict(preprocessing),
-            "class_names": self.class_names,
+            **self.facts(),
             "dtype": serialize_policy(self),
             "name": self.name,
             "trainable": self.trainable,
@@ -215,7 +174,7 @@ class ViT(keras.Model):
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> ViT:
         """Build the model that `get_config` described, with new weights."""
-        return cls(**config)
+        return cls.with_facts(config)
 
 
 ViT.__doc__ = describe_options(ViTConfig, ViT.__doc__)

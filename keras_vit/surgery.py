@@ -24,6 +24,7 @@ from keras_vit.keras_internals import (
 from keras_vit.lora import LoRA, add_factors, copy_factors, has_lora, weights_and_values
 from keras_vit.model import ViT
 from keras_vit.model_copy import rebuilt, write_weights
+from keras_vit.model_facts import FACTS, copy_facts
 from keras_vit.weight_fitting import (
     CLASSIFIERS,
     fitted,
@@ -36,7 +37,7 @@ from keras_vit.weight_fitting import (
 Same = Literal["same"]
 Rematerialization = Literal["full", "activations"]
 
-_OPTIONS = ("preprocessing", "class_names", "name", "trainable")
+_OPTIONS = (*FACTS, "name", "trainable")
 _REMATERIALIZATION = ("full", "activations", None, "same")
 
 
@@ -72,7 +73,8 @@ def changed(
         freeze_until: name of the last layer that does not train, for example "block_8"
             or "patch_encoder", beside what stood frozen. Default None: as it is.
         **options: each field of `ViTConfig`, such as `dropout_rate=0.1` or
-            `num_classes=10`; `preprocessing`, `class_names`, `name` and `trainable`.
+            `num_classes=10`; `preprocessing`, `class_names`, `thresholds`, `name` and
+            `trainable`.
             Positions, patch kernel and channels are fitted to other sizes (see
             `resize`); a classifier, pooling, token or norm that is not that of the
             model begins anew.
@@ -262,9 +264,7 @@ def _copied(model: Any, options: dict[str, Any], *, keeps_lora: bool) -> Any:
             f"{type(model).__name__}. Set the rates of your own layers yourself."
         )
     copy: Any = rebuilt(model)
-    for name in ("preprocessing", "class_names"):  # `train` sets them on any model.
-        if hasattr(model, name):
-            setattr(copy, name, getattr(model, name))
+    copy_facts(model, copy)
     if keeps_lora:
         copy_factors(model, copy)
     write_weights(model, copy)
@@ -299,6 +299,7 @@ def _changed_vit(
         **asdict(new),
         "preprocessing": fitted_preprocessing(model.preprocessing, new),
         "class_names": model.class_names if has_old_classes else None,
+        "thresholds": model.thresholds if has_old_classes else None,
         "trainable": True,
         **further,
     }

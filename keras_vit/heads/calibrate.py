@@ -12,9 +12,10 @@ from keras import ops
 from keras_vit.data.class_matching import class_numbers
 from keras_vit.data.image_data import ImageData, Part
 from keras_vit.data.trained_pictures import read_trained_pictures, to_judge
+from keras_vit.heads.cross_validation import probabilities
 from keras_vit.heads.fit_head import check_scipy
 from keras_vit.heads.logistic_regression import Kind
-from keras_vit.heads.temperature import find_temperature
+from keras_vit.heads.temperature import find_temperature, logits_of
 from keras_vit.image_progress import ImageProgress
 from keras_vit.keras_file import load_keras
 from keras_vit.keras_internals import all_layers
@@ -39,7 +40,7 @@ def calibrate(
     All logits are divided by one number, the temperature, with which the mean
     cross-entropy on held-out pictures is the lowest. The classifier itself is divided,
     so that every file of the copy has it. Which class is the most likely stays the
-    same. Unless loss and expected calibration error get better in a cross-validation
+    same, and so does what is yes or no: thresholds move along. Unless loss and expected calibration error get better in a cross-validation
     on these pictures, by more than chance, the copy is as the model. `fit_head` does
     this by itself.
 
@@ -84,6 +85,10 @@ def calibrate(
     for weight in copy.weights:
         if weight.path.startswith(CLASSIFIERS):
             weight.assign(ops.divide(weight, found.value))
+    if copy.thresholds is not None:
+        # The same logits are yes as before.
+        logits = logits_of(np.array(copy.thresholds), "sigmoid") / found.value
+        copy.thresholds = tuple(probabilities(logits, "sigmoid").tolist())
     return copy
 
 
@@ -153,8 +158,9 @@ def _check_model(model: ViT, data: Any) -> Kind:
             f"The model names one class per image, and {data.name!r} has several "
             "labels per image. Use a model that ends with a sigmoid."
         )
-    is_yes_or_no = config.num_classes == 1 or activation == "sigmoid"
-    return "sigmoid" if is_yes_or_no or data.is_multi_label else "softmax"
+    is_yes_or_no = data.is_multi_label or model.thresholds is not None
+    is_yes_or_no |= config.num_classes == 1 or activation == "sigmoid"
+    return "sigmoid" if is_yes_or_no else "softmax"
 
 
 def _held_out(data: ImageData, part: str, folder: Path | None) -> Part:

@@ -15,6 +15,7 @@ from keras_vit.data.trained_pictures import TrainedPictures, write_trained_pictu
 from keras_vit.distribution import Distribution
 from keras_vit.keras_file import load_keras, save_keras
 from keras_vit.model_copy import plain_copy, write_weights
+from keras_vit.model_facts import copy_facts
 from keras_vit.training.callbacks import GivenCallbacks
 from keras_vit.training.checkpoint import (
     Facts,
@@ -218,9 +219,7 @@ class Keeper(keras.callbacks.Callback):
         trained = cast(TrainingModel, self.model)
         if self._epoch_model is None:
             self._epoch_model = plain_copy(self.best)
-        for name in ("preprocessing", "class_names"):
-            if hasattr(self.best, name):
-                setattr(self._epoch_model, name, getattr(self.best, name))
+        copy_facts(self.best, self._epoch_model)
         with averaged_weights(trained) if self.is_averaged else nullcontext():
             write_weights(trained.model, self._epoch_model)
         return self._epoch_model

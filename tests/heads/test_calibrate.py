@@ -130,7 +130,11 @@ def test_a_yes_or_no_of_its_own_for_each_class(data, run):
         (images[:COUNT], labels), multi_label=True, validation_fraction=0.5
     )
     model = overconfident(run, classifier_activation="sigmoid")
+    model.thresholds = np.linspace(0.02, 0.98, 10)
     copy = calibrate(model, several)
+    yes, still = (outputs(m, several) > m.thresholds for m in (model, copy))
+    np.testing.assert_array_equal(yes, still)
+    assert copy.thresholds != model.thresholds
     targets = several.validation.labels[:32]
     was, now = (np.clip(outputs(m, several), 1e-7, 1 - 1e-7) for m in (model, copy))
     was, now = (np.where(targets > 0, found, 1 - found) for found in (was, now))
