@@ -40,9 +40,9 @@ def calibrate(
     All logits are divided by one number, the temperature, with which the mean
     cross-entropy on held-out pictures is the lowest. The classifier itself is divided,
     so that every file of the copy has it. Which class is the most likely stays the
-    same, and so does what is yes or no: thresholds move along. Unless loss and expected calibration error get better in a cross-validation
-    on these pictures, by more than chance, the copy is as the model. `fit_head` does
-    this by itself.
+    same, and so does what is yes or no: thresholds move along. Unless loss and expected
+    calibration error get better in a cross-validation on these pictures, by more than
+    chance, the copy is as the model. `fit_head` does this by itself.
 
     Args:
         model: a trained ViT with preprocessing, which stays as it is; or the output
