@@ -22,15 +22,14 @@ def add_source(parser: ArgumentParser, *, required: bool = False) -> None:
     )
     add_columns(parser, "path", "label", "split", "group", "weight")
     parser.add_argument("--data-dir", help="where prepared TensorFlow Datasets are")
-    add_switches(
-        parser,
-        multi_label="images may have several labels, such as cat|dog in a list",
-        skip_unreadable="leave damaged files out",
-    )
+    add_switches(parser, skip_unreadable="leave damaged files out")
 
 
 def add_columns(parser: ArgumentParser, *roles: str) -> None:
     """Add the options that say how a list of pictures is read."""
+    if "label" in roles:
+        about = "images may have several labels, such as cat|dog in a list"
+        add_switches(parser, multi_label=about)
     group = CompactGroup(parser, "how a list is read; '' leaves a column out")
     notes = {
         "path": "default: path",

@@ -105,10 +105,9 @@ def test_one_class_is_a_yes_or_no():
     assert len(trained.thresholds) == 1 and trained.class_names == ("bright",)
     found = keras_vit.evaluate(trained, data)
     assert [row.class_name for row in found.labels.classes] == ["bright"]
-    fitted = keras_vit.fit_head(
-        tiny(num_classes=None, image_size=16, preprocessing=Preprocessing(image_size=16)),
-        data, cache=None, verbose=False,
-    )  # fmt: skip
+    how = Preprocessing(image_size=16)
+    start = tiny(num_classes=None, image_size=16, preprocessing=how)
+    fitted = keras_vit.fit_head(start, data, cache=None, verbose=False)
     assert len(fitted.thresholds) == 1
     [names] = keras_vit.predict(fitted, [np.zeros((16, 16, 3), "uint8")])
     assert [one.class_name for one in names] in ([], ["bright"])
