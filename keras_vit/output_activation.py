@@ -1,4 +1,4 @@
-"""What the outputs of a model are."""
+"""What the outputs of a model are: activation, and thresholds of sigmoids."""
 
 from __future__ import annotations
 
@@ -31,6 +31,21 @@ def output_activation(model: keras.Model) -> str | None:
         if name is not None or kind not in _TRANSPARENT:
             return name
     return None
+
+
+def thresholds_of(model: keras.Model) -> tuple[float, ...] | None:
+    """Return for each output the probability from which its answer is yes.
+
+    They are `model.thresholds`; 0.5 for a model with several sigmoids that has none.
+    None: it chooses one class per image, or has a single output, no or yes at 0.5.
+    """
+    own = getattr(model, "thresholds", None)
+    if own is not None:
+        return tuple(own)
+    shape = getattr(model, "output_shape", None)
+    count = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else 0
+    is_several = count and count > 1 and output_activation(model) == "sigmoid"
+    return (0.5,) * count if is_several else None
 
 
 def _name(activation: Any) -> str | None:

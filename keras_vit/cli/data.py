@@ -27,10 +27,18 @@ def add_source(parser: ArgumentParser, *, required: bool = False) -> None:
 
 def add_columns(parser: ArgumentParser, *roles: str) -> None:
     """Add the options that say how a list of pictures is read."""
+    if "label" in roles:
+        about = "images may have several labels, such as cat|dog in a list"
+        add_switches(parser, multi_label=about)
     group = CompactGroup(parser, "how a list is read; '' leaves a column out")
+    notes = {
+        "path": "default: path",
+        "label": "with --multi-label also A,B,C of 0 and 1",
+    }
     for role in roles:
-        note = f"default: {role}" if role == "path" else ""
-        group.add_argument(f"--{role}-column", "NAME", note)
+        group.add_argument(f"--{role}-column", "NAME", notes.get(role, ""))
+    if "label" in roles:
+        group.add_argument("--label-separator", "TEXT", "of --multi-label; default: |")
     group.add_argument("--image-dir", "DIR", "where paths start")
     group.add_argument("--ending", ".jpg", "added to paths")
 
@@ -38,7 +46,11 @@ def add_columns(parser: ArgumentParser, *roles: str) -> None:
 def list_options(options: Namespace) -> dict[str, Any]:
     """Return what the options of `add_columns` say, as `load_data` takes it."""
     named = {role: getattr(options, f"{role}_column", None) for role in ROLES}
-    columns = {role: name or None for role, name in named.items() if name is not None}
+    columns: dict[str, Any] = {
+        role: name or None for role, name in named.items() if name is not None
+    }
+    if getattr(options, "multi_label", False) and "," in (columns.get("label") or ""):
+        columns["label"] = columns["label"].split(",")
     return {
         "columns": columns,
         "image_dir": getattr(options, "image_dir", None),
@@ -50,8 +62,21 @@ def open_source(options: Namespace, **how: Any) -> ImageData:
     """Open the data set of `add_source`; `how` goes to `load_data` as well."""
     where = getattr(options, "data_dir", None)
     skip = getattr(options, "skip_unreadable", False)
-    how = {**list_options(options), **how}
+    how = {**list_options(options), **_label_options(options), **how}
     return load_data(options.data, data_dir=where, skip_unreadable=skip, **how)
+
+
+def _label_options(options: Namespace) -> dict[str, Any]:
+    """Return what the user said of images with several labels."""
+    separator = getattr(options, "label_separator", None)
+    if not getattr(options, "multi_label", False):
+        if separator is not None:
+            raise ValueError(
+                "--label-separator stands between several labels, received it without "
+                "--multi-label. Add that, or leave it out."
+            )
+        return {}
+    return {"multi_label": True, "label_separator": separator or "|"}
 
 
 def add_split(parser: ArgumentParser) -> None:

@@ -37,7 +37,8 @@ def add_predict(commands: Commands) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     about = "image file; with --output also a folder, an archive or a list"
     parser.add_argument("images", metavar="IMAGE", nargs="+", help=about)
-    parser.add_argument("--top", type=int, default=5, metavar="K", help="default 5")
+    about = "default 5; of a model for several labels those from their threshold on"
+    parser.add_argument("--top", type=int, metavar="K", help=about)
     add_views(parser)
     add_columns(parser, "path")
     group = parser.add_argument_group("a file of predictions")
@@ -84,6 +85,7 @@ def run_predict(options: Namespace) -> int:
         rows[image] = [asdict(p) for p in found]
         if not options.json:
             classes = [f"  {p.probability:7.2%}  {p.class_name}" for p in found]
+            classes = classes or ["  none of the classes"]
             print("\n".join([image, *classes]), flush=True)
     if not rows:
         if len(refused) == 1:

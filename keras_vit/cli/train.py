@@ -329,7 +329,17 @@ def _recipe(options: Namespace) -> Recipe:
     if "epochs" in changes and "warmup_epochs" not in changes:
         short = get_recipe(name).with_epochs(changes["epochs"])
         changes["warmup_epochs"] = short.warmup_epochs
-    return get_recipe(name, **changes | dict(options.set or ()))
+    changes |= dict(options.set or ())
+    if options.multi_label and get_recipe(name).loss_name == "cross_entropy":
+        # One question per class, unless the user names another loss.
+        changes = {"loss_name": "binary_cross_entropy", **changes}
+        if changes["loss_name"] == "cross_entropy":
+            raise ValueError(
+                "--multi-label needs a loss that asks one question per class, received "
+                "--set loss_name=cross_entropy. Leave it out, or choose "
+                "binary_cross_entropy, sigmoid_cross_entropy or asymmetric."
+            )
+    return get_recipe(name, **changes)
 
 
 def _variant(options: Namespace) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 from keras_vit.calibration_error import expected_calibration_error
 from keras_vit.cli.arguments import print_found
 from keras_vit.data.image_data import ImageData
-from keras_vit.data.trained_pictures import to_judge, trained_pictures
+from keras_vit.data.trained_pictures import Judged, to_judge, trained_pictures
 from keras_vit.heads.cross_validation import probabilities
 from keras_vit.heads.fit_head import FittedHead, search_head
 from keras_vit.inference.evaluate import Evaluation
+from keras_vit.label_scores import label_scores
 from keras_vit.model import ViT
 from keras_vit.training.card import write_head_card
 
@@ -56,7 +57,10 @@ def _evaluation(fitted: FittedHead, data: ImageData) -> Evaluation:
     """Judge a head by the features of the held-out pictures, which are kept, too."""
     judged = to_judge(data, None, trained_pictures(data))
     labels = judged.images.labels
-    found = probabilities(fitted.linear.logits(fitted.read(judged.images)), "softmax")
+    logits = fitted.linear.logits(fitted.read(judged.images))
+    if data.is_multi_label:
+        return _evaluation_of_several(fitted, judged, probabilities(logits, "sigmoid"))
+    found = probabilities(logits, "softmax")
     correct = found[np.arange(len(labels)), labels]
     rank = (found > correct[:, None]).sum(axis=1)
     return Evaluation(
@@ -68,4 +72,25 @@ def _evaluation(fitted: FittedHead, data: ImageData) -> Evaluation:
         top5_accuracy=float(np.mean(rank < 5)) if data.num_classes > 5 else None,
         num_trained_on=judged.num_trained_on,
         num_new=judged.num_new,
+    )
+
+
+def _evaluation_of_several(
+    fitted: FittedHead, judged: Judged, found: np.ndarray
+) -> Evaluation:
+    """Judge probabilities, (N, classes), of images that may have several labels."""
+    names, labels = fitted.model.class_names or (), judged.images.labels
+    limits = fitted.model.thresholds
+    scores, accuracy, loss = label_scores(names, labels, found, limits)
+    missing = [row.class_name for row in scores.classes if not row.num_images]
+    return Evaluation(
+        part=judged.name,
+        num_images=len(labels),
+        accuracy=accuracy,
+        loss=loss,
+        calibration_error=expected_calibration_error(found.ravel(), labels.ravel()),
+        num_trained_on=judged.num_trained_on,
+        num_new=judged.num_new,
+        classes_without_images=tuple(missing),
+        labels=scores,
     )

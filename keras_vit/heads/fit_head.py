@@ -18,6 +18,7 @@ from keras_vit.data.trained_pictures import trained_pictures, write_trained_pict
 from keras_vit.files import check_replaceable, check_writable, replacing
 from keras_vit.heads.cross_validation import (
     Labelled,
+    Trial,
     class_means,
     class_weights,
     cross_validate,
@@ -29,10 +30,11 @@ from keras_vit.heads.cross_validation import accuracy as accuracy_of
 from keras_vit.heads.feature_cache import cache_folder
 from keras_vit.heads.feature_kinds import AUTO, FeatureKind, backbone, feature_kinds
 from keras_vit.heads.feature_pass import FeatureReader
-from keras_vit.heads.logistic_regression import Linear
+from keras_vit.heads.logistic_regression import Kind, Linear
 from keras_vit.heads.report import CurvePoint, HeadReport, Tried
 from keras_vit.heads.temperature import calibrated
 from keras_vit.keras_file import save_keras
+from keras_vit.label_scores import best_thresholds, mean_average_precision
 from keras_vit.model import ViT
 from keras_vit.surgery import changed
 from keras_vit.training.run_folder import (
@@ -73,7 +75,9 @@ def fit_head(
     The features are kept on disk: another head on the same pictures costs nothing.
     Its logits are divided by the temperature that lets its probabilities say how often
     they are right on held-out pictures, see `calibrate`. Of data with several labels
-    per picture each class is a yes or no of its own, and the head ends with a sigmoid.
+    per picture each class is a yes or no of its own, the head ends with a sigmoid, and
+    each class gets the threshold with the highest F1 on held-out pictures,
+    `model.thresholds`.
 
     Args:
         model: a trained ViT with a pooling and preprocessing; a classifier that it has
@@ -214,6 +218,7 @@ def search_head(
         }
         best = min(trials.values(), key=lambda trial: trial.loss)
         best, temperature = calibrated(best, labelled)
+        thresholds = _thresholds(best, labelled)
         where = part[best.features]
         chosen = whole[:, where]
         targets = _targets(data.train.labels, data.num_classes)
@@ -238,15 +243,16 @@ def search_head(
                 for name, trial in trials.items()
             ),
             neighbours=_accuracy(neighbours(chosen[some], labelled), labelled),
-            class_means=_accuracy(class_means(chosen[some], labelled), labelled),
-            majority=float(targets.mean(axis=0).max()),
+            class_means=_of_class_means(chosen[some], labelled),
+            majority=_majority(targets, labelled.kind),
             curve=_curve(chosen[some], labelled, best, seed),
             num_computed=reader.num_computed,
             seconds=round(reader.seconds, 1),
+            mean_average_precision=_mean_average_precision(best, labelled),
         )
         kind = next(kind for kind in kinds if kind.name == best.features)
         fitted = FittedHead(
-            model=_with_head(model, kind, linear, data),
+            model=_with_head(model, kind, linear, data, thresholds),
             report=report,
             read=lambda images: reader.read(images)[:, where],
             linear=linear,
@@ -272,7 +278,7 @@ def _check(
             "fit_head takes what keras_vit.load_data returns, received data of type "
             f"{type(data).__name__}. Call load_data with a folder, arrays or a list."
         )
-    if data.num_classes < 2:
+    if data.num_classes < 2 and not data.is_multi_label:
         raise ValueError(
             "A head needs pictures of at least two classes, received "
             f"{list(data.class_names)} in {data.name!r}. Put the pictures of each "
@@ -307,10 +313,11 @@ def check_scipy(purpose: str) -> None:
     """Raise an ImportError that says how to install SciPy if it is not."""
     try:
         import scipy.optimize  # noqa: F401
+        import threadpoolctl  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f"SciPy is needed to {purpose}. Install it with pip install "
-            "'keras3-vit[head]'."
+            f"SciPy and threadpoolctl are needed to {purpose}. Install them with "
+            "pip install 'keras3-vit[head]'."
         ) from error
 
 
@@ -477,12 +484,47 @@ def _curve(
     )
 
 
-def _with_head(model: ViT, kind: FeatureKind, linear: Linear, data: ImageData) -> ViT:
+def _thresholds(trial: Trial, labelled: Labelled) -> tuple[float, ...] | None:
+    """Return for each class the threshold that is best on held-out pictures."""
+    if labelled.kind == "softmax":
+        return None
+    return tuple(best_thresholds(labelled.targets, trial.probabilities).tolist())
+
+
+def _mean_average_precision(trial: Trial, labelled: Labelled) -> float | None:
+    if labelled.kind == "softmax":
+        return None
+    return mean_average_precision(labelled.targets, trial.probabilities)
+
+
+def _of_class_means(features: np.ndarray, labelled: Labelled) -> float | None:
+    """Return the accuracy of the nearest mean; of several labels it chooses none."""
+    if labelled.kind == "sigmoid":
+        return None
+    return _accuracy(class_means(features, labelled), labelled)
+
+
+def _majority(targets: np.ndarray, kind: Kind) -> float:
+    """Return the accuracy of the answer that is most often right for all pictures."""
+    shares = targets.mean(axis=0)
+    if kind == "sigmoid":
+        return float(np.maximum(shares, 1 - shares).mean())
+    return float(shares.max())
+
+
+def _with_head(
+    model: ViT,
+    kind: FeatureKind,
+    linear: Linear,
+    data: ImageData,
+    thresholds: tuple[float, ...] | None,
+) -> ViT:
     """Return a copy of the model that ends with a head."""
     found = changed(
         model,
         num_classes=data.num_classes,
         class_names=data.class_names,
+        thresholds=thresholds,
         # Each class is a yes or no of its own where a picture may have several.
         classifier_activation="sigmoid" if data.is_multi_label else None,
         use_head_bias=True,

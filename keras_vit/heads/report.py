@@ -16,7 +16,8 @@ class Tried:
         features: name of the kind.
         width: length of the vector.
         strength: of the penalty that did best; scikit-learn's C is its inverse.
-        accuracy: share of the pictures that were right while they were held out.
+        accuracy: share of the pictures that were right while they were held out; of
+            several labels per picture, share of each yes and no.
         loss: mean cross-entropy of the same, nats.
     """
 
@@ -58,11 +59,14 @@ class HeadReport:
         temperature: that the logits are divided by, and what that changes.
         tried: each kind of features with its best penalty.
         neighbours: accuracy of the ten nearest pictures, on the chosen features.
-        class_means: accuracy of the nearest mean of a class.
-        majority: share of the largest class.
+        class_means: accuracy of the nearest mean of a class; None for several labels.
+        majority: share of the largest class; of several labels, accuracy of what is
+            most often right for each.
         curve: accuracy with a part of the pictures.
         num_computed: pictures that the backbone ran over; the others were kept.
         seconds: that took.
+        mean_average_precision: of the chosen head on held-out pictures; None for one
+            label per picture.
     """
 
     num_images: int
@@ -73,11 +77,12 @@ class HeadReport:
     temperature: Temperature
     tried: tuple[Tried, ...]
     neighbours: float
-    class_means: float
+    class_means: float | None
     majority: float
     curve: tuple[CurvePoint, ...]
     num_computed: int
     seconds: float
+    mean_average_precision: float | None = None
 
     @property
     def best(self) -> Tried:
@@ -91,16 +96,24 @@ class HeadReport:
     def text(self) -> str:
         """Return some lines for people."""
         of = f"of {self.num_compared} pictures" * (self.num_compared < self.num_images)
+        precision = self.mean_average_precision
         lines = [f"Cross-validation in {self.num_folds} parts {of}".rstrip() + ":"]
+        if precision is not None:
+            lines = [
+                f"Mean average precision {precision:.3f}; accuracy is that of each yes "
+                "and no.",
+                *lines,
+            ]
         for row in sorted(self.tried, key=lambda row: row.loss):
             chosen = "  chosen" if row.features == self.features else ""
             lines.append(
                 f"  head on {row.features:<12} accuracy {row.accuracy:.3f}, loss "
                 f"{row.loss:.3f}{chosen}"
             )
+        lines.append(f"  nearest pictures     accuracy {self.neighbours:.3f}")
+        if self.class_means is not None:
+            lines.append(f"  nearest class mean   accuracy {self.class_means:.3f}")
         lines += [
-            f"  nearest pictures     accuracy {self.neighbours:.3f}",
-            f"  nearest class mean   accuracy {self.class_means:.3f}",
             f"  largest class        accuracy {self.majority:.3f}",
             f"{self.temperature.text()}.",
             "With a part of the pictures:",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from keras_vit.data.trained_pictures import (
 )
 from keras_vit.inference.augmented import Views, augmented
 from keras_vit.inference.predictor import Predictor, find_model, load_predictor
+from keras_vit.label_scores import LabelScores, label_scores
 from keras_vit.preprocessing import Preprocessing
 
 _MOST_NAMED = 5
@@ -34,11 +35,14 @@ class Evaluation:
     Args:
         part: "train", "validation", "test", or "all".
         num_images: in that part.
-        accuracy: share of the images whose most likely class is the right one.
-        loss: mean cross-entropy, nats.
+        accuracy: share of the images whose most likely class is the right one; of
+            images with several labels, of those whose labels are all right, and no
+            other.
+        loss: mean cross-entropy, nats; of several labels the mean over the classes.
         calibration_error: expected calibration error (arXiv:1706.04599): mean distance
             of the probability of the most likely class from how often it is right, in
-            15 bins by that probability. None if it was not measured.
+            15 bins by that probability; of several labels that of each yes from how
+            often it is. None if it was not measured.
         top5_accuracy: share of the images whose class is among the five most likely;
             None if there are no more than five classes.
         num_trained_on: how many of the images the model was trained on; None if that is
@@ -46,6 +50,7 @@ class Evaluation:
         num_new: how many of them were no part of the data of its run.
         classes_without_images: those of the model that had no picture in the part, and
             so count nothing in the accuracy.
+        labels: more about images with several labels; None if they have one.
     """
 
     part: str
@@ -57,20 +62,24 @@ class Evaluation:
     num_trained_on: int | None = None
     num_new: int = 0
     classes_without_images: tuple[str, ...] = ()
+    labels: LabelScores | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what is known, as JSON values."""
         return {k: v for k, v in asdict(self).items() if v not in (None, ())}
 
     def text(self) -> str:
-        """Return one line for people."""
-        top5, error = self.top5_accuracy, self.calibration_error
+        """Return one line for people, and one per class if images have several."""
+        top5, labels = self.top5_accuracy, self.labels
+        error = self.calibration_error
+        several = "" if labels is None else f"{labels.text()}, all labels right: "
+        table = "" if labels is None else f"\n{labels.table()}"
         return (
-            f"accuracy {self.accuracy:.4f}"
+            f"{several}accuracy {self.accuracy:.4f}"
             f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {self.loss:.4f}"
             f"{'' if error is None else f', calibration error {error:.4f}'} on "
             f"{self.num_images} {'' if self.part == ALL else f'{self.part} '}images"
-            f"{self._about_training()}{self._without()}"
+            f"{self._about_training()}{self._without()}{table}"
         )
 
     def _about_training(self) -> str:
@@ -117,19 +126,40 @@ def evaluate(
             `predict`. Default None: the picture alone.
 
     Raises:
-        ValueError: if model and data do not fit.
+        ValueError: if model and data do not fit, as images with several labels and a
+            model that chooses one class do not.
     """
-    if data.is_multi_label:
-        raise ValueError(
-            f"evaluate judges one label per image, and {data.name!r} has several. "
-            "Compare predict's probabilities with data.validation.labels yourself."
-        )
     predictor = augmented(load_predictor(model, preprocessing), augment)
+    if data.is_multi_label and not predictor.is_multi_label:
+        raise ValueError(
+            f"Images of {data.name!r} have several labels, and {predictor.name!r} "
+            "chooses one class per image (softmax). Pass a model that was trained or "
+            "fitted on such data; or set model.thresholds, one for each class, if its "
+            "logits are those of sigmoids."
+        )
     judged = to_judge(data, part, _pictures_of_run(model))
-    name, images = judged.name, judged.images
+    images = judged.images
     numbers = class_numbers(predictor.class_names, data.class_names, repr(data.name))
     classes = predictor.class_names or data.class_names
-    ranks, losses, confidences = [], [], []
+    found = _probabilities(predictor, images, batch_size, classes, data.name)
+    measured = _of_several if data.is_multi_label else _of_one
+    return Evaluation(
+        part=judged.name,
+        num_images=len(images),
+        num_trained_on=judged.num_trained_on,
+        num_new=judged.num_new,
+        **measured(found, numbers, classes, predictor),
+    )
+
+
+def _probabilities(
+    predictor: Predictor,
+    images: Any,
+    batch_size: int,
+    classes: Sequence[str],
+    where: str,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the probabilities of each batch, (B, classes), and its labels."""
     for pixels, labels in _batches(predictor, images, batch_size):
         outputs = np.asarray(predictor.run(pixels))
         probabilities = outputs
@@ -138,29 +168,67 @@ def evaluate(
         if outputs.ndim != 2 or probabilities.shape[1] != len(classes):
             raise ValueError(
                 f"The model must have one output per class, received outputs of shape "
-                f"{outputs.shape} for {len(classes)} classes in {data.name!r}."
+                f"{outputs.shape} for {len(classes)} classes in {where!r}."
             )
-        labels = numbers[labels]
-        ranks.append(_ranks(probabilities, labels))
+        yield probabilities, labels
+
+
+def _of_one(
+    found: Iterator[tuple[np.ndarray, np.ndarray]],
+    numbers: np.ndarray,
+    classes: Sequence[str],
+    predictor: Predictor,
+) -> dict[str, Any]:
+    """Return what an `Evaluation` says of images with one label each."""
+    ranks, losses, confidences, shown = [], [], [], set()
+    for probabilities, given in found:
+        labels = numbers[given]
+        ranks.append(_ranks(predictor.scores(probabilities), labels))
         correct = probabilities[np.arange(len(labels)), labels]
         losses.append(-np.log(np.maximum(correct, 1e-12)))
         confidences.append(probabilities.max(axis=1))
-    confidence = np.concatenate(confidences)
+        shown.update(labels.tolist())
     rank, loss = np.concatenate(ranks), np.concatenate(losses)
-    top5_accuracy = float(np.mean(rank < 5)) if len(classes) > 5 else None
-    shown = set(numbers[images.labels])
-    missing = [name for i, name in enumerate(classes) if i not in shown]
-    return Evaluation(
-        part=name,
-        num_images=len(rank),
-        accuracy=float(np.mean(rank == 0)),
-        loss=float(np.mean(loss)),
-        calibration_error=expected_calibration_error(confidence, rank == 0),
-        top5_accuracy=top5_accuracy,
-        num_trained_on=judged.num_trained_on,
-        num_new=judged.num_new,
-        classes_without_images=tuple(missing),
-    )
+    return {
+        "accuracy": float(np.mean(rank == 0)),
+        "loss": float(np.mean(loss)),
+        "calibration_error": expected_calibration_error(
+            np.concatenate(confidences), rank == 0
+        ),
+        "top5_accuracy": float(np.mean(rank < 5)) if len(classes) > 5 else None,
+        "classes_without_images": _missing(classes, shown),
+    }
+
+
+def _of_several(
+    found: Iterator[tuple[np.ndarray, np.ndarray]],
+    numbers: np.ndarray,
+    classes: Sequence[str],
+    predictor: Predictor,
+) -> dict[str, Any]:
+    """Return what an `Evaluation` says of images with several labels.
+
+    Of classes of the model that the data does not have nothing is known.
+    """
+    rows = [(probabilities[:, numbers], labels) for probabilities, labels in found]
+    probabilities, labels = (np.concatenate(x) for x in zip(*rows, strict=True))
+    names = [classes[int(i)] for i in numbers]
+    limits = np.asarray(predictor.thresholds)[numbers]
+    scores, accuracy, loss = label_scores(names, labels, probabilities, limits)
+    shown = set(numbers[labels.any(axis=0)].tolist())
+    return {
+        "accuracy": accuracy,
+        "loss": loss,
+        "calibration_error": expected_calibration_error(
+            probabilities.ravel(), labels.ravel()
+        ),
+        "classes_without_images": _missing(classes, shown),
+        "labels": scores,
+    }
+
+
+def _missing(classes: Sequence[str], shown: set[int]) -> tuple[str, ...]:
+    return tuple(name for i, name in enumerate(classes) if i not in shown)
 
 
 def _pictures_of_run(model: Any) -> TrainedPictures | None:

@@ -16,6 +16,8 @@ from keras_vit.inference.augmented import Views, augmented
 from keras_vit.inference.predictor import Predictor, as_pictures, load_predictor
 from keras_vit.preprocessing import Preprocessing
 
+TOP = 5  # classes, if nothing else is asked for
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -36,7 +38,7 @@ def predict(
     model: keras.Model | str | Path | Predictor,
     images: Sequence[Any] | np.ndarray,
     *,
-    top: int = 5,
+    top: int | None = None,
     batch_size: int = 32,
     preprocessing: Preprocessing | None = None,
     skip_unreadable: bool = False,
@@ -49,7 +51,8 @@ def predict(
             `export`, or the output folder of `train`.
         images: paths, PIL images or arrays (H, W) or (H, W, C), mixed as you like;
             values as `preprocessing.value_range` says, [0, 255] if nothing else is set.
-        top: number of classes for each picture, at least 1. Default 5.
+        top: number of classes for each picture, at least 1. Default: 5; of a model for
+            several classes per picture all that are there, and no other.
         batch_size: pictures per call of the model. Default 32.
         preprocessing: takes the place of the model's own.
         skip_unreadable: whether a picture that cannot be read gets no class, and a
@@ -62,8 +65,9 @@ def predict(
     Returns:
         For each picture its classes, the most likely first. A model with one output
         has two, no and yes (numbers 0 and 1): yes comes first above a probability of
-        0.5, the threshold everywhere in this package. If yes alone has a name, it is
-        the only one.
+        0.5, or from its own threshold on, `model.thresholds`. If yes alone has a name,
+        it is the only one. Of a model for several classes per picture they are those
+        from whose threshold on the probability is: perhaps none.
 
     Raises:
         FileNotFoundError: if a model or picture does not exist.
@@ -99,7 +103,7 @@ def predict(
 def each_prediction(
     model: keras.Model | str | Path | Predictor,
     images: Sequence[Any] | np.ndarray,
-    top: int = 5,
+    top: int | None = None,
     batch_size: int = 32,
     preprocessing: Preprocessing | None = None,
     *,
@@ -118,7 +122,7 @@ def each_prediction(
             raising it.
         augment: views of each picture. Default None.
     """
-    check_value(top >= 1, "top", top, "at least 1")
+    check_value(top is None or top >= 1, "top", top, "at least 1")
     check_value(batch_size >= 1, "batch_size", batch_size, "at least 1")
     pictures = as_pictures(images)
     predictor = augmented(load_predictor(model, preprocessing), augment)
@@ -136,7 +140,21 @@ def each_prediction(
             yield most_likely(predictor.probabilities(row[None])[0], top, predictor)
 
 
-def most_likely(row: np.ndarray, top: int, predictor: Predictor) -> list[Prediction]:
-    """Return the most likely classes of the probabilities (K,) of one picture."""
-    order = map(int, np.argsort(-row, kind="stable")[:top])
-    return [Prediction(predictor.class_name(i), i, float(row[i])) for i in order]
+def most_likely(
+    row: np.ndarray, top: int | None, predictor: Predictor
+) -> list[Prediction]:
+    """Return the most likely classes of the probabilities (K,) of one picture.
+
+    Args:
+        row: the probabilities.
+        top: how many; None: `TOP`, or those that are there where there may be several.
+        predictor: says what they mean.
+    """
+    order = np.argsort(-predictor.scores(row), kind="stable")
+    if top is None and predictor.is_multi_label:
+        order = order[predictor.chosen(row)[order]]
+    else:
+        order = order[: top or TOP]
+    return [
+        Prediction(predictor.class_name(i), i, float(row[i])) for i in order.tolist()
+    ]

@@ -27,6 +27,7 @@ from keras_vit.inference.named_pictures import (
 from keras_vit.inference.predict import most_likely
 from keras_vit.inference.prediction_file import (
     Kept,
+    LabelsLayout,
     Layout,
     PredictionLayout,
     check_same_model,
@@ -93,8 +94,10 @@ def predict_to_file(
     """Write the classes of many pictures to a CSV file, batch by batch.
 
     A row has `path`, `class` (the most likely one), its `probability`, the probability
-    of each class in a column of its name, and `error`: why a picture cannot be read.
-    Memory does not grow with the number of pictures.
+    of each class in a column of its name, and `error`: why a picture cannot be read. Of
+    a model for several labels per picture, `labels` takes the place of `class` and
+    `probability`: those from whose threshold on the probability is, such as cat|dog, or
+    | for none. Memory does not grow with the number of pictures.
 
     While it is written the file is called `OUTPUT.partial`. The same call goes on with
     it after a stop: whole rows stay. So does a call on a finished file. That the rows
@@ -102,15 +105,16 @@ def predict_to_file(
 
     Args:
         model: as in `predict`; or several of the same classes, such as those of all
-            folds: a probability is then the mean of theirs.
+            folds: a probability is then the mean of theirs, and so is a threshold.
         source: a folder, an archive (.zip, .tar, .tar.gz), a list (.csv, .tsv, .jsonl,
             .parquet; its labels are not needed), a picture, or several of these but for
             lists; or a table of pandas, polars or PyArrow.
         output: a `.csv` file.
         submission: a sample submission of Kaggle. The file then has its ids and
-            columns: the most likely class in one column, or a probability in a column
-            of each class. An id is the path, the file name, or the name without its
-            ending, of a picture in `source`.
+            columns: the most likely class in one column (several labels with a bar
+            between them, if the sample has one, else a space), or a probability in a
+            column of each class. An id is the path, the file name, or the name without
+            its ending, of a picture in `source`.
         held_out: whether only pictures are predicted that the run of the model was not
             trained on, which its output folder tells by their contents: for models of
             all folds, predictions of each picture by the one that has not seen it.
@@ -146,9 +150,12 @@ def predict_to_file(
     pictures = open_pictures(source, options)
     if held_out:
         pictures = held_out_from(pictures, models[0] if len(models) == 1 else None)
+    thresholds = _common_thresholds(predictors)
     layout: Layout = PredictionLayout(classes)
+    if thresholds is not None:
+        layout = LabelsLayout(classes, thresholds=thresholds)
     if submission is not None:
-        layout, ids = read_submission(submission, classes)
+        layout, ids = read_submission(submission, classes, thresholds)
         pictures = pictures_of_ids(ids, pictures, options, str(submission))
         _check_readable(pictures)
     work = _Work(predictors, pictures, layout, classes, batch_size)
@@ -272,6 +279,26 @@ def _common_classes(predictors: Sequence[Predictor]) -> list[str]:
                 f"{_classes(other)[:5]} of {other.name!r}."
             )
     return classes
+
+
+def _common_thresholds(predictors: Sequence[Predictor]) -> np.ndarray | None:
+    """Return the mean thresholds of models for several labels; None for one label.
+
+    Raises:
+        ValueError: if some are for one label and some for several.
+    """
+    several = [predictor.is_multi_label for predictor in predictors]
+    if not any(several):
+        return None
+    if not all(several):
+        one, other = several.index(True), several.index(False)
+        raise ValueError(
+            "Models whose probabilities are averaged must all name one class of a "
+            f"picture, or all several; {predictors[one].name!r} names several and "
+            f"{predictors[other].name!r} one."
+        )
+    each = [np.asarray(predictor.thresholds) for predictor in predictors]
+    return np.mean(each, axis=0)
 
 
 def _classes(predictor: Predictor) -> list[str]:

@@ -16,6 +16,9 @@ from keras_vit.data.sources.lists import texts_of
 from keras_vit.data.sources.tables import cell_text, read_table
 
 _FIXED = ("path", "class", "probability", "error")
+LABELS = "labels"
+# Between the labels of a picture, as `load_data` reads it; alone: it has none.
+SEPARATOR = "|"
 # Probabilities of the same model differ less, on each backend and for each batch.
 _TOLERANCE = 1e-4
 _WAY_OUT = "Choose another output, or replace it with overwrite=True (--overwrite)."
@@ -50,7 +53,7 @@ class PredictionLayout:
     name_column: int = 0
 
     def __post_init__(self) -> None:
-        names = [f"class {x}" if x in _FIXED else x for x in self.classes]
+        names = _column_names(self.classes, _FIXED)
         self.header = [*_FIXED[:3], *names, _FIXED[3]]
 
     def is_error(self, cells: Sequence[str]) -> bool:
@@ -71,12 +74,59 @@ class PredictionLayout:
 
 
 @dataclass
+class LabelsLayout(PredictionLayout):
+    """Path, the labels of a picture that may have several, each class, why it has none.
+
+    Labels are joined by a bar, which alone says that there are none, as in the lists
+    that `load_data` reads.
+    """
+
+    thresholds: np.ndarray = field(default=None)  # pyright: ignore[reportAssignmentType]
+
+    def __post_init__(self) -> None:
+        fixed = (_FIXED[0], LABELS, _FIXED[3])
+        names = _column_names(self.classes, fixed)
+        self.header = [*fixed[:2], *names, fixed[2]]
+
+    def row(self, name: str, top: str, probabilities: np.ndarray) -> list[str]:
+        """Return the cells of a picture."""
+        found = labels_text(self.classes, probabilities, self.thresholds, SEPARATOR)
+        numbers = [number_text(p) for p in probabilities]
+        return [name, found or SEPARATOR, *numbers, ""]
+
+
+def labels_text(
+    classes: Sequence[str],
+    probabilities: np.ndarray,
+    thresholds: np.ndarray,
+    separator: str,
+) -> str:
+    """Return the classes that are on a picture, in the order of the model."""
+    chosen = np.flatnonzero(probabilities >= thresholds).tolist()
+    return separator.join(classes[i] for i in chosen)
+
+
+def _column_names(classes: Sequence[str], fixed: Sequence[str]) -> list[str]:
+    return [f"class {name}" if name in fixed else name for name in classes]
+
+
+@dataclass
 class SubmissionLayout:
-    """The columns of a sample submission: an id, and a label or probabilities."""
+    """The columns of a sample submission: an id, and a label or probabilities.
+
+    Args:
+        header: names of the columns.
+        classes: of the model.
+        name_column: number of the one with the ids.
+        thresholds: of the classes, if a picture may have several. Default None.
+        separator: between several labels in one column.
+    """
 
     header: list[str]
     classes: Sequence[str]
     name_column: int = 0
+    thresholds: np.ndarray | None = None
+    separator: str = " "
 
     def is_error(self, cells: Sequence[str]) -> bool:
         """Return False: each id has an answer."""
@@ -84,6 +134,10 @@ class SubmissionLayout:
 
     def row(self, name: str, top: str, probabilities: np.ndarray) -> list[str]:
         """Return the cells of a picture."""
+        if self.thresholds is not None:
+            top = labels_text(
+                self.classes, probabilities, self.thresholds, self.separator
+            )
         number_of = {name: number for number, name in enumerate(self.classes)}
         cells = [
             number_text(probabilities[number_of[column]])
@@ -95,12 +149,18 @@ class SubmissionLayout:
 
 
 def read_submission(
-    path: str | Path, classes: Sequence[str]
+    path: str | Path, classes: Sequence[str], thresholds: np.ndarray | None = None
 ) -> tuple[SubmissionLayout, list[str]]:
     """Read which ids a sample submission has, and which columns.
 
-    The first column is the id. One more that is no class gets the label; columns that
-    are classes get their probabilities.
+    The first column is the id. One more that is no class gets the label, or all labels
+    joined by a bar if the sample has one, else by spaces; columns that are classes get
+    their probabilities.
+
+    Args:
+        path: of the sample.
+        classes: of the model.
+        thresholds: of the classes, if a picture may have several. Default None.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -126,7 +186,11 @@ def read_submission(
             f"Each id must be there once, received {twice[:5]} more often in "
             f"{str(path)!r}."
         )
-    _tell_other_labels(str(path), names[1:], table.columns[names[1]], classes)
+    values, separator = table.columns[names[1]], " "
+    if thresholds is not None and len(names) == 2 and names[1] not in classes:
+        separator = _separator(str(path), names[1], values, classes)
+        values = [x for value in values for x in cell_text(value).split(separator)]
+    _tell_other_labels(str(path), names[1:], values, classes)
     others = [name for name in names[1:] if name not in classes]
     missing = [name for name in classes if name not in names[1:]]
     if len(names) > 2 and (others or missing):
@@ -135,7 +199,26 @@ def read_submission(
             f"{others[:5]} that are none, and none for {missing[:5]}. Train on labels "
             "of these names, or pass another sample."
         )
-    return SubmissionLayout(names, classes), ids
+    layout = SubmissionLayout(
+        names, classes, thresholds=thresholds, separator=separator
+    )
+    return layout, ids
+
+
+def _separator(
+    where: str, column: str, values: list[Any], classes: Sequence[str]
+) -> str:
+    """Return what stands between the labels of a sample."""
+    has_bar = any(SEPARATOR in cell_text(value) for value in values)
+    separator = SEPARATOR if has_bar else " "
+    torn = [name for name in classes if separator in name]
+    if torn:
+        raise ValueError(
+            f"The labels in the column {column!r} of {where!r} are joined by "
+            f"{separator!r}, which is in the names {torn[:5]}. Use a sample whose "
+            f"cells have {SEPARATOR!r} between labels, or one column per class."
+        )
+    return separator
 
 
 def _tell_other_labels(

@@ -22,7 +22,7 @@ from keras_vit.given_arrays import in_dtype
 from keras_vit.keras_file import load_keras
 from keras_vit.metadata import read_metadata
 from keras_vit.model_preprocessing import preprocessing_of
-from keras_vit.output_activation import output_activation
+from keras_vit.output_activation import output_activation, thresholds_of
 from keras_vit.preprocessing import Preprocessing
 
 MODEL_FILE = "model.keras"
@@ -42,6 +42,8 @@ class Predictor:
         class_names: one name per class; may be empty. A model with one output has two
             classes, no and yes, or the name of yes alone.
         activation: what the model applies to its logits; None: nothing.
+        thresholds: for each output the probability from which its answer is yes: each
+            is a sigmoid of its own. None: a softmax, or a yes or no at 0.5.
         has_head: whether the outputs are those of a classifier, not features.
         num_outputs: K, if it is known.
         pixel_size: (height, width) of the pictures that `run` takes as bytes, doing the
@@ -56,10 +58,17 @@ class Predictor:
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
     activation: str | None = None
+    thresholds: tuple[float, ...] | None = None
     has_head: bool = True
     num_outputs: int | None = None
     pixel_size: tuple[int | None, int | None] | None = None
     views: Callable[[Preprocessing, Any], np.ndarray] | None = None
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a picture may have several classes, or none; each has a threshold."""
+        count = 0 if self.thresholds is None else len(self.thresholds)
+        return count > 1 or (count == 1 and len(self.class_names) == 1)
 
     def prepare(self, image: Any) -> np.ndarray:
         """Return one picture (a path, PIL image or array) as `run` takes it."""
@@ -130,13 +139,13 @@ class Predictor:
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Turn outputs into probabilities: softmax of logits, others as they are.
 
-        A single logit says no or yes: its sigmoid is the probability of yes, (N, 2)
-        then, or (N, 1) if yes alone has a name.
+        With thresholds it is the sigmoid. A single logit says no or yes: its sigmoid is
+        the probability of yes, (N, 2) then, or (N, 1) if yes alone has a name.
         """
         if self.activation is not None:
             return self._no_and_yes(outputs)
         outputs = np.asarray(outputs, dtype="float64")
-        if outputs.shape[-1] == 1:
+        if outputs.shape[-1] == 1 or self.thresholds is not None:
             # Without overflow.
             return self._no_and_yes(0.5 + 0.5 * np.tanh(0.5 * outputs))
         exponents = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
@@ -146,6 +155,21 @@ class Predictor:
         if probabilities.shape[-1] != 1 or len(self.class_names) == 1:
             return probabilities
         return np.concatenate([1.0 - probabilities, probabilities], axis=-1)
+
+    def scores(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return what is highest for the class that is chosen, (N, K).
+
+        These are the probabilities, but of no and yes with a threshold of its own.
+        """
+        if self.thresholds is None or self.is_multi_label:
+            return probabilities
+        (threshold,) = self.thresholds
+        below = np.full_like(probabilities[..., :1], np.nextafter(threshold, -1.0))
+        return np.concatenate([below, probabilities[..., 1:]], axis=-1)
+
+    def chosen(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return whether each class, (..., K), reaches its threshold."""
+        return probabilities >= np.asarray(self.thresholds)
 
     def class_name(self, index: int) -> str:
         """Return the name of a class, its number if it has none."""
@@ -279,6 +303,7 @@ def _of_keras(
         preprocessing=_required(preprocessing, name),
         class_names=tuple(getattr(model, "class_names", None) or ()),
         activation=output_activation(model),
+        thresholds=thresholds_of(model),
         has_head=config is None or config.num_classes is not None,
     )
 
@@ -299,9 +324,22 @@ def _of_file(path: Path, preprocessing: Preprocessing | None) -> Predictor:
         preprocessing=_required(preprocessing, str(path)),
         class_names=tuple(metadata["class_names"]),
         activation=metadata["output"]["activation"],
+        thresholds=_thresholds_in(metadata),
         has_head=metadata["output"]["name"] != "features",
         pixel_size=tuple(shape[1:3]) if takes_pixels else None,
     )
+
+
+def _thresholds_in(metadata: dict[str, Any]) -> tuple[float, ...] | None:
+    """Return the thresholds of a file, None if it has none; see `Predictor`."""
+    output, count = metadata["output"], len(metadata["class_names"])
+    if "thresholds" in output:
+        return tuple(output["thresholds"])
+    if output.get("threshold", 0.5) != 0.5:
+        return (output["threshold"],)
+    # Files that an earlier version wrote have none.
+    is_sigmoid = output["activation"] == "sigmoid" and "threshold" not in output
+    return (0.5,) * count if is_sigmoid and count > 1 else None
 
 
 def _required(preprocessing: Preprocessing | None, name: str) -> Preprocessing:

@@ -29,7 +29,7 @@ def before_training(data: ImageData) -> list[str]:
     labels = np.concatenate([part.labels for _, part, _ in known])
     names = np.repeat([name for name, _, _ in known], [len(c) for _, _, c in known])
     pairs = equal_pairs(contents)
-    torn = sum(int(labels[a] != labels[b]) for a, b in pairs)
+    torn = sum(int(np.any(labels[a] != labels[b])) for a, b in pairs)
     leaked = sum(int(names[a] != names[b]) for a, b in pairs)
     lines = []
     if torn:
@@ -42,7 +42,10 @@ def before_training(data: ImageData) -> list[str]:
             f"{count_of(leaked, 'held-out picture is', 'held-out pictures are')} in "
             "another part, too: the accuracy will be too good."
         )
-    counts = Counter(labels[names == "train"].tolist())
+    train = labels[names == "train"]
+    # Of several labels each is counted.
+    each = train if train.ndim == 1 else np.nonzero(train)[1]
+    counts = Counter(each.tolist())
     largest = max(counts.values(), default=0)
     rare = [
         f"{data.class_names[label]} {counts[label]:,}"

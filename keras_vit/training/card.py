@@ -16,6 +16,12 @@ from keras_vit.training.recipe import Recipe
 from keras_vit.training.train import TrainingResult
 
 FILE_NAME = "README.md"
+# By whether an image has one label.
+_LIMITS = {
+    True: ", and the model\nalways names one of its classes, also for a picture of "
+    "none of them.",
+    False: ".",
+}
 
 
 def write_card(
@@ -105,6 +111,7 @@ def _write(
     macs = f",\n{count:,} multiply-accumulates per image" if count else ""
     low, high = wilson_interval(evaluation.accuracy, evaluation.num_images)
     parts = ", ".join(f"{len(part)} {name}" for name, part in data.parts.items())
+    rows, limit = {**_several(evaluation), **rows}, _LIMITS[evaluation.labels is None]
     more = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     text = f"""# {Path(folder).name}
 
@@ -132,11 +139,24 @@ Made by:
 ## Limits
 
 The accuracy is that of one training run, on images that come from the same source as
-the training images. It says nothing about pictures of another kind, and the model
-always names one of its classes, also for a picture of none of them.
+the training images. It says nothing about pictures of another kind{limit}
 """
     with replacing(Path(folder) / FILE_NAME) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _several(evaluation: Any) -> dict[str, str]:
+    """Return what there is to say where an image may have several labels."""
+    labels = evaluation.labels
+    if labels is None:
+        return {}
+    first = labels.classes[:20]
+    limits = [f"{row.class_name} from {row.threshold:.4f} on" for row in first]
+    return {
+        "several labels": "accuracy is the share of images whose labels are all right; "
+        f"{labels.text()}",
+        "yes": ", ".join(limits) + (", …" if labels.classes[20:] else ""),
+    }
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:

@@ -26,14 +26,15 @@ def write_history(path: str | Path, history: History) -> None:
 
 def rank(row: dict[str, float]) -> tuple[float, ...]:
     """Return what is highest in the best epoch."""
-    if "val_accuracy" not in row:
+    if "val_loss" not in row:
         return (row["epoch"],)
-    # The later epoch wins a tie in both.
-    return (row["val_accuracy"], -row["val_loss"], row["epoch"])
+    # The later epoch wins a tie in both. Of several labels the loss says most.
+    accuracy = row.get("val_accuracy", 0.0)
+    return (accuracy, -row["val_loss"], row["epoch"])
 
 
 def plot_history(path: str | Path, history: History) -> None:
-    """Draw loss and accuracy over the epochs as a PNG.
+    """Draw loss and accuracy, or F1, over the epochs as a PNG.
 
     Raises:
         ImportError: if matplotlib is not installed.
@@ -49,7 +50,8 @@ def plot_history(path: str | Path, history: History) -> None:
     # Figure without pyplot: no display, no global state.
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     epochs = [row["epoch"] for row in history]
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    metrics = ("loss", "f1" if any("f1" in row for row in history) else "accuracy")
+    for axes, metric in zip(figure.subplots(1, 2), metrics, strict=True):
         for prefix, label in (("", "training"), ("val_", "validation")):
             values = [row.get(prefix + metric) for row in history]
             if any(value is not None for value in values):

@@ -16,7 +16,7 @@ from keras_vit.surgery import changed
 from keras_vit.training.distillation import DistillationKind
 from keras_vit.training.lamb import Lamb
 from keras_vit.training.loss import LOSSES, LossName, check_outputs
-from keras_vit.training.metric import Accuracy
+from keras_vit.training.metric import F1, Accuracy
 from keras_vit.training.optimizer import SGD, Adafactor, AdamW, LossScaleOptimizer
 from keras_vit.training.recipe_checks import check_options, check_recipe, image_phases
 from keras_vit.training.schedule import Curve, WarmupSchedule
@@ -252,13 +252,21 @@ class Recipe:
             temperature=self.distillation_temperature,
         )
 
-    def compile(self, model: keras.Model, steps_per_epoch: int) -> None:
+    def compile(
+        self,
+        model: keras.Model,
+        steps_per_epoch: int,
+        *,
+        is_multi_label: bool = False,
+    ) -> None:
         """Compile a classifier with optimizer, loss and metric `accuracy`.
 
         Args:
             model: from `training_copy`; or from `prepared`, if the recipe neither
                 accumulates nor distils.
             steps_per_epoch: number of batches in an epoch.
+            is_multi_label: whether an image may have several labels: the metric is then
+                `f1`. Default False.
 
         Raises:
             ValueError: if the model is not what the recipe trains.
@@ -280,7 +288,8 @@ class Recipe:
         is_logit = output_activation(model) is None
         loss = self.loss(from_logits=is_logit)
         check_outputs(loss, model.output_shape[-1])
-        metrics: Any = [Accuracy(from_logits=is_logit)]
+        metric = F1 if is_multi_label else Accuracy
+        metrics: Any = [metric(from_logits=is_logit)]
         # TrainingModel takes metrics and counts each image once; on a plain model the
         # sample weight 0 of padding has to reach them.
         name = "metrics" if isinstance(model, TrainingModel) else "weighted_metrics"

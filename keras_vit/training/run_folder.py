@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -52,7 +53,7 @@ class TrainingResult:
 
     Args:
         history: one row per epoch: epoch from 1, loss, accuracy, val_loss,
-            val_accuracy.
+            val_accuracy; of images with several labels f1 and val_f1 instead.
         best_epoch: the epoch whose weights the model has now, from 1.
         seconds: that this call trained.
         output: the folder with the files, or None.
@@ -250,7 +251,10 @@ def _read_result(folder: Path, model: keras.Model, facts: Facts) -> TrainingResu
             f"The run in {str(folder)!r} is complete, but {MODEL_FILE} {problem}. Put "
             "the file back, or start again with overwrite=True (--overwrite)."
         )
-    write_weights(load_keras(folder / MODEL_FILE), model)
+    stored: Any = load_keras(folder / MODEL_FILE)
+    write_weights(stored, model)
+    if getattr(stored, "thresholds", None) is not None:
+        setattr(model, "thresholds", stored.thresholds)  # noqa: B010
     history, best = report["history"], report["best_epoch"]
     write_history(folder / HISTORY_FILE, history)  # It may have been lost or changed.
     return TrainingResult(history=history, best_epoch=best, seconds=0.0, output=folder)

@@ -16,6 +16,7 @@ from keras_vit.data.checks import check_count
 from keras_vit.data.image_data import ImageData
 from keras_vit.data.trained_pictures import trained_pictures
 from keras_vit.distribution import current
+from keras_vit.keras_file import save_keras
 from keras_vit.model_preprocessing import preprocessing_of
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.callbacks import GivenCallbacks, check_callbacks
@@ -42,6 +43,7 @@ from keras_vit.training.recipe import Recipe
 from keras_vit.training.run_folder import (
     CHECKPOINT_FOLDER,
     LOG_FOLDER,
+    MODEL_FILE,
     TrainingResult,
     finish,
     former_run,
@@ -51,6 +53,7 @@ from keras_vit.training.run_folder import (
 from keras_vit.training.run_lock import locked
 from keras_vit.training.run_time import run_seconds
 from keras_vit.training.step import TrainingModel
+from keras_vit.training.thresholds import choose_thresholds, prepare_thresholds
 
 __all__ = ["TrainingResult", "train"]
 
@@ -82,6 +85,11 @@ def train(
     `preprocessing` gets that of the model with which it begins, else the default one,
     and the class names come from the data. Both are in `model.keras`.
 
+    Images with several labels need a loss that asks one question per class. The best
+    epoch is then that of the lowest loss on `data.validation`, and at the end each
+    class gets the threshold with the highest F1 there, `model.thresholds`; on several
+    devices, and without a validation part, they stay 0.5.
+
     With `output`, the folder holds `model.keras` (the best model so far, without the
     optimizer), `history.csv`, `curves.png` (if matplotlib is there), `training.json`
     and, until the run is complete, `checkpoint/`. Each file appears only when it is
@@ -100,7 +108,8 @@ def train(
     Args:
         model: functional classifier with one output per class of `data`.
         data: from `load_data`.
-        recipe: how to train. Default `Recipe()`.
+        recipe: how to train. Default `Recipe()`, for images with several labels with
+            the loss "binary_cross_entropy".
         teacher: Keras classifier of the same images, exactly with
             `recipe.distillation`. Default None.
         callbacks: of Keras, of an experiment tracker or your own, called as `fit` calls
@@ -132,7 +141,7 @@ def train(
             at a time fits into the free memory, the checkpoint is of another
             configuration, or the loss is not a number.
     """
-    recipe = Recipe() if recipe is None else recipe
+    recipe = _default_recipe(data) if recipe is None else recipe
     _check_types(data, recipe)
     given = check_callbacks(callbacks)
     check_count("keep", keep, 1)
@@ -170,9 +179,9 @@ def train(
         trained = recipe.training_copy(model, teacher)
         steps = len(_train_batches(model, data, recipe, None))
         plan = _plan(trained, data, recipe, steps, continued)
-        recipe.compile(trained, steps)
+        recipe.compile(trained, steps, is_multi_label=data.is_multi_label)
         trained.accumulation_steps = plan.accumulation_steps
-        _build(trained)
+        _build(trained, data.is_multi_label)
         _keep_weights_at_end(trained)
         devices.start(trained)
         is_shown = bool(verbose) and devices.is_main
@@ -202,6 +211,8 @@ def train(
             seconds = _fit(
                 trained, model, data, recipe, keeper, given, plan, tensorboard, verbose
             )
+        if data.is_multi_label:
+            _choose_thresholds(model, data, plan, folder, is_shown)
         result = TrainingResult(
             history=keeper.history,
             best_epoch=keeper.best_epoch,
@@ -279,6 +290,23 @@ def _fit(
     return time.perf_counter() - started
 
 
+def _choose_thresholds(
+    model: keras.Model,
+    data: ImageData,
+    plan: MemoryPlan,
+    folder: Path | None,
+    is_shown: bool,
+) -> None:
+    """Give the best model, and its file, the thresholds of its classes."""
+    said = "0.5 each, as they are chosen on one device"
+    if current().num_replicas == 1:
+        said = choose_thresholds(model, data, plan.images_at_once)
+        if folder is not None:
+            save_keras(model, folder / MODEL_FILE)
+    if is_shown:
+        print(f"yes    from {said}", flush=True)
+
+
 def _plan(
     trained: TrainingModel,
     data: ImageData,
@@ -318,6 +346,12 @@ def _why_over(keeper: Keeper, recipe: Recipe) -> str:
     return f"after epoch {last}, by a callback"
 
 
+def _default_recipe(data: Any) -> Recipe:
+    if getattr(data, "is_multi_label", False):
+        return Recipe(loss_name="binary_cross_entropy")
+    return Recipe()
+
+
 def _check_types(data: Any, recipe: Any) -> None:
     if not isinstance(data, ImageData):
         raise TypeError(
@@ -335,7 +369,7 @@ def _check_types(data: Any, recipe: Any) -> None:
 
 
 def _prepare_model(model: keras.Model, data: ImageData) -> None:
-    if data.num_classes < 2:
+    if data.num_classes < 2 and not data.is_multi_label:
         raise ValueError(
             "Training needs images of at least two classes, received "
             f"{list(data.class_names)} in {data.name!r}. Put the images of each class "
@@ -375,17 +409,20 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
                 "model.class_names = None to take those of the data."
             )
         model.class_names = data.class_names
+    prepare_thresholds(model, data)
     # Fails now, not in the first epoch, if the pictures do not suit the model.
     model.preprocessing.to_values(data.train.samples(1)[0])
 
 
-def _build(model: keras.Model) -> None:
+def _build(model: keras.Model, is_multi_label: bool) -> None:
     """Build what `fit` would build from its first batch.
 
     Keras 3.15 takes that batch in a pass of its own. `ImageBatches` begin anew after it
     unless no more than it were left, as at the end of a run that is taken up.
     """
     labels = keras.ops.zeros((1,), dtype="int32")
+    if is_multi_label:
+        labels = keras.ops.zeros((1, model.output_shape[-1]), dtype="float32")
     outputs = keras.ops.ones((1, model.output_shape[-1])) / model.output_shape[-1]
     model.compute_loss(y=labels, y_pred=outputs)
     model.compute_metrics(None, labels, outputs)
@@ -435,7 +472,8 @@ def _facts(
     """Return what has to be the same when a run is taken up, as JSON values."""
     devices = current()
     config = model.get_config()
-    config = {k: v for k, v in config.items() if k not in ("name", "class_names")}
+    beside = ("name", "class_names", "thresholds")
+    config = {k: v for k, v in config.items() if k not in beside}
     facts: Facts = {
         "backend": keras.backend.backend(),
         "data": _summary(data),
