@@ -13,7 +13,8 @@ from keras_vit.data.class_matching import class_numbers
 from keras_vit.data.image_data import ImageData, Part
 from keras_vit.data.trained_pictures import read_trained_pictures, to_judge
 from keras_vit.heads.cross_validation import probabilities
-from keras_vit.heads.fit_head import check_scipy
+from keras_vit.heads.feature_pass import needed_preprocessing
+from keras_vit.heads.in_threads import check_packages
 from keras_vit.heads.logistic_regression import Kind
 from keras_vit.heads.temperature import find_temperature, logits_of
 from keras_vit.image_progress import ImageProgress
@@ -56,7 +57,7 @@ def calibrate(
 
     Raises:
         FileNotFoundError: if there is nothing at the path.
-        ImportError: if SciPy is not installed.
+        ImportError: if SciPy or threadpoolctl is not installed.
         TypeError: if `model` is no ViT, or `data` is not from `load_data`.
         ValueError: if the data has no such part, the model was trained on pictures of
             it or is quantized, or the two do not fit together.
@@ -71,7 +72,7 @@ def calibrate(
 
     Reference: arXiv:1706.04599, section 4.2 (temperature scaling).
     """
-    check_scipy("calibrate a model")
+    check_packages()
     vit, folder = _opened(model)
     kind = _check_model(vit, data)
     pictures = _held_out(data, part, folder)
@@ -141,11 +142,7 @@ def _check_model(model: ViT, data: Any) -> Kind:
             "A temperature divides weights of floating point, received a quantized "
             "model. Calibrate the model first, then quantize or export it."
         )
-    if model.preprocessing is None:
-        raise ValueError(
-            "The model does not say how pictures are preprocessed. Set what it was "
-            "trained with: model.preprocessing = keras_vit.Preprocessing(...)."
-        )
+    needed_preprocessing(model)
     activation = config.classifier_activation
     if activation not in (None, "linear", "softmax", "sigmoid"):
         raise ValueError(
@@ -212,8 +209,7 @@ def _answers(
         plain = changed(model, classifier_activation=None)
     rows = []
     progress = ImageProgress(len(images), verbose=verbose)
-    preprocessing: Any = model.preprocessing  # `_check_model` has looked.
-    for batch in images.batches(preprocessing, batch_size):
+    for batch in images.batches(needed_preprocessing(model), batch_size):
         found: Any = plain.predict_on_batch(np.asarray(batch[0]))
         rows.append(np.asarray(ops.convert_to_numpy(found), "float32"))
         progress.add(len(rows[-1]))
