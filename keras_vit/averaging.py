@@ -55,6 +55,7 @@ def average(models: Any) -> Any:
     thresholds: list[Any] = []
     count = 0
     for name, model in _opened(models):
+        _check_distances(model, name)
         if first is None:
             first = plain_copy(model)
             copy_facts(model, first)
@@ -122,6 +123,16 @@ def _kept(folder: Path) -> list[Path]:
             "list of files."
         )
     return found
+
+
+def _check_distances(model: Any, name: str) -> None:
+    """Refuse a model that knows distances between its features, which have no mean."""
+    if getattr(model.config, "rejection_dim", None) is not None:
+        raise ValueError(
+            f'A threshold of "none of these" fits one model, and {name} has one. '
+            "Average the models without it, keras_vit.changed(model, rejection_dim="
+            "None), and calibrate the mean: calibrate(model, data, none_of_these=0.05)."
+        )
 
 
 def _check_same(first: Any, model: Any, name: str) -> None:

@@ -22,6 +22,7 @@ from keras_vit.layers.later.parallel_block import ParallelBlock
 from keras_vit.layers.later.patch_dropout import PatchDropout
 from keras_vit.layers.later.prefix_pooling import PrefixPooling
 from keras_vit.layers.later.query_pooling import QueryPooling
+from keras_vit.layers.later.rejecting_head import RejectingHead
 from keras_vit.layers.later.rms_normalization import RMSNormalization
 from keras_vit.layers.later.token_mean_pooling import TokenMeanPooling
 from keras_vit.layers.later.twin_block import Branch, TwinBlock
@@ -325,6 +326,17 @@ def make_head(config: ViTConfig, named: Named) -> list[Layer]:
     activation = config.classifier_activation
     if config.use_distillation_token and config.num_classes is not None:
         return [DistilledHead(config.num_classes, activation, **named("head"))]
+    if config.rejection_dim is not None:
+        return [
+            RejectingHead(
+                int(config.num_classes or 0),
+                config.rejection_dim,
+                config.representation_size,
+                activation,
+                config.use_head_bias,
+                **named("head"),
+            )
+        ]
     return [
         MLPHead(
             config.num_classes,

@@ -27,6 +27,7 @@ from keras_vit.model_copy import rebuilt, write_weights
 from keras_vit.model_facts import FACTS, copy_facts
 from keras_vit.weight_fitting import (
     CLASSIFIERS,
+    check_distances,
     fitted,
     fitted_preprocessing,
     is_fitted,
@@ -193,6 +194,7 @@ def replace_head(
     """
     _check_vit(model)
     changes = {"num_classes": num_classes, "class_names": class_names}
+    changes["rejection_dim"] = None
     with _rematerialization_scope(model, "same"):
         return _changed_vit(model, changes, new_classifier=True)
 
@@ -292,13 +294,14 @@ def _changed_vit(
     further = {n: options[n] for n in ("dtype", *_OPTIONS) if n in options}
     changes = {n: value for n, value in options.items() if n not in further}
     old, new = model.config, trained_config(model.config, changes)
+    check_distances(old, new)
     parts = new_parts(old, new) + (CLASSIFIERS if new_classifier else ())
     has_old_classes = not any(part.startswith("head/logits") for part in parts)
     settings = {
         **model.get_config(),
         **asdict(new),
         "preprocessing": fitted_preprocessing(model.preprocessing, new),
-        "class_names": model.class_names if has_old_classes else None,
+        "class_names": _class_names(model, new) if has_old_classes else None,
         "thresholds": model.thresholds if has_old_classes else None,
         "trainable": True,
         **further,
@@ -320,6 +323,13 @@ def _changed_vit(
     if "trainable" not in further and (keeps_lora or not has_lora(model)):
         copy_trainable(model, copy, parts)
     return copy
+
+
+def _class_names(model: ViT, new: ViTConfig) -> tuple[str, ...] | None:
+    """Return those of a copy, without that of an output that it does not have."""
+    names = model.class_names
+    is_fewer = new.rejection_dim is None and model.config.rejection_dim is not None
+    return names[:-1] if names and is_fewer else names
 
 
 def _check_weights(copy: ViT, values: dict[str, Any], parts: tuple[str, ...]) -> None:

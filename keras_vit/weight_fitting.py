@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.checkpoints.comparable import comparable, differing_fields
 from keras_vit.checkpoints.described import PATCH_KERNEL, POSITIONS
 from keras_vit.checkpoints.resample import Resampling, adapt_channels
 from keras_vit.config import ViTConfig
@@ -15,7 +16,8 @@ from keras_vit.preprocessing import Preprocessing
 CLASSIFIERS = ("head/logits", "head/distillation_logits")
 # The beginnings of the paths of what is left out or begins anew when a field changes.
 _NEW_PARTS = {
-    "num_classes": CLASSIFIERS,
+    "num_known_classes": CLASSIFIERS,
+    "rejection_dim": ("head/rejection_",),
     "representation_size": ("head/",),
     "pooling": ("pooling/", "head/logits"),
     "num_pooled_blocks": ("head/logits",),
@@ -39,7 +41,40 @@ def trained_config(config: ViTConfig, changes: dict[str, Any]) -> ViTConfig:
     """
     if "pooling" in changes:
         changes = {"use_class_token": config.has_class_token, **changes}
+    if config.rejection_dim is not None:
+        changes = _without_rejection(config, changes)
     return changed_config(config, changes)
+
+
+def _without_rejection(config: ViTConfig, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the changes with what they mean for the output of "none of these".
+
+    Other classes begin without it, and without it there is one output less.
+    """
+    if changes.get("num_classes", config.num_classes) != config.num_classes:
+        return {"rejection_dim": None, **changes}
+    if changes.get("rejection_dim", config.rejection_dim) is None:
+        return {"num_classes": config.num_known_classes, **changes}
+    return changes
+
+
+def check_distances(old: ViTConfig, new: ViTConfig) -> None:
+    """Refuse other features where pictures are rejected by a distance between them.
+
+    Raises:
+        ValueError: if both models reject pictures and their features differ.
+    """
+    if old.rejection_dim is None or new.rejection_dim is None:
+        return
+    differing = set(differing_fields(comparable(old), comparable(new)))
+    differing -= {"classifier_activation"}
+    if differing:
+        raise ValueError(
+            'A model that says "none of these" knows distances between its features, '
+            f"which {sorted(differing)} change. Take this output away, "
+            "keras_vit.changed(model, rejection_dim=None), change the model, and fit "
+            "it again: keras_vit.calibrate(model, data, none_of_these=0.05)."
+        )
 
 
 def new_parts(old: ViTConfig, new: ViTConfig) -> tuple[str, ...]:

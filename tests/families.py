@@ -104,4 +104,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "tokens of two blocks alone": {"num_pooled_blocks": 2, "representation_size": 8},
     "prefix": {"pooling": "prefix", "use_class_token": True, "num_registers": 3},
+    "rejecting": {"num_classes": 4, "rejection_dim": 5, "pooling": "mean"},
+    "rejecting, of a representation": {
+        "num_classes": 4,
+        "rejection_dim": 3,
+        "representation_size": 8,
+        "classifier_activation": "softmax",
+    },
 }

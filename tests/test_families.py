@@ -53,7 +53,8 @@ def call(model: keras.Model, **options: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_num_parameters_is_what_is_built(name):
-    assert made(name).config.num_parameters == made(name).count_params()
+    trained = sum(int(np.prod(w.shape)) for w in made(name).trainable_weights)
+    assert made(name).config.num_parameters == trained
 
 
 def counting(function: Callable[..., Any], count: Callable[..., int]) -> Any:
@@ -87,7 +88,10 @@ def test_macs_are_those_of_the_matrix_products(name, monkeypatch):
     model = made(name)
     model(images_for(model, count=1))
     # Each is a part; what calls it once per image is what the config counts.
-    assert dense.total + attention.total == model.config.macs
+    config = model.config
+    known = config.num_known_classes or 0
+    distances = (config.rejection_dim or 0) * (config.num_features + known)
+    assert dense.total + attention.total + distances == config.macs
 
 
 # Parts

@@ -19,7 +19,7 @@ from keras_vit.training.card import write_head_card
 
 HEAD = "head"
 # Arguments of `fit_head` that --set takes.
-SETTINGS = ("features", "class_weight", "folds", "dtype", "cache")
+SETTINGS = ("features", "class_weight", "none_of_these", "folds", "dtype", "cache")
 
 
 def run_head(options: Namespace, model: ViT, data: ImageData, command: str) -> None:
@@ -57,10 +57,11 @@ def _evaluation(fitted: FittedHead, data: ImageData) -> Evaluation:
     """Judge a head by the features of the held-out pictures, which are kept, too."""
     judged = to_judge(data, None, trained_pictures(data))
     labels = judged.images.labels
-    logits = fitted.linear.logits(fitted.read(judged.images))
+    logits = fitted.logits(fitted.read(judged.images))
     if data.is_multi_label:
         return _evaluation_of_several(fitted, judged, probabilities(logits, "sigmoid"))
     found = probabilities(logits, "softmax")
+    none = None if fitted.rejection is None else found.shape[1] - 1
     correct = found[np.arange(len(labels)), labels]
     rank = (found > correct[:, None]).sum(axis=1)
     return Evaluation(
@@ -69,6 +70,7 @@ def _evaluation(fitted: FittedHead, data: ImageData) -> Evaluation:
         accuracy=float(np.mean(rank == 0)),
         loss=float(-np.log(np.maximum(correct, 1e-12)).mean()),
         calibration_error=expected_calibration_error(found.max(axis=1), rank == 0),
+        rejected=None if none is None else float(np.mean(found.argmax(axis=1) == none)),
         top5_accuracy=float(np.mean(rank < 5)) if data.num_classes > 5 else None,
         num_trained_on=judged.num_trained_on,
         num_new=judged.num_new,

@@ -312,6 +312,14 @@ class ViTConfig:
     use_head_bias: bool = later_option(
         True, Flag(), "Whether the classifier has a bias."
     )
+    rejection_dim: int | None = later_option(
+        None,
+        Whole(),
+        "Directions of the features in which the distance to the nearest class is "
+        'measured. The last of `num_classes` outputs is then "none of these", for '
+        "pictures that are far from all others; see `fit_head`. None: no such output.",
+        is_optional=True,
+    )
     patch_dropout_rate: float = later_option(
         0.0, Share(), "Share of the patches that is left out in training."
     )
@@ -494,6 +502,13 @@ class ViTConfig:
     def num_features(self) -> int:
         """Width of what the classifier sees: representation_size, or what is pooled."""
         return self.representation_size or self.pooled_dim
+
+    @property
+    def num_known_classes(self) -> int | None:
+        """Number of outputs without that of "none of these"; None for a backbone."""
+        if self.num_classes is None or self.rejection_dim is None:
+            return self.num_classes
+        return self.num_classes - 1
 
     def block_kv_heads(self, block: int) -> int:
         """Return the number of heads of keys and values in one block."""

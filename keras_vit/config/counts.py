@@ -81,7 +81,7 @@ def _pooling_parameters(config: ViTConfig) -> int:
 def _head_parameters(config: ViTConfig) -> int:
     total = (config.pooled_dim + 1) * (config.representation_size or 0)
     if config.num_classes:
-        head = (config.num_features + config.use_head_bias) * config.num_classes
+        head = (config.num_features + config.use_head_bias) * config.num_known_classes
         total += head * (2 if config.use_distillation_token else 1)
     return total
 
@@ -100,7 +100,9 @@ def count_macs(config: ViTConfig) -> int:
         total += dim * dim + 2 * dim * width
     total += config.pooled_dim * (config.representation_size or 0)
     heads = 2 if config.use_distillation_token else 1
-    return total + heads * config.num_features * (config.num_classes or 0)
+    known = config.num_known_classes or 0
+    total += (config.rejection_dim or 0) * (config.num_features + known)
+    return total + heads * config.num_features * known
 
 
 def _block_macs(config: ViTConfig, block: int) -> int:

@@ -17,6 +17,7 @@ def check_rules(config: ViTConfig) -> None:
     _check_pooling_options(config)
     _check_heads(config)
     _check_block(config)
+    _check_rejection(config)
 
 
 def _check_pooling(config: ViTConfig) -> None:
@@ -211,6 +212,26 @@ def _check_block(config: ViTConfig) -> None:
             f"block={config.block!r} with attention={config.attention!r}, "
             f"rotary={config.rotary!r} and qkv_bias={config.qkv_bias!r} has no "
             f"{wrong}. Leave these at their defaults, or choose another block."
+        )
+
+
+def _check_rejection(config: ViTConfig) -> None:
+    """Refuse an output for "none of these" where nothing is one of several."""
+    if config.rejection_dim is None:
+        return
+    if (config.num_classes or 0) < 2 or config.use_distillation_token:
+        raise ValueError(
+            "rejection_dim adds an output to one classifier of one class or more, "
+            f"received num_classes={config.num_classes}, use_distillation_token="
+            f"{config.use_distillation_token}. Count the output in num_classes, or "
+            "pass rejection_dim=None."
+        )
+    if config.classifier_activation not in (None, "linear", "softmax"):
+        raise ValueError(
+            "rejection_dim sets an answer beside the most likely class, which softmax "
+            "or logits have, received classifier_activation="
+            f"{config.classifier_activation!r}. Use one of these, or "
+            "rejection_dim=None."
         )
 
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Name of the output of a model for pictures of none of its classes.
+NONE_OF_THESE = "none of these"
+
 
 def class_numbers(
     own: Sequence[str] | None, names: Sequence[str], where: str = "the data"
@@ -33,6 +36,20 @@ def class_numbers(
             "classes, or rename its classes (folders, class_names)."
         )
     return np.array([numbers[name] for name in names], dtype="int64")
+
+
+def rejecting_output(own: Sequence[str], numbers: np.ndarray) -> int | None:
+    """Return the number of the output "none of these" of a model; None for none.
+
+    It is the last one that has this name, unless the data has a class of this name.
+
+    Args:
+        own: class names of the model.
+        numbers: that the classes of the data have in it.
+    """
+    last = len(own) - 1
+    is_there = last > 0 and own[last] == NONE_OF_THESE and last not in numbers
+    return last if is_there else None
 
 
 def _short(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,17 @@ from keras_vit.data.class_matching import class_numbers
 from keras_vit.data.image_data import ImageData, Part
 from keras_vit.data.trained_pictures import read_trained_pictures, to_judge
 from keras_vit.heads.cross_validation import probabilities
-from keras_vit.heads.feature_pass import needed_preprocessing
+from keras_vit.heads.feature_cache import cache_folder
+from keras_vit.heads.feature_kinds import AUTO, backbone, feature_kinds
+from keras_vit.heads.feature_pass import FeatureReader, needed_preprocessing
 from keras_vit.heads.in_threads import check_packages
 from keras_vit.heads.logistic_regression import Kind
+from keras_vit.heads.rejection import (
+    Rejection,
+    check_rejection,
+    fit_rejection,
+    output_options,
+)
 from keras_vit.heads.temperature import find_temperature, logits_of
 from keras_vit.image_progress import ImageProgress
 from keras_vit.keras_file import load_keras
@@ -33,6 +42,8 @@ def calibrate(
     data: ImageData,
     *,
     part: str = "validation",
+    none_of_these: float | None = None,
+    cache: str | Path | None = AUTO,
     batch_size: int = 64,
     verbose: bool = True,
 ) -> ViT:
@@ -52,6 +63,14 @@ def calibrate(
         data: from `load_data`, with classes of the model, matched by name.
         part: "validation" (default), "test" or "all": pictures that the model was not
             trained on. What judges it later should be others.
+        none_of_these: share of pictures of the classes that may be rejected, such as
+            0.05: the copy has one output more, "none of these", for pictures whose
+            features are far from those of all classes. These are learned from the
+            pictures that the model was trained on (of part="all", from the same ones),
+            and the share is kept on the held-out pictures. Default None: the outputs
+            stay, and so does such an output that the model has, with its threshold.
+        cache: folder for the features that `none_of_these` needs, as in `fit_head`.
+            Default "auto".
         batch_size: images per call of the model. Default 64.
         verbose: whether progress and what changed are printed. Default True.
 
@@ -75,6 +94,9 @@ def calibrate(
     check_packages()
     vit, folder = _opened(model)
     kind = _check_model(vit, data)
+    check_rejection(none_of_these, data)
+    if none_of_these is not None:
+        vit = _prepared(vit, data, kind)
     pictures = _held_out(data, part, folder)
     answers = _answers(vit, data, pictures, kind, batch_size, verbose)
     found = find_temperature(
@@ -83,6 +105,13 @@ def calibrate(
     if verbose:
         print(f"{found.text()} on {found.num_images} {part} images")
     copy = changed(vit, lora=None)
+    if none_of_these is not None:
+        read = _reader(vit, cache, batch_size, verbose)
+        rejection = _rejection(read, vit, data, part, folder, pictures, none_of_these)
+        if verbose:
+            print(rejection.false_alarms.text())
+        copy = changed(copy, **output_options(vit.class_names or (), rejection))
+        rejection.write(copy.get_layer("head"))
     for weight in copy.weights:
         if weight.path.startswith(CLASSIFIERS):
             weight.assign(ops.divide(weight, found.value))
@@ -186,6 +215,81 @@ def _held_out(data: ImageData, part: str, folder: Path | None) -> Part:
     return judged.images
 
 
+def _prepared(model: ViT, data: ImageData, kind: Kind) -> ViT:
+    """Return a model that chooses one of named classes, without a former rejection.
+
+    Raises:
+        ValueError: if it has two classifiers, or sigmoids.
+    """
+    config = model.config
+    if config.use_distillation_token or kind == "sigmoid":
+        raise ValueError(
+            "none_of_these adds an answer to one classifier of one class per image, "
+            "received a model with "
+            f"use_distillation_token={config.use_distillation_token}, num_classes="
+            f"{config.num_classes}, classifier_activation="
+            f"{config.classifier_activation!r}. Leave none_of_these out."
+        )
+    model = changed(model, lora=None, rejection_dim=None)
+    count = model.config.num_classes
+    if data.num_classes != count:
+        raise ValueError(
+            "none_of_these needs pictures of each class of the model, received "
+            f"{data.num_classes} classes in {data.name!r} for num_classes={count}. "
+            "Pass data of all classes."
+        )
+    if model.class_names is None:
+        model.class_names = data.class_names
+    return model
+
+
+def _reader(
+    model: ViT, cache: Any, batch_size: int, verbose: bool
+) -> Callable[[Part], np.ndarray]:
+    """Return the function from pictures to what the classifier of a model sees."""
+    kinds = feature_kinds(model, "pooled")
+    return FeatureReader(
+        lambda dtype: backbone(model, kinds, dtype),
+        needed_preprocessing(model),
+        dtype=AUTO,
+        batch_size=batch_size,
+        folder=cache_folder() if cache == AUTO else cache and Path(cache),
+        verbose=verbose,
+    ).read
+
+
+def _rejection(
+    read: Callable[[Part], np.ndarray],
+    model: ViT,
+    data: ImageData,
+    part: str,
+    folder: Path | None,
+    held_out: Part,
+    rate: float,
+) -> Rejection:
+    """Fit the distances on the training pictures, and the threshold on others."""
+    known = class_numbers(model.class_names, data.class_names, repr(data.name))
+    features = read(held_out)
+    if part == "all":
+        labels = known[np.asarray(held_out.labels)]
+        _check_labels(labels, data)
+        return fit_rejection(features, labels, rate, folds=_folds(held_out))
+    trained = None if folder is None else read_trained_pictures(folder)
+    train = to_judge(data, "train", trained).images
+    labels = known[np.asarray(train.labels)]
+    _check_labels(labels, data)
+    return fit_rejection(read(train), labels, rate, held_out=features)
+
+
+def _check_labels(labels: np.ndarray, data: ImageData) -> None:
+    missing = set(range(data.num_classes)) - set(labels.tolist())
+    if missing:
+        raise ValueError(
+            "none_of_these needs pictures of each class of the model, received none of "
+            f"{len(missing)} classes in {data.name!r}. Add some."
+        )
+
+
 def _answers(
     model: ViT,
     data: ImageData,
@@ -195,8 +299,8 @@ def _answers(
     verbose: bool,
 ) -> _Answers:
     """Run the model over the pictures."""
-    count = int(model.config.num_classes or 0)
-    names = model.class_names
+    count = int(model.config.num_known_classes or 0)
+    names = model.class_names and model.class_names[: max(count, 2)]
     known = class_numbers(names, data.class_names, repr(data.name))
     most = 2 if count == 1 else count
     if data.num_classes > most or (data.is_multi_label and data.num_classes < count):
@@ -211,7 +315,8 @@ def _answers(
     progress = ImageProgress(len(images), verbose=verbose)
     for batch in images.batches(needed_preprocessing(model), batch_size):
         found: Any = plain.predict_on_batch(np.asarray(batch[0]))
-        rows.append(np.asarray(ops.convert_to_numpy(found), "float32"))
+        found = np.asarray(ops.convert_to_numpy(found), "float32")
+        rows.append(found[:, :count])  # Without that of none of the classes.
         progress.add(len(rows[-1]))
     progress.close()
     logits, labels = np.concatenate(rows), np.asarray(images.labels)

@@ -32,6 +32,12 @@ from keras_vit.heads.feature_pass import FeatureReader, needed_preprocessing
 from keras_vit.heads.head_folds import head_folds
 from keras_vit.heads.in_threads import check_packages
 from keras_vit.heads.logistic_regression import Kind, Linear
+from keras_vit.heads.rejection import (
+    Rejection,
+    check_rejection,
+    fit_rejection,
+    output_options,
+)
 from keras_vit.heads.report import CurvePoint, HeadReport, Tried
 from keras_vit.heads.temperature import calibrated
 from keras_vit.keras_file import save_keras
@@ -59,6 +65,7 @@ def fit_head(
     *,
     features: str = AUTO,
     class_weight: str | Mapping[str, float] | None = None,
+    none_of_these: float | None = None,
     folds: int = 5,
     seed: int = 0,
     batch_size: int = 32,
@@ -91,6 +98,10 @@ def fit_head(
             for one without.
         class_weight: "balanced" to let each class count the same, or a weight for each
             class name. Default None: each picture counts the same.
+        none_of_these: share of pictures of the classes that may be rejected, such as
+            0.05; the model then has one output more, "none of these", for pictures
+            whose features are far from those of all classes, and the share is kept on
+            held-out pictures. Default None: the model always names a class.
         folds: parts of the cross-validation, at least 2; no more than the pictures of
             the smallest class. Default 5.
         seed: of the parts. The same pictures and seed give the same head.
@@ -108,7 +119,8 @@ def fit_head(
 
     Returns:
         A copy of the model with the head, as `MLPHead`, and the class names of the
-        data. It saves, exports, trains and explains as any other.
+        data. It saves, exports, trains and explains as any other. With `none_of_these`
+        the head is a `RejectingHead`, of distances that training would make wrong.
 
     Raises:
         FileExistsError: if `output` exists and is not to be replaced.
@@ -134,6 +146,7 @@ def fit_head(
         data,
         features=features,
         class_weight=class_weight,
+        none_of_these=none_of_these,
         folds=folds,
         seed=seed,
         batch_size=batch_size,
@@ -155,12 +168,21 @@ class FittedHead:
         report: of the cross-validation.
         read: from a part of the data to the features of the head, float32 (N, D).
         linear: the head.
+        rejection: what tells pictures of none of the classes, or None.
     """
 
     model: ViT
     report: HeadReport
     read: Callable[[Part], np.ndarray]
     linear: Linear
+    rejection: Rejection | None = None
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return what the model says of features (N, D), before an activation."""
+        found = self.linear.logits(features)
+        if self.rejection is None:
+            return found
+        return self.rejection.with_none(found, features)
 
 
 def search_head(
@@ -169,6 +191,7 @@ def search_head(
     *,
     features: str = AUTO,
     class_weight: Any = None,
+    none_of_these: Any = None,
     folds: int = 5,
     seed: int = 0,
     batch_size: int = 32,
@@ -185,6 +208,7 @@ def search_head(
         data: see there.
         features: see there.
         class_weight: see there.
+        none_of_these: see there.
         folds: see there.
         seed: see there.
         batch_size: see there.
@@ -196,6 +220,7 @@ def search_head(
     """
     kinds = _check(model, data, features, folds, batch_size)
     weights = _class_weights(class_weight, data)
+    check_rejection(none_of_these, data)
     folder = None if output is None else Path(output).expanduser()
     if folder is not None:
         _check_output(folder, overwrite, model)
@@ -226,6 +251,14 @@ def search_head(
         each = picture_weights(data, weights)
         linear = fit(chosen, targets, each, best, labelled.kind)
         linear = linear.divided(temperature.value)
+        rejection = None
+        if none_of_these is not None:
+            rejection = fit_rejection(
+                chosen[some],
+                data.train.labels[some],
+                none_of_these,
+                folds=labelled.folds,
+            )
         report = HeadReport(
             num_images=len(whole),
             num_folds=labelled.num_folds,
@@ -233,6 +266,7 @@ def search_head(
             features=best.features,
             dtype=reader.dtype,
             temperature=temperature,
+            false_alarms=None if rejection is None else rejection.false_alarms,
             tried=tuple(
                 Tried(
                     features=name,
@@ -253,10 +287,11 @@ def search_head(
         )
         kind = next(kind for kind in kinds if kind.name == best.features)
         fitted = FittedHead(
-            model=_with_head(model, kind, linear, data, thresholds),
+            model=_with_head(model, kind, linear, data, thresholds, rejection),
             report=report,
             read=lambda images: reader.read(images)[:, where],
             linear=linear,
+            rejection=rejection,
         )
         if verbose:
             print(report.text())
@@ -466,12 +501,14 @@ def _with_head(
     linear: Linear,
     data: ImageData,
     thresholds: tuple[float, ...] | None,
+    rejection: Rejection | None,
 ) -> ViT:
     """Return a copy of the model that ends with a head."""
+    if model.config.rejection_dim is not None:
+        model = changed(model, rejection_dim=None)
     found = changed(
         model,
-        num_classes=data.num_classes,
-        class_names=data.class_names,
+        **output_options(data.class_names, rejection),
         thresholds=thresholds,
         # Each class is a yes or no of its own where a picture may have several.
         classifier_activation="sigmoid" if data.is_multi_label else None,
@@ -482,6 +519,8 @@ def _with_head(
     logits: Any = found.get_layer("head").logits
     logits.kernel.assign(linear.kernel.astype("float32"))
     logits.bias.assign(linear.bias.astype("float32"))
+    if rejection is not None:
+        rejection.write(found.get_layer("head"))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from keras_vit.heads.rejection import FalseAlarms
 from keras_vit.heads.temperature import Temperature
 
 
@@ -57,6 +58,8 @@ class HeadReport:
         features: name of the kind that was chosen.
         dtype: that the features were computed in.
         temperature: that the logits are divided by, and what that changes.
+        false_alarms: pictures of the classes that are rejected as none of them; None
+            if the model always names a class.
         tried: each kind of features with its best penalty.
         neighbours: accuracy of the ten nearest pictures, on the chosen features.
         class_means: accuracy of the nearest mean of a class; None for several labels.
@@ -75,6 +78,7 @@ class HeadReport:
     features: str
     dtype: str
     temperature: Temperature
+    false_alarms: FalseAlarms | None
     tried: tuple[Tried, ...]
     neighbours: float
     class_means: float | None
@@ -116,6 +120,7 @@ class HeadReport:
         lines += [
             f"  largest class        accuracy {self.majority:.3f}",
             f"{self.temperature.text()}.",
+            *([f"{self.false_alarms.text()}."] if self.false_alarms else ()),
             "With a part of the pictures:",
         ]
         for point in self.curve:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_vit.calibration_error import expected_calibration_error
-from keras_vit.data.class_matching import class_numbers
+from keras_vit.data.class_matching import NONE_OF_THESE, class_numbers, rejecting_output
 from keras_vit.data.image_data import ImageData
 from keras_vit.data.prefetching import made_ahead, spare_cores
 from keras_vit.data.trained_pictures import (
@@ -43,6 +43,8 @@ class Evaluation:
             of the probability of the most likely class from how often it is right, in
             15 bins by that probability; of several labels that of each yes from how
             often it is. None if it was not measured.
+        rejected: share of the images of which the model says "none of these", which
+            are counted as wrong; None if it has no such answer.
         top5_accuracy: share of the images whose class is among the five most likely;
             None if there are no more than five classes.
         num_trained_on: how many of the images the model was trained on; None if that is
@@ -58,6 +60,7 @@ class Evaluation:
     accuracy: float
     loss: float
     calibration_error: float | None = None
+    rejected: float | None = None
     top5_accuracy: float | None = None
     num_trained_on: int | None = None
     num_new: int = 0
@@ -79,8 +82,12 @@ class Evaluation:
             f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {self.loss:.4f}"
             f"{'' if error is None else f', calibration error {error:.4f}'} on "
             f"{self.num_images} {'' if self.part == ALL else f'{self.part} '}images"
-            f"{self._about_training()}{self._without()}{table}"
+            f"{self._rejects()}{self._about_training()}{self._without()}{table}"
         )
+
+    def _rejects(self) -> str:
+        share = self.rejected
+        return "" if share is None else f", {share:.1%} rejected as {NONE_OF_THESE!r}"
 
     def _about_training(self) -> str:
         if self.num_trained_on is None:
@@ -181,12 +188,15 @@ def _of_one(
 ) -> dict[str, Any]:
     """Return what an `Evaluation` says of images with one label each."""
     ranks, losses, confidences, shown = [], [], [], set()
+    none = rejecting_output(classes, numbers)
+    rejected: list[np.ndarray] = []
     for probabilities, given in found:
         labels = numbers[given]
         ranks.append(_ranks(predictor.scores(probabilities), labels))
         correct = probabilities[np.arange(len(labels)), labels]
         losses.append(-np.log(np.maximum(correct, 1e-12)))
         confidences.append(probabilities.max(axis=1))
+        rejected.append(probabilities.argmax(axis=1) == none)
         shown.update(labels.tolist())
     rank, loss = np.concatenate(ranks), np.concatenate(losses)
     return {
@@ -196,7 +206,8 @@ def _of_one(
             np.concatenate(confidences), rank == 0
         ),
         "top5_accuracy": float(np.mean(rank < 5)) if len(classes) > 5 else None,
-        "classes_without_images": _missing(classes, shown),
+        "rejected": None if none is None else float(np.concatenate(rejected).mean()),
+        "classes_without_images": _missing(classes[:none], shown),
     }
 
 

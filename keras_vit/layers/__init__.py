@@ -16,6 +16,7 @@ from keras_vit.layers.later.prefix_pooling import PrefixPooling
 from keras_vit.layers.later.query_pooling import QueryPooling
 from keras_vit.layers.later.query_value_bias import QueryValueBias
 from keras_vit.layers.later.register_tokens import RegisterTokens
+from keras_vit.layers.later.rejecting_head import RejectingHead
 from keras_vit.layers.later.rms_normalization import RMSNormalization
 from keras_vit.layers.later.token_grid import TokenGrid
 from keras_vit.layers.later.token_mean_pooling import TokenMeanPooling
@@ -68,6 +69,7 @@ __all__ = [
     "QueryValueBias",
     "RMSNormalization",
     "RegisterTokens",
+    "RejectingHead",
     "RotaryPositions",
     "SelfAttention",
     "SinCosPositionEmbedding",

@@ -17,6 +17,10 @@ from keras_vit.training.train import TrainingResult
 
 FILE_NAME = "README.md"
 # By whether an image has one label.
+# Of a model with an output for pictures of none of its classes.
+_LIMIT_OF_REJECTING = """. Of a
+picture that is far from those of all classes the model says "none of these"; it was
+shown none such."""
 _LIMITS = {
     True: ", and the model\nalways names one of its classes, also for a picture of "
     "none of them.",
@@ -112,6 +116,8 @@ def _write(
     low, high = wilson_interval(evaluation.accuracy, evaluation.num_images)
     parts = ", ".join(f"{len(part)} {name}" for name, part in data.parts.items())
     rows, limit = {**_several(evaluation), **rows}, _LIMITS[evaluation.labels is None]
+    if evaluation.rejected is not None:
+        limit = _LIMIT_OF_REJECTING
     more = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     text = f"""# {Path(folder).name}
 

@@ -18,7 +18,12 @@ from keras_vit.training.lamb import Lamb
 from keras_vit.training.loss import LOSSES, LossName, check_outputs
 from keras_vit.training.metric import F1, Accuracy
 from keras_vit.training.optimizer import SGD, Adafactor, AdamW, LossScaleOptimizer
-from keras_vit.training.recipe_checks import check_options, check_recipe, image_phases
+from keras_vit.training.recipe_checks import (
+    check_options,
+    check_recipe,
+    check_trainable_outputs,
+    image_phases,
+)
 from keras_vit.training.schedule import Curve, WarmupSchedule
 from keras_vit.training.step import TrainingModel, check_trains
 
@@ -218,6 +223,7 @@ class Recipe:
         Raises:
             ValueError: if the model cannot do what the recipe says.
         """
+        check_trainable_outputs(model)
         changes = self._rates()
         if self.image_sizes:
             self._check_image_sizes(model)

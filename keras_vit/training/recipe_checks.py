@@ -143,6 +143,21 @@ def image_phases(image_sizes: Any) -> tuple[tuple[int, int], ...]:
     return phases
 
 
+def check_trainable_outputs(model: Any) -> None:
+    """Refuse a model that knows distances between features that training changes.
+
+    Raises:
+        ValueError: if it has an output for pictures of none of its classes.
+    """
+    if getattr(getattr(model, "config", None), "rejection_dim", None) is not None:
+        raise ValueError(
+            'Training changes the features between which "none of these" knows '
+            "distances. Take this output away, keras_vit.changed(model, rejection_dim="
+            "None), train, and fit it again: keras_vit.calibrate(model, data, "
+            "none_of_these=0.05)."
+        )
+
+
 def _check_count(name: str, value: Any, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ValueError(

@@ -40,6 +40,7 @@ from keras_vit.training.progress import (
     start_summary,
 )
 from keras_vit.training.recipe import Recipe
+from keras_vit.training.recipe_checks import check_trainable_outputs
 from keras_vit.training.run_folder import (
     CHECKPOINT_FOLDER,
     LOG_FOLDER,
@@ -380,6 +381,7 @@ def _prepare_model(model: keras.Model, data: ImageData) -> None:
             "train takes a functional keras.Model, received "
             f"{type(model).__name__}. Make one with keras.Model(inputs, model(inputs))."
         )
+    check_trainable_outputs(model)
     shape = tuple(model.output_shape)
     if len(shape) != 2 or shape[-1] != data.num_classes:
         raise ValueError(
