@@ -64,6 +64,12 @@ def save(
             "Only a keras_vit.ViT knows what it is made of, received "
             f"{type(model).__name__}. Save other models as a file that ends in .keras."
         )
+    if format != "keras" and model.config.rejection_dim is not None:
+        raise ValueError(
+            f"format={format!r} has no output for pictures of none of the classes, "
+            f"received a model with rejection_dim={model.config.rejection_dim}. Use "
+            "format='keras', or save keras_vit.changed(model, rejection_dim=None)."
+        )
     if path.exists() and not overwrite:
         raise FileExistsError(
             f"{str(path)!r} exists. Choose another path, or replace it with "
