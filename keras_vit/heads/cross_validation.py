@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from keras_vit.heads.in_threads import in_threads
 from keras_vit.heads.logistic_regression import (
     Kind,
     Linear,
@@ -75,22 +77,16 @@ def cross_validate(
     more or less do not. Penalties go from strong to weak by powers of ten until the
     loss grows; then those half a power beside the best are tried.
     """
-    count, classes = labelled.targets.shape
     asked: list[float] = []  # Each path takes what is added.
-    paths = []
-    for fold in range(labelled.num_folds):
-        train = labelled.folds != fold
-        standardized = Standardized.of(features[train])
-        targets, weights = labelled.targets[train], labelled.weights[train]
-        path = fit_path(standardized, targets, asked, weights, labelled.kind, _COARSE)
-        paths.append((np.flatnonzero(~train), path))
+    folds = [labelled.folds == fold for fold in range(labelled.num_folds)]
+    paths = [_held_out(features, labelled, fold, asked) for fold in folds]
 
     def tried(strength: float) -> Trial:
         asked.append(strength)
-        found = np.zeros((count, classes), "float32")
-        for held_out, path in paths:
-            logits = next(path).logits(features[held_out])
-            found[held_out] = probabilities(logits, labelled.kind)
+        found = np.zeros(labelled.targets.shape, "float32")
+        each = in_threads(partial(next, path) for path in paths)
+        for fold, rows in zip(folds, each, strict=True):
+            found[fold] = rows
         return Trial(
             features=name,
             strength=strength,
@@ -109,6 +105,17 @@ def cross_validate(
     return min([best, *beside], key=lambda trial: trial.loss)
 
 
+def _held_out(
+    features: np.ndarray, labelled: Labelled, fold: np.ndarray, strengths: list[float]
+) -> Iterator[np.ndarray]:
+    """Yield what a head of the other folds says of a fold, for each strength."""
+    standardized = Standardized.of(features[~fold])
+    targets, weights = labelled.targets[~fold], labelled.weights[~fold]
+    kind = labelled.kind
+    for linear in fit_path(standardized, targets, strengths, weights, kind, _COARSE):
+        yield probabilities(linear.logits(features[fold]), kind)
+
+
 def fit(
     features: np.ndarray,
     targets: np.ndarray,
@@ -118,9 +125,15 @@ def fit(
     tolerance: float = _FINE,
 ) -> Linear:
     """Return the classifier of all these pictures with the strength of a trial."""
-    standardized, strength = Standardized.of(features), trial.strength
-    path = fit_path(standardized, targets, [strength], weights, kind, tolerance)
-    return next(path)
+
+    def fitted() -> Linear:
+        standardized, strengths = Standardized.of(features), [trial.strength]
+        return next(
+            fit_path(standardized, targets, strengths, weights, kind, tolerance)
+        )
+
+    (linear,) = in_threads([fitted])
+    return linear
 
 
 def neighbours(features: np.ndarray, labelled: Labelled) -> np.ndarray:
@@ -170,33 +183,32 @@ def learning_curve(
         For each share: the share, the accuracy, and half the width of its 95 %
         interval, from the number of pictures and the difference between the folds.
     """
+    order = np.random.default_rng(seed).permutation(len(features))
+
+    def right(share: float, fold: int) -> np.ndarray:
+        train = labelled.folds != fold
+        some = train & (_rank_in_class(labelled.targets, order, train) < share)
+        standardized = Standardized.of(features[some])
+        targets, weights = labelled.targets[some], labelled.weights[some]
+        kind, strengths = labelled.kind, [trial.strength]
+        linear = next(
+            fit_path(standardized, targets, strengths, weights, kind, _COARSE)
+        )
+        found = probabilities(linear.logits(features[~train]), kind)
+        return _is_right(found, labelled.targets[~train], kind)
+
+    folds = range(labelled.num_folds)
+    parts = CURVE_SHARES[:-1]  # All of it is what the trial has done.
+    each = in_threads(partial(right, share, fold) for share in parts for fold in folds)
+    whole = _is_right(trial.probabilities, labelled.targets, labelled.kind)
+    each += [whole[labelled.folds == fold] for fold in folds]
     rows = []
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(features))
-    for share in CURVE_SHARES:
-        right = np.zeros(len(features))
-        for fold in range(labelled.num_folds):
-            train = labelled.folds != fold
-            some = train & (_rank_in_class(labelled.targets, order, train) < share)
-            if share == 1.0:
-                found = trial.probabilities[~train]
-            else:
-                linear = fit(
-                    features[some],
-                    labelled.targets[some],
-                    labelled.weights[some],
-                    trial,
-                    labelled.kind,
-                    _COARSE,
-                )
-                found = probabilities(linear.logits(features[~train]), labelled.kind)
-            right[~train] = _is_right(found, labelled.targets[~train], labelled.kind)
-        means = [
-            right[labelled.folds == fold].mean() for fold in range(labelled.num_folds)
-        ]
+    for number, share in enumerate(CURVE_SHARES):
+        of_share = each[number * len(folds) : (number + 1) * len(folds)]
+        means = [part.mean() for part in of_share]
         spread = np.std(means, ddof=1) / math.sqrt(len(means)) if len(means) > 1 else 0
-        value = float(right.mean())
-        own = math.sqrt(max(value * (1 - value), 1e-12) / len(right))
+        value = float(np.concatenate(of_share).mean())
+        own = math.sqrt(max(value * (1 - value), 1e-12) / len(features))
         rows.append((share, value, 1.96 * max(float(spread), own)))
     return rows
 

@@ -300,10 +300,11 @@ def _check(
         )
     try:
         import scipy.optimize  # noqa: F401
+        import threadpoolctl  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "SciPy is needed to fit a head. Install it with pip install "
-            "'keras3-vit[head]'."
+            "SciPy and threadpoolctl are needed to fit a head. Install them with "
+            "pip install 'keras3-vit[head]'."
         ) from error
     model.preprocessing.to_values(data.train.samples(1)[0])
     return kinds
