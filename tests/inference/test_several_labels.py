@@ -271,6 +271,8 @@ def test_the_command_line_from_a_list_to_predictions(folder, capsys, monkeypatch
     pictures = sorted((folder / "photos").iterdir())
     code, out, err = call(capsys, "predict", folder / "head", *pictures)
     assert code == 0, err
+    code, out, err = call(capsys, "info", folder / "head")
+    assert code == 0 and "\nthresholds " in out, err
     code, out, err = call(
         capsys, "predict", folder / "head", folder / "photos",
         "--output", folder / "found.csv",
