@@ -160,6 +160,21 @@ class FeatureReader:
         return low if is_better else self._plain
 
 
+def needed_preprocessing(model: ViT) -> Preprocessing:
+    """Return the preprocessing of a model.
+
+    Raises:
+        ValueError: if it has none, on which features depend.
+    """
+    if model.preprocessing is None:
+        raise ValueError(
+            "Features depend on how pictures are preprocessed, and the model does not "
+            "say it. Set what it was trained with: model.preprocessing = keras_vit."
+            "Preprocessing(image_size=..., mean=..., std=...)."
+        )
+    return model.preprocessing
+
+
 def may_be_faster(model: ViT) -> bool:
     """Return whether bfloat16 is worth a try: the processor computes with it."""
     if model.compute_dtype != "float32":

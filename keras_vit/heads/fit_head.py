@@ -13,7 +13,6 @@ import numpy as np
 
 from keras_vit.data.contents import drawn
 from keras_vit.data.image_data import ImageData, Part
-from keras_vit.data.splits import fold_numbers
 from keras_vit.data.trained_pictures import trained_pictures, write_trained_pictures
 from keras_vit.files import check_replaceable, check_writable, replacing
 from keras_vit.heads.cross_validation import (
@@ -29,7 +28,9 @@ from keras_vit.heads.cross_validation import (
 from keras_vit.heads.cross_validation import accuracy as accuracy_of
 from keras_vit.heads.feature_cache import cache_folder
 from keras_vit.heads.feature_kinds import AUTO, FeatureKind, backbone, feature_kinds
-from keras_vit.heads.feature_pass import FeatureReader
+from keras_vit.heads.feature_pass import FeatureReader, needed_preprocessing
+from keras_vit.heads.head_folds import head_folds
+from keras_vit.heads.in_threads import check_packages
 from keras_vit.heads.logistic_regression import Kind, Linear
 from keras_vit.heads.report import CurvePoint, HeadReport, Tried
 from keras_vit.keras_file import save_keras
@@ -292,21 +293,9 @@ def _check(
                 f"{name}={value!r}."
             )
     kinds = feature_kinds(model, features)
-    if model.preprocessing is None:
-        raise ValueError(
-            "Features depend on how pictures are preprocessed, and the model does not "
-            "say it. Set what it was trained with: model.preprocessing = keras_vit."
-            "Preprocessing(image_size=..., mean=..., std=...)."
-        )
-    try:
-        import scipy.optimize  # noqa: F401
-        import threadpoolctl  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "SciPy and threadpoolctl are needed to fit a head. Install them with "
-            "pip install 'keras3-vit[head]'."
-        ) from error
-    model.preprocessing.to_values(data.train.samples(1)[0])
+    preprocessing = needed_preprocessing(model)
+    check_packages()
+    preprocessing.to_values(data.train.samples(1)[0])
     return kinds
 
 
@@ -367,7 +356,7 @@ def labelled_parts(
         targets=targets[some],
         kind="sigmoid" if data.is_multi_label else "softmax",
         weights=picture_weights(data, weights)[some],
-        folds=_folds(
+        folds=head_folds(
             labels[some],
             folds,
             seed,
@@ -390,42 +379,6 @@ def picture_weights(data: ImageData, wanted: Any) -> np.ndarray:
     own = getattr(data.train, "weights", None)
     weights = class_weights(targets, wanted) * (1.0 if own is None else own)
     return weights / weights.mean()
-
-
-def _folds(
-    labels: np.ndarray,
-    folds: int,
-    seed: int,
-    contents: np.ndarray | None,
-    groups: np.ndarray | None,
-    names: tuple[str, ...],
-) -> np.ndarray:
-    """Return the fold of each picture, of no more folds than the rarest class allows.
-
-    A class of one picture cannot be divided: it is left out of the training for once.
-    """
-    one_by_one = np.arange(len(labels)) if contents is None else contents
-    units = np.unique(one_by_one if groups is None else groups, return_inverse=True)[1]
-    # How many units, such as different pictures, a class can be divided into.
-    pairs = np.unique(np.stack([labels, units], axis=1), axis=0)
-    counts = np.bincount(pairs[:, 0], minlength=labels.max() + 1)
-    several = counts[labels] > 1
-    if not several.any():
-        raise ValueError(
-            "Cross-validation needs a class with two pictures, or two groups, or more; "
-            "received one of each class. Add pictures."
-        )
-    parts = max(2, min(folds, int(counts[counts > 1].min())))
-    found = np.zeros(len(labels), int)
-    found[several] = fold_numbers(
-        labels[several],
-        parts,
-        seed,
-        None if contents is None else contents[several],
-        None if groups is None else groups[several],
-        names,
-    )
-    return found
 
 
 def _lots(contents: np.ndarray | None, count: int, seed: int) -> np.ndarray:

@@ -35,3 +35,19 @@ def _controller() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+def check_packages() -> None:
+    """Refuse to begin where a package that fits heads is missing.
+
+    Raises:
+        ImportError: with the command that installs it.
+    """
+    try:
+        import scipy.optimize  # noqa: F401
+        import threadpoolctl  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "SciPy and threadpoolctl are needed to fit a head, which also finds wrong "
+            "labels. Install them with pip install 'keras3-vit[head]'."
+        ) from error

@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_vit.data.contents import Contents
 from keras_vit.data.image_data import ImageData, load_data
 from keras_vit.data.images import Images
 from keras_vit.data.sources.picture_files import entries, image_files
-from keras_vit.inference.embed import embed
+from keras_vit.heads.feature_kinds import feature_kinds
+from keras_vit.heads.feature_pass import needed_preprocessing
+from keras_vit.heads.in_threads import check_packages
+from keras_vit.heads.kept_features import kept_features
 from keras_vit.inspecting.data_check import DataCheck, Finding
 from keras_vit.inspecting.duplicates import equal_pairs, groups, near_pairs
 from keras_vit.inspecting.findings import (
@@ -34,8 +36,8 @@ from keras_vit.inspecting.labels import (
     tells_classes,
 )
 from keras_vit.inspecting.pictures import PictureFacts, look_at, small_picture
-from keras_vit.loading import load
-from keras_vit.surgery import replace_head
+from keras_vit.loading import OWN_SIZE, load
+from keras_vit.model import ViT
 
 Progress = Callable[[str, int, int], None]
 
@@ -65,10 +67,12 @@ def check_data(
             together are its class, such as cat|dog.
         model: a `keras_vit.ViT`, or what `load` takes, such as the name of a
             checkpoint: its features say which labels are likely wrong and which
-            pictures lie far from all others. Needs scikit-learn. Default None: neither.
+            pictures lie far from all others. Needs SciPy. They are kept on disk, where
+            `fit_head` finds them. Default None: neither.
         near_duplicates: whether to look for them. It is what takes the longest in large
             sets. Default True.
-        model_options: of `load`, such as `image_size`. Default: none.
+        model_options: of `load`, such as `image_size`. Default: the size that the
+            checkpoint's own preprocessing makes.
         seed: of the folds that labels are judged in. Default 0.
         progress: is called with what is done, how many pictures are done, and of how
             many. Default: nothing.
@@ -76,7 +80,7 @@ def check_data(
 
     Raises:
         FileNotFoundError: if there is nothing at the source.
-        ImportError: if `model` is given and scikit-learn is not installed.
+        ImportError: if `model` is given and SciPy is not installed.
         TypeError: if the source is something else, or a set that cannot be read by
             number, such as a stream of TensorFlow Datasets.
         ValueError: if there is no picture, or data and options do not fit.
@@ -86,7 +90,8 @@ def check_data(
         >>> print(found.text().splitlines()[0])
         digits: 1,797 pictures in 10 classes
     """
-    embedder = None if model is None else _embedder(model, dict(model_options or {}))
+    if model is not None:
+        model = _loaded(model, dict(model_options or {}))
     data, left_out = _opened(source, options)
     tell = progress or (lambda what, done, total: None)
     pictures, sources = _look(data, tell)
@@ -116,10 +121,11 @@ def check_data(
     looked_for += ["near duplicates"] if near_duplicates else []
     looked_for += ["blurred pictures", "pictures of one colour", "very long pictures"]
     looked_for += ["rare classes"] if is_labelled else []
-    if embedder is not None:
-        found += _by_features(
-            embedder, pictures, readable, [*equal, *near], data, read, tell, seed
-        )
+    if model is not None:
+        parts = _parts(sources, readable)
+        features = kept_features(model, parts, verbose=progress is not None)
+        pairs = [*equal, *near]
+        found += _by_features(features, pictures, readable, pairs, data, seed)
         looked_for += ["outliers", *(["wrong labels"] if is_labelled else [])]
     kinds = {finding.looked_for for finding in found if finding}
     if {"between_classes", "between_splits"} & {f.kind for f in found if f}:
@@ -135,16 +141,32 @@ def check_data(
     )
 
 
-def _embedder(model: Any, options: dict[str, Any]) -> keras.Model:
-    """Return a model without a head, which is compiled once."""
+def _loaded(model: Any, options: dict[str, Any]) -> ViT:
+    check_packages()
     if isinstance(model, (str, Path)):
-        return load(model, num_classes=None, **options)
-    if options:
+        model = load(model, **{"image_size": OWN_SIZE, **options})
+    elif options:
         raise ValueError(
             "model_options are for a checkpoint that is loaded, received them with a "
             f"{type(model).__name__}. Change the model with keras_vit.changed."
         )
-    return replace_head(model, None)
+    if not isinstance(model, ViT):
+        raise TypeError(
+            "A check takes the features of a keras_vit.ViT, received model of type "
+            f"{type(model).__name__}. Load one: keras_vit.load(NAME)."
+        )
+    feature_kinds(model)
+    needed_preprocessing(model)
+    return model
+
+
+def _parts(sources: list[tuple[Images, int]], readable: list[int]) -> list[Images]:
+    """Return the readable pictures of each part."""
+    positions: dict[int, tuple[Images, list[int]]] = {}
+    for number in readable:  # Parts come one after the other.
+        images, position = sources[number]
+        positions.setdefault(id(images), (images, []))[1].append(position)
+    return [images.subset(np.asarray(some)) for images, some in positions.values()]
 
 
 def _opened(source: Any, options: dict[str, Any]) -> tuple[ImageData, tuple[str, ...]]:
@@ -238,34 +260,29 @@ def _first_of_each(
 
 
 def _by_features(
-    model: Any,
+    features: Mapping[str, np.ndarray],
     pictures: list[PictureFacts],
     readable: list[int],
     pairs: list[tuple[int, int]],
     data: ImageData,
-    read: Callable[[int], Any],
-    tell: Progress,
     seed: int,
 ) -> list[Finding | None]:
     """Return what the features of a model say of labels and outliers."""
-    vectors = []
-    for start in range(0, len(readable), 64):
-        block = readable[start : start + 64]
-        vectors.append(embed(model, [read(n) for n in block]))
-        tell("features", start + len(block), len(readable))
-    features = np.concatenate(vectors)
-    far = far_away([readable[i] for i in outliers(features)])
+    first = next(iter(features.values()))
     if not data.class_names:
-        return [far]
+        return [far_away([readable[i] for i in outliers(first)])]
     names, labels = np.unique(
         [pictures[n].label for n in readable], return_inverse=True
     )
     copy_of = np.arange(len(pictures))
     for group in groups(pairs):
         copy_of[list(group)] = group[0]
-    probabilities = out_of_fold(features, labels, copy_of[readable], seed)
-    if probabilities is None:
+    judged = out_of_fold(features, labels, copy_of[readable], seed)
+    rows = first if judged is None else features[judged[0]]
+    far = far_away([readable[i] for i in outliers(rows)])
+    if judged is None:
         return [far, unjudged("a class has fewer than two pictures")]
+    probabilities = judged[1]
     if not tells_classes(probabilities, labels):
         return [far, unjudged("these features tell classes no better than chance")]
     wrong = likely_wrong(probabilities, labels)

@@ -7,9 +7,13 @@ pictures of that class on average.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
+from keras_vit.heads.cross_validation import Labelled, cross_validate
+from keras_vit.heads.head_folds import head_folds
+
 _FOLDS = 5
 _NEIGHBOURS = 10
 # Robust standard deviations above the median from which on a picture is an outlier.
@@ -18,56 +22,38 @@ _BLOCK = 2048
 
 
 def out_of_fold(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
-) -> np.ndarray | None:
-    """Return probabilities of a logistic regression that has not seen the picture.
+    features: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    groups: np.ndarray,
+    seed: int = 0,
+) -> tuple[str, np.ndarray] | None:
+    """Return what a head says of pictures that it has not seen, as `fit_head` fits it.
 
     Copies of a picture are in one fold: else one with a wrong label would vouch for the
-    other. The strength of the penalty is the one with the lowest loss.
+    other. The features and the strength of the penalty are those of the lowest loss.
 
     Args:
-        features: float (N, D).
+        features: each kind of them by its name, float (N, D).
         labels: int (N,), 0 to K - 1, each of them there.
         groups: int (N,), equal for copies of a picture.
         seed: of the folds.
 
     Returns:
-        float (N, K), or None where a class has fewer pictures than two folds need.
-
-    Raises:
-        ImportError: if scikit-learn is not installed.
+        The kind of features and probabilities, float (N, K); None where a class has
+        fewer pictures than two folds need.
     """
-    try:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import StratifiedGroupKFold
-        from sklearn.preprocessing import StandardScaler
-    except ImportError as error:
-        raise ImportError(
-            "Likely wrong labels need scikit-learn. Install it with pip install "
-            "'keras3-vit[check]', or check without a model."
-        ) from error
-    counts = np.bincount(labels)
-    folds = min(_FOLDS, int(counts.min()))
-    if folds < 2 or len(counts) < 2:
+    names = tuple(map(str, np.unique(labels)))
+    units = [len(np.unique(groups[labels == label])) for label in np.unique(labels)]
+    if len(units) < 2 or min(units) < 2:
         return None
-    splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    places = list(splits.split(features, labels, groups))
-    best, least = None, np.inf
-    for strength in _STRENGTHS:
-        found = np.zeros((len(labels), len(counts)))
-        for train, held_out in places:
-            if len(np.unique(labels[train])) < len(counts):
-                return None
-            scaler = StandardScaler().fit(features[train])
-            model = LogisticRegression(C=strength, max_iter=500)
-            model.fit(scaler.transform(features[train]), labels[train])
-            found[held_out] = model.predict_proba(scaler.transform(features[held_out]))
-        own = found[np.arange(len(labels)), labels]
-        loss = -np.log(np.maximum(own, 1e-12)).mean()
-        if loss > least:
-            break  # Weaker penalties are no better.
-        best, least = found, loss
-    return best
+    labelled = Labelled(
+        targets=np.eye(len(units), dtype="float32")[labels],
+        weights=np.ones(len(labels)),
+        folds=head_folds(labels, _FOLDS, seed, None, groups, names),
+    )
+    trials = [cross_validate(rows, labelled, name) for name, rows in features.items()]
+    best = min(trials, key=lambda trial: trial.loss)
+    return best.features, best.probabilities
 
 
 def tells_classes(probabilities: np.ndarray, labels: np.ndarray) -> bool:

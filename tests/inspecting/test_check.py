@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
 import keras_vit
 from keras_vit.cli import main
+from keras_vit.heads.feature_pass import FeatureReader
 from keras_vit.inspecting.before_training import before_training
 from keras_vit.inspecting.labels import likely_wrong, outliers
 from tests.one_backend import ONE_BACKEND
@@ -30,6 +32,11 @@ def encoded(picture: Image.Image, quality: int = 60) -> Image.Image:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality)
     return Image.open(file).convert("RGB")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -191,6 +198,31 @@ def test_wrong_labels_and_outliers_are_found_by_features(tmp_path):
     wrong = check.finding("wrong_labels")
     assert wrong is not None and {n for (n,) in wrong.groups} == {4, 9}
     assert "labelled 0, looks like 1" in wrong.notes[0]
+
+
+def test_features_are_those_that_a_head_is_fitted_on(monkeypatch):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 60, (40, 32, 32, 3), dtype="uint8")
+    labels = np.arange(40) % 2
+    pixels[labels == 1] += 190
+    model = keras_vit.ViT.from_variant(
+        "test",
+        num_classes=None,
+        preprocessing=keras_vit.Preprocessing(image_size=32),
+    )
+    data = keras_vit.load_data((pixels, labels), validation_fraction=0)
+    keras_vit.fit_head(model, data, verbose=False)
+    monkeypatch.setattr(FeatureReader, "_compute", None)  # All of them are kept.
+    check = keras_vit.check_data(data, model=model, near_duplicates=False)
+    assert "wrong labels" in check.looked_for
+
+
+def test_a_model_without_preprocessing_is_refused_early():
+    model = keras_vit.ViT.from_variant("test")
+    with pytest.raises(ValueError, match="the model does not say it. Set"):
+        keras_vit.check_data("digits", model=model)
+    with pytest.raises(TypeError, match="features of a keras_vit.ViT, received"):
+        keras_vit.check_data("digits", model=keras.Sequential())
 
 
 def test_labels_are_not_judged_by_features_that_tell_nothing(tmp_path):
