@@ -29,7 +29,7 @@ from keras_vit.exporting.litert.audit import Audit, audit
 from keras_vit.exporting.litert.sensitivity import Sensitivity, sensitivity
 from keras_vit.exporting.report import ExportReport
 from keras_vit.features import attention_scores, features, pre_logits
-from keras_vit.heads import HeadReport, fit_head
+from keras_vit.heads import HeadReport, calibrate, fit_head
 from keras_vit.inference import (
     Evaluation,
     Prediction,
@@ -96,6 +96,7 @@ __all__ = [
     "audit",
     "average",
     "benchmark",
+    "calibrate",
     "changed",
     "check_data",
     "distribute",

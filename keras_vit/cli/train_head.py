@@ -6,6 +6,7 @@ from argparse import Namespace
 
 import numpy as np
 
+from keras_vit.calibration_error import expected_calibration_error
 from keras_vit.cli.arguments import print_found
 from keras_vit.data.image_data import ImageData
 from keras_vit.data.trained_pictures import Judged, to_judge, trained_pictures
@@ -67,6 +68,7 @@ def _evaluation(fitted: FittedHead, data: ImageData) -> Evaluation:
         num_images=len(labels),
         accuracy=float(np.mean(rank == 0)),
         loss=float(-np.log(np.maximum(correct, 1e-12)).mean()),
+        calibration_error=expected_calibration_error(found.max(axis=1), rank == 0),
         top5_accuracy=float(np.mean(rank < 5)) if data.num_classes > 5 else None,
         num_trained_on=judged.num_trained_on,
         num_new=judged.num_new,
@@ -86,6 +88,7 @@ def _evaluation_of_several(
         num_images=len(labels),
         accuracy=accuracy,
         loss=loss,
+        calibration_error=expected_calibration_error(found.ravel(), labels.ravel()),
         num_trained_on=judged.num_trained_on,
         num_new=judged.num_new,
         classes_without_images=tuple(missing),

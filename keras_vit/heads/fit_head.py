@@ -33,6 +33,7 @@ from keras_vit.heads.head_folds import head_folds
 from keras_vit.heads.in_threads import check_packages
 from keras_vit.heads.logistic_regression import Kind, Linear
 from keras_vit.heads.report import CurvePoint, HeadReport, Tried
+from keras_vit.heads.temperature import calibrated
 from keras_vit.keras_file import save_keras
 from keras_vit.label_scores import best_thresholds, mean_average_precision
 from keras_vit.model import ViT
@@ -73,9 +74,11 @@ def fit_head(
     regression is fitted on its features in seconds; the strength of its penalty, and
     what of the model it sees, is chosen by cross-validation on the training pictures.
     The features are kept on disk: another head on the same pictures costs nothing.
-    Of data with several labels per picture each class is a yes or no of its own, the
-    head ends with a sigmoid, and each class gets the threshold with the highest F1 on
-    held-out pictures, `model.thresholds`.
+    Its logits are divided by the temperature that lets its probabilities say how often
+    they are right on held-out pictures, see `calibrate`. Of data with several labels
+    per picture each class is a yes or no of its own, the head ends with a sigmoid, and
+    each class gets the threshold with the highest F1 on held-out pictures,
+    `model.thresholds`.
 
     Args:
         model: a trained ViT with a pooling and preprocessing; a classifier that it has
@@ -215,18 +218,21 @@ def search_head(
             for name, where in part.items()
         }
         best = min(trials.values(), key=lambda trial: trial.loss)
+        best, temperature = calibrated(best, labelled)
         thresholds = _thresholds(best, labelled)
         where = part[best.features]
         chosen = whole[:, where]
         targets = _targets(data.train.labels, data.num_classes)
         each = picture_weights(data, weights)
         linear = fit(chosen, targets, each, best, labelled.kind)
+        linear = linear.divided(temperature.value)
         report = HeadReport(
             num_images=len(whole),
             num_folds=labelled.num_folds,
             num_compared=len(some),
             features=best.features,
             dtype=reader.dtype,
+            temperature=temperature,
             tried=tuple(
                 Tried(
                     features=name,

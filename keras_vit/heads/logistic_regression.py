@@ -35,6 +35,10 @@ class Linear:
         kernel = self.kernel.astype("float32")
         return features @ kernel + self.bias.astype("float32")
 
+    def divided(self, temperature: float) -> Linear:
+        """Return the classifier whose logits are these, divided by a number."""
+        return Linear(self.kernel / temperature, self.bias / temperature)
+
 
 @dataclass(frozen=True)
 class Standardized:

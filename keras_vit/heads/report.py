@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from keras_vit.heads.temperature import Temperature
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
@@ -54,6 +56,7 @@ class HeadReport:
             are very many.
         features: name of the kind that was chosen.
         dtype: that the features were computed in.
+        temperature: that the logits are divided by, and what that changes.
         tried: each kind of features with its best penalty.
         neighbours: accuracy of the ten nearest pictures, on the chosen features.
         class_means: accuracy of the nearest mean of a class; None for several labels.
@@ -71,6 +74,7 @@ class HeadReport:
     num_compared: int
     features: str
     dtype: str
+    temperature: Temperature
     tried: tuple[Tried, ...]
     neighbours: float
     class_means: float | None
@@ -111,6 +115,7 @@ class HeadReport:
             lines.append(f"  nearest class mean   accuracy {self.class_means:.3f}")
         lines += [
             f"  largest class        accuracy {self.majority:.3f}",
+            f"{self.temperature.text()}.",
             "With a part of the pictures:",
         ]
         for point in self.curve:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.calibration_error import expected_calibration_error
 from keras_vit.data.class_matching import class_numbers
 from keras_vit.data.image_data import ImageData
 from keras_vit.data.prefetching import made_ahead, spare_cores
@@ -38,6 +39,10 @@ class Evaluation:
             images with several labels, of those whose labels are all right, and no
             other.
         loss: mean cross-entropy, nats; of several labels the mean over the classes.
+        calibration_error: expected calibration error (arXiv:1706.04599): mean distance
+            of the probability of the most likely class from how often it is right, in
+            15 bins by that probability; of several labels that of each yes from how
+            often it is. None if it was not measured.
         top5_accuracy: share of the images whose class is among the five most likely;
             None if there are no more than five classes.
         num_trained_on: how many of the images the model was trained on; None if that is
@@ -52,6 +57,7 @@ class Evaluation:
     num_images: int
     accuracy: float
     loss: float
+    calibration_error: float | None = None
     top5_accuracy: float | None = None
     num_trained_on: int | None = None
     num_new: int = 0
@@ -65,11 +71,13 @@ class Evaluation:
     def text(self) -> str:
         """Return one line for people, and one per class if images have several."""
         top5, labels = self.top5_accuracy, self.labels
+        error = self.calibration_error
         several = "" if labels is None else f"{labels.text()}, all labels right: "
         table = "" if labels is None else f"\n{labels.table()}"
         return (
             f"{several}accuracy {self.accuracy:.4f}"
-            f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {self.loss:.4f} on "
+            f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {self.loss:.4f}"
+            f"{'' if error is None else f', calibration error {error:.4f}'} on "
             f"{self.num_images} {'' if self.part == ALL else f'{self.part} '}images"
             f"{self._about_training()}{self._without()}{table}"
         )
@@ -172,17 +180,21 @@ def _of_one(
     predictor: Predictor,
 ) -> dict[str, Any]:
     """Return what an `Evaluation` says of images with one label each."""
-    ranks, losses, shown = [], [], set()
+    ranks, losses, confidences, shown = [], [], [], set()
     for probabilities, given in found:
         labels = numbers[given]
         ranks.append(_ranks(predictor.scores(probabilities), labels))
         correct = probabilities[np.arange(len(labels)), labels]
         losses.append(-np.log(np.maximum(correct, 1e-12)))
+        confidences.append(probabilities.max(axis=1))
         shown.update(labels.tolist())
     rank, loss = np.concatenate(ranks), np.concatenate(losses)
     return {
         "accuracy": float(np.mean(rank == 0)),
         "loss": float(np.mean(loss)),
+        "calibration_error": expected_calibration_error(
+            np.concatenate(confidences), rank == 0
+        ),
         "top5_accuracy": float(np.mean(rank < 5)) if len(classes) > 5 else None,
         "classes_without_images": _missing(classes, shown),
     }
@@ -207,6 +219,9 @@ def _of_several(
     return {
         "accuracy": accuracy,
         "loss": loss,
+        "calibration_error": expected_calibration_error(
+            probabilities.ravel(), labels.ravel()
+        ),
         "classes_without_images": _missing(classes, shown),
         "labels": scores,
     }
