@@ -190,7 +190,7 @@ def export(
             shown,
             request.quantization,
             prepared.output,
-            prepared.thresholds,
+            prepared.limits,
         )
         verified.check(tolerance=tolerance, max_loss=None if accept_loss else max_loss)
         latencies: list[Latency] = []

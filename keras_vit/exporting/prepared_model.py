@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_vit.data.images import spread
 from keras_vit.data.values import values_of
+from keras_vit.exporting.answers import limits_of
 from keras_vit.exporting.attention_map import describe_attention, with_attention_map
 from keras_vit.exporting.example_images import example_images
 from keras_vit.exporting.image_preprocessing import ImagePreprocessing
@@ -68,11 +69,9 @@ class PreparedModel:
     warnings: tuple[str, ...]
 
     @property
-    def thresholds(self) -> np.ndarray | None:
-        """From which probability on each output says yes; None: one class is chosen."""
-        output = self.metadata["output"]
-        found = output.get("thresholds", output.get("threshold"))
-        return None if found is None else np.atleast_1d(np.asarray(found, "float64"))
+    def limits(self) -> np.ndarray | None:
+        """From which output on the answer is yes, see `limits_of`."""
+        return limits_of(self.metadata["output"])
 
     @property
     def output(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.exporting.answers import answers, limits_of
 from keras_vit.exporting.quantizations import FLOAT32, QUANTIZATIONS
 from keras_vit.exporting.verification_pictures import Shown, Source
 from keras_vit.label_scores import mean_average_precision
@@ -125,7 +126,7 @@ def compare(
     shown: Shown,
     quantization: str,
     output: str = "logits",
-    thresholds: np.ndarray | None = None,
+    limits: np.ndarray | None = None,
 ) -> Verification:
     """Return how outputs, (N, K) each, compare.
 
@@ -135,11 +136,11 @@ def compare(
         shown: what both were computed from.
         quantization: precision of the file.
         output: name of the output: "logits", "probabilities" or "features".
-        thresholds: probability from which each output says yes, (K,). Default None:
-            the highest output is the class, or a single one says yes at 0.5.
+        limits: from which output on the answer is yes, see `limits_of`. Default None.
     """
-    limits = None if thresholds is None else _limits(thresholds, output)
-    right, found = (_answers(rows, output, limits) for rows in (expected, actual))
+    if limits is None and expected.shape[-1] == 1:
+        limits = limits_of({"name": output, "threshold": 0.5})
+    right, found = (answers(rows, limits) for rows in (expected, actual))
     agreement = _share(right == found)
     accuracy = model_accuracy = None
     names: dict[str, Any] = {}
@@ -168,23 +169,6 @@ def compare(
 
 def _share(holds: np.ndarray) -> float:
     return float(np.mean(holds))
-
-
-def _limits(thresholds: np.ndarray, output: str) -> np.ndarray:
-    """Return thresholds of probabilities as those of outputs, (K,)."""
-    if output == "probabilities":
-        return thresholds
-    with np.errstate(divide="ignore"):
-        return np.log(thresholds) - np.log1p(-thresholds)
-
-
-def _answers(outputs: np.ndarray, output: str, limits: np.ndarray | None) -> np.ndarray:
-    """Return the class of each row, (N,), or with several limits yes and no, (N, K)."""
-    if outputs.shape[-1] > 1:
-        return outputs.argmax(-1) if limits is None else outputs >= limits
-    if limits is not None:
-        return (outputs[..., 0] >= limits[0]).astype(int)
-    return (outputs[..., 0] > (0.5 if output == "probabilities" else 0.0)).astype(int)
 
 
 def _warnings(

@@ -10,6 +10,8 @@ from sklearn.metrics import average_precision_score
 
 import keras_vit
 from keras_vit import Preprocessing
+from keras_vit.exporting.answers import limits_of
+from keras_vit.exporting.litert.float_file import differences
 from keras_vit.exporting.verification import compare
 from keras_vit.exporting.verification_pictures import Shown
 from keras_vit.metadata import read_metadata
@@ -111,11 +113,14 @@ def test_answers_are_compared_at_their_thresholds():
     actual = np.array([[0.2, 0.7], [0.3, 0.1], [0.9, 0.2]])
     labels = np.array([[0, 1], [1, 0], [1, 1]])
     shown = Shown(source="evaluation", pictures=[0, 1, 2], labels=labels)
-    limits = np.array([0.35, 0.5])
+    output = {"name": "probabilities", "thresholds": [0.35, 0.5]}
+    limits = limits_of(output)
     found = compare(expected, actual, shown, "float32", "probabilities", limits)
+    assert differences(expected, actual, limits)["top1_agreement"] == 4 / 6
     assert found.top1_agreement == pytest.approx(4 / 6)
     assert found.accuracy == average_precision_score(labels, actual)
     logits = [np.log(x / (1 - x)) for x in (expected, actual)]
+    limits = limits_of({**output, "name": "logits"})
     same = compare(*logits, shown, "float32", "logits", limits)
     assert same.top1_agreement == found.top1_agreement
 
