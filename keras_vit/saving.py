@@ -77,6 +77,12 @@ def save(
         )
     check_replaceable(path, () if is_file else OWN_FILES)
     check_writable(path.parent, required_bytes=4 * model.count_params())
+    if format != "keras" and getattr(model, "thresholds", None) is not None:
+        raise ValueError(
+            f"The format {format!r} cannot express model.thresholds, with which each "
+            "class is a yes or no of its own. Use format='keras', or set them to None "
+            "and keep them yourself."
+        )
     if any("/lora_" in weight.path for weight in model.weights):
         model = plain_copy(model)
     if is_file:

@@ -35,7 +35,8 @@ def add_check(commands: Commands) -> None:
         metavar="N",
         help="pixels that the model takes; default: its own",
     )
-    add_switches(parser, quick="do not look for near duplicates")
+    about = "pictures may have several labels, which together are a class"
+    add_switches(parser, quick="do not look for near duplicates", multi_label=about)
     parser.add_argument("--seed", type=int, default=0, help="of the folds; default 0")
 
 
@@ -51,6 +52,7 @@ def run_check(options: Namespace) -> None:
         seed=options.seed,
         progress=_progress() if sys.stderr.isatty() and not options.json else None,
         model_options=changes,
+        **({"multi_label": True} if options.multi_label else {}),
     )
     lines = [found.text()]
     if options.output:

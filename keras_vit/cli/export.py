@@ -187,14 +187,14 @@ def report_lines(report: ExportReport) -> Iterator[str]:
     yield f"  output  {output_text(report)}"
     if report.runtime:
         yield f"  needs   {report.runtime}"
-    agreement = f"top-1 agreement {report.top1_agreement:.2%}"
+    agreement = f"{report.agreement} {report.top1_agreement:.2%}"
     yield (
         f"  checked on {report.num_images} images: largest difference "
         f"{report.max_difference:.1e}, {agreement}"
     )
     if report.accuracy is not None:
         of_model = f"{report.model_accuracy:.2%} for the Keras model"
-        yield f"  accuracy {report.accuracy:.2%}, {of_model}"
+        yield f"  {report.measure} {report.accuracy:.2%}, {of_model}"
     if report.latency is not None:
         ratio, speed = report.latency_ratio, f"{report.latency.median_ms:.2f} ms"
         text = "" if ratio is None else f", {ratio:.2f} of float32"

@@ -79,6 +79,7 @@ def _file_facts(path: Path) -> dict[str, Any]:
 def _keras_facts(model: keras.Model) -> dict[str, Any]:
     config = getattr(model, "config", None)
     preprocessing = getattr(model, "preprocessing", None)
+    thresholds = getattr(model, "thresholds", None)
     return {
         "parameters": model.count_params(),
         "macs": macs_per_image(model),
@@ -86,6 +87,7 @@ def _keras_facts(model: keras.Model) -> dict[str, Any]:
         "output_shape": list(model.output_shape),
         "dtype": model.dtype_policy.name,
         "class_names": list(getattr(model, "class_names", None) or []),
+        **({"thresholds": list(thresholds)} if thresholds else {}),
         "preprocessing": preprocessing and asdict(preprocessing),
         "config": config and asdict(config),
     }

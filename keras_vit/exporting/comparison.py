@@ -66,6 +66,8 @@ class Comparison:
         source: of these images, as in `ExportReport`.
         model_accuracy: of the Keras model on them; None without labels.
         device: that latencies were measured on, one thread.
+        measure: what accuracies are, as in `ExportReport`.
+        agreement: what agreements are, as there.
     """
 
     folder: Path
@@ -74,6 +76,8 @@ class Comparison:
     source: str
     model_accuracy: float | None
     device: str
+    measure: str = "accuracy"
+    agreement: str = "top-1 agreement"
 
     def table(self) -> str:
         """Return the table as Markdown."""
@@ -93,7 +97,10 @@ class Comparison:
         accuracy = self.model_accuracy
         judged = f"{self.num_images} pictures ({self.source})"
         if accuracy is not None:
-            judged += f", on which the Keras model has an accuracy of {accuracy:.2%}"
+            measure = "" if self.measure == "accuracy" else f" ({self.measure})"
+            judged += (
+                f", on which the Keras model has an accuracy{measure} of {accuracy:.2%}"
+            )
         return (
             f"# Formats and precisions\n\nOn {judged}. Latency: the median of one "
             f"call with one thread on {self.device}, each format in turns with the "

@@ -41,7 +41,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     _set_log(latency.xaxis, latency.yaxis, quality.xaxis)
     latency.set(xlabel="size in MB", ylabel="latency in ms, one thread")
     labelled = comparison.model_accuracy is not None
-    what = "accuracy" if labelled else "top-1 agreement"
+    what = comparison.measure if labelled else comparison.agreement
     quality.set(xlabel="size in MB", ylabel=f"{what} in %")
     if comparison.model_accuracy is not None:
         quality.axhline(100 * comparison.model_accuracy, color="0.6", ls=":")

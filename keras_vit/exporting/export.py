@@ -110,10 +110,10 @@ def export(
             gives to the image's vector, (batch, rows, columns), in the last attention
             of the model, averaged over heads. Files for MediaPipe's
             ImageClassifier have one output. Default False.
-        probabilities: whether a softmax (a sigmoid for a single one) is added to a
-            classifier that gives logits, as programs expect that show what a file
-            gives: MediaPipe's ImageClassifier does. Files that take pixels always give
-            probabilities. Default False.
+        probabilities: whether a softmax (a sigmoid for a single output, or where the
+            model has thresholds) is added to a classifier that gives logits, as
+            programs expect that show what a file gives: MediaPipe's ImageClassifier
+            does. Files that take pixels always give probabilities. Default False.
         profile: "mobile" for a LiteRT file that the GPU of a phone computes as a whole,
             and MediaPipe's ImageClassifier opens: one image, rank 4 at most, no
             BROADCAST_TO or dynamic shape, norms that are safe in float16,
@@ -185,7 +185,12 @@ def export(
         oldest = metadata.get("min_runtime_version", "")
         actual = run(file, request.format, shown.pictures, scratch)
         verified = compare(
-            expected, actual, shown, request.quantization, prepared.output
+            expected,
+            actual,
+            shown,
+            request.quantization,
+            prepared.output,
+            prepared.limits,
         )
         verified.check(tolerance=tolerance, max_loss=None if accept_loss else max_loss)
         latencies: list[Latency] = []
@@ -206,6 +211,8 @@ def export(
             top1_agreement=verified.top1_agreement,
             accuracy=verified.accuracy,
             model_accuracy=verified.model_accuracy,
+            measure=verified.measure,
+            agreement=verified.agreement,
             latency=latencies[0] if latencies else None,
             float32_latency=latencies[1] if latencies[1:] else None,
             device=device_name() if report else "",

@@ -123,6 +123,8 @@ def export_all(
             source=first.source,
             model_accuracy=first.model_accuracy,
             device=device_name(),
+            measure=first.measure,
+            agreement=first.agreement,
         )
         _write(comparison, temporary)
         _check_folder(folder, overwrite)  # Another process may have been faster.

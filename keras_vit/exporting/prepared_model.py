@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_vit.data.images import spread
 from keras_vit.data.values import values_of
+from keras_vit.exporting.answers import limits_of
 from keras_vit.exporting.attention_map import describe_attention, with_attention_map
 from keras_vit.exporting.example_images import example_images
 from keras_vit.exporting.image_preprocessing import ImagePreprocessing
@@ -34,7 +35,7 @@ from keras_vit.keras_internals import all_layers
 from keras_vit.metadata import FORMAT_VERSION
 from keras_vit.model_copy import plain_copy
 from keras_vit.model_preprocessing import preprocessing_of
-from keras_vit.output_activation import output_activation
+from keras_vit.output_activation import output_activation, thresholds_of
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.version import __version__
 
@@ -66,6 +67,11 @@ class PreparedModel:
     parts: tuple[str, ...]
     changes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def limits(self) -> np.ndarray | None:
+        """From which output on the answer is yes, see `limits_of`."""
+        return limits_of(self.metadata["output"])
 
     @property
     def output(self) -> str:
@@ -224,8 +230,7 @@ def describe(
         "output": {
             "name": "features" if is_headless(model) else output,
             "activation": activation,
-            # Of a single output: above it, the answer is the second class.
-            **({"threshold": 0.5} if is_yes_or_no(model) else {}),
+            **_thresholds(model),
         },
         "attention": describe_attention(config) if request.attention else None,
         "bytes_signature": BYTES_SIGNATURE if takes_bytes else None,
@@ -240,8 +245,21 @@ def _activation(model: keras.Model, request: ExportRequest) -> str | None:
     """Return the activation that a file ends with; None for logits and features."""
     activation = output_activation(model)
     if activation is None and request.wants_probabilities and not is_headless(model):
-        return "softmax" if model.output_shape[-1] > 1 else "sigmoid"
+        is_softmax = model.output_shape[-1] > 1 and thresholds_of(model) is None
+        return "softmax" if is_softmax else "sigmoid"
     return activation
+
+
+def _thresholds(model: keras.Model) -> dict[str, Any]:
+    """Return from which probability on the answer is yes, where there is a yes.
+
+    `threshold` of a single output: from it on, the answer is the second class.
+    `thresholds` of each class, where an image may have several.
+    """
+    found = None if is_headless(model) else thresholds_of(model)
+    if is_yes_or_no(model):
+        return {"threshold": found[0] if found else 0.5}
+    return {} if found is None else {"thresholds": list(found)}
 
 
 def _provenance() -> dict[str, str]:

@@ -35,14 +35,18 @@ class ExportReport:
         inputs: name, shape (None: any) and dtype of the input.
         output: name of the output: "logits", "probabilities" or "features".
         outputs: what the file says about it: activation; the threshold of a single
-            output; scale and zero point of integers.
+            output, or those of several classes; scale and zero point of integers.
         num_images: on which file and model were compared.
         source: of these images: "evaluation", "images", "calibration" or "digits", the
             embedded ones.
         max_difference: largest absolute difference of any output value.
-        top1_agreement: share of the images whose highest output is the same.
-        accuracy: of the file, if the images have labels.
+        top1_agreement: share of the images whose highest output is the same; where an
+            image may have several classes, share of all yes and no that are the same.
+        accuracy: of the file, if the images have labels; of several labels it is the
+            mean average precision.
         model_accuracy: of the Keras model on the same images.
+        measure: what `accuracy` is, in words.
+        agreement: what `top1_agreement` is, in words.
         latency: of the file; None if it was not measured.
         float32_latency: of the same file in float32, measured in turns with it; None
             if the file is float32 itself.
@@ -67,6 +71,8 @@ class ExportReport:
     top1_agreement: float
     accuracy: float | None = None
     model_accuracy: float | None = None
+    measure: str = "accuracy"
+    agreement: str = "top-1 agreement"
     latency: Latency | None = None
     float32_latency: Latency | None = None
     device: str = ""
@@ -168,13 +174,13 @@ def _facts(report: ExportReport) -> list[tuple[str, str]]:
 
 def _comparison(report: ExportReport) -> list[tuple[str, str]]:
     found = [
-        ("top-1 agreement", f"{report.top1_agreement:.2%}"),
+        (report.agreement, f"{report.top1_agreement:.2%}"),
         ("largest difference of an output", f"{report.max_difference:.2g}"),
     ]
     if report.accuracy is not None and report.model_accuracy is not None:
         accuracies = [
-            ("accuracy of the file", f"{report.accuracy:.2%}"),
-            ("accuracy of the Keras model", f"{report.model_accuracy:.2%}"),
+            (f"{report.measure} of the file", f"{report.accuracy:.2%}"),
+            (f"{report.measure} of the Keras model", f"{report.model_accuracy:.2%}"),
         ]
         found = accuracies + found
     return found
@@ -219,6 +225,9 @@ def output_text(report: ExportReport) -> str:
         texts.append(f"{report.outputs['dtype']}: {_scale_text(report.outputs)}")
     if "threshold" in report.outputs:
         texts.append(f"the second class above {report.outputs['threshold']}")
+    if "thresholds" in report.outputs:
+        low, high = min(report.outputs["thresholds"]), max(report.outputs["thresholds"])
+        texts.append(f"each class a yes or no, from {low:.4g} to {high:.4g} on")
     return ", ".join(texts)
 
 

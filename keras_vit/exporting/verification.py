@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from keras_vit.exporting.answers import answers, limits_of
 from keras_vit.exporting.quantizations import FLOAT32, QUANTIZATIONS
 from keras_vit.exporting.verification_pictures import Shown, Source
+from keras_vit.label_scores import mean_average_precision
 
 MAX_LOSS = 0.01
 
@@ -23,10 +26,14 @@ class Verification:
         source: of these images.
         max_difference: largest absolute difference of any output value.
         largest_output: of the Keras model, absolute.
-        top1_agreement: share of the images whose highest output is the same.
-        accuracy: of the file, if the images have labels.
+        top1_agreement: share of the images whose highest output is the same; where an
+            image may have several classes, share of all yes and no that are the same.
+        accuracy: of the file, if the images have labels; of several labels it is the
+            mean average precision.
         model_accuracy: of the Keras model on the same images.
         warnings: what limits this verification.
+        measure: what `accuracy` is.
+        agreement: what `top1_agreement` is.
     """
 
     quantization: str
@@ -39,6 +46,8 @@ class Verification:
     accuracy: float | None = None
     model_accuracy: float | None = None
     warnings: tuple[str, ...] = ()
+    measure: str = "accuracy"
+    agreement: str = "top-1 agreement"
 
     def check(self, *, tolerance: float, max_loss: float | None) -> None:
         """Raise a RuntimeError if the file computes something else than the model.
@@ -58,8 +67,9 @@ class Verification:
         if not self.max_difference <= allowed:
             raise RuntimeError(
                 "The exported file computes something else than the model: largest "
-                f"difference {self.max_difference:.2g}, allowed {allowed:.2g}, top-1 "
-                f"agreement {self.top1_agreement:.4f} on {self.num_images} images. "
+                f"difference {self.max_difference:.2g}, allowed {allowed:.2g}, "
+                f"{self.agreement} {self.top1_agreement:.4f} on {self.num_images} "
+                "images. "
                 "Nothing was written."
             )
 
@@ -92,11 +102,11 @@ class Verification:
     def _loss(self) -> tuple[float, str]:
         if self.accuracy is None or self.model_accuracy is None:
             return 1.0 - self.top1_agreement, (
-                f"top-1 agreement {self.top1_agreement:.2%} with the Keras model on "
+                f"{self.agreement} {self.top1_agreement:.2%} with the Keras model on "
                 f"{self.num_images} images"
             )
         return self.model_accuracy - self.accuracy, (
-            f"accuracy {self.accuracy:.2%} on {self.num_images} images, "
+            f"{self.measure} {self.accuracy:.2%} on {self.num_images} images, "
             f"{self.model_accuracy:.2%} for the Keras model"
         )
 
@@ -116,6 +126,7 @@ def compare(
     shown: Shown,
     quantization: str,
     output: str = "logits",
+    limits: np.ndarray | None = None,
 ) -> Verification:
     """Return how outputs, (N, K) each, compare.
 
@@ -125,10 +136,22 @@ def compare(
         shown: what both were computed from.
         quantization: precision of the file.
         output: name of the output: "logits", "probabilities" or "features".
+        limits: from which output on the answer is yes, see `limits_of`. Default None.
     """
-    right, found = (_classes(rows, output) for rows in (expected, actual))
+    if limits is None and expected.shape[-1] == 1:
+        limits = limits_of({"name": output, "threshold": 0.5})
+    right, found = (answers(rows, limits) for rows in (expected, actual))
     agreement = _share(right == found)
-    has_labels = shown.labels is not None
+    accuracy = model_accuracy = None
+    names: dict[str, Any] = {}
+    if right.ndim == 2:  # Several classes to an image.
+        names = {"measure": "mean average precision", "agreement": "equal answers"}
+    if shown.labels is not None and shown.labels.ndim == 2:
+        accuracy, model_accuracy = (
+            mean_average_precision(shown.labels, rows) for rows in (actual, expected)
+        )
+    elif shown.labels is not None:
+        accuracy, model_accuracy = (_share(x == shown.labels) for x in (found, right))
     return Verification(
         quantization=quantization,
         output=output,
@@ -137,21 +160,15 @@ def compare(
         max_difference=float(np.max(np.abs(expected - actual))),
         largest_output=float(np.max(np.abs(expected))),
         top1_agreement=agreement,
-        accuracy=_share(found == shown.labels) if has_labels else None,
-        model_accuracy=_share(right == shown.labels) if has_labels else None,
+        accuracy=accuracy,
+        model_accuracy=model_accuracy,
         warnings=_warnings(expected, agreement, shown.source, quantization),
+        **names,
     )
 
 
 def _share(holds: np.ndarray) -> float:
     return float(np.mean(holds))
-
-
-def _classes(outputs: np.ndarray, output: str) -> np.ndarray:
-    """Return the class of each row, (N,); a single output says yes or no."""
-    if outputs.shape[-1] > 1:
-        return outputs.argmax(-1)
-    return (outputs[..., 0] > (0.5 if output == "probabilities" else 0.0)).astype(int)
 
 
 def _warnings(

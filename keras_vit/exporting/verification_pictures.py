@@ -11,10 +11,11 @@ import keras
 import numpy as np
 
 from keras_vit.data.class_matching import class_numbers
-from keras_vit.data.images import Images, check_labels
+from keras_vit.data.images import Images, check_labels, multi_hot
 from keras_vit.data.sequences import by_position
 from keras_vit.data.sources.digits import load_digits
 from keras_vit.data.sources.picture_files import image_files
+from keras_vit.output_activation import thresholds_of
 
 Source = Literal["evaluation", "images", "calibration", "digits"]
 NUM_DEFAULT_IMAGES = 16
@@ -49,7 +50,8 @@ class Shown:
     Args:
         source: which argument of `export` they are from; "digits": from none of them.
         pictures: of any form and size.
-        labels: class of each picture, if known.
+        labels: class of each picture, (N,), or 0 and 1 where it may have several,
+            (N, classes), if known.
     """
 
     source: Source
@@ -112,10 +114,39 @@ def _labelled(model: keras.Model, evaluation: Any) -> tuple[Sequence[Any], np.nd
             "without labels as images."
         )
     names = getattr(evaluation, "class_names", None)
+    if getattr(part, "is_multi_label", False) or getattr(labels, "ndim", 1) == 2:
+        return pictures, _several_labels(model, labels, len(pictures), names)
     if names:
         order = class_numbers(getattr(model, "class_names", None), names)
         labels = order[check_labels(labels, len(pictures), len(names))]
     return pictures, check_labels(labels, len(pictures), _num_classes(model))
+
+
+def _several_labels(
+    model: keras.Model, labels: Any, count: int, names: Sequence[str] | None
+) -> np.ndarray:
+    """Return labels, 0 or 1, (N, classes), in the order of the model."""
+    _num_classes(model)  # Refuses a model without a head.
+    num_outputs, labels = int(model.output_shape[-1]), np.asarray(labels)
+    if labels.shape[1] == 1:  # One class, which is there or is not.
+        return check_labels(labels[:, 0].astype("int64"), count, 2)
+    if thresholds_of(model) is None:
+        raise ValueError(
+            "evaluation has images with several labels, and the model chooses one "
+            "class per image (softmax). Pass images with one label each; or set "
+            "model.thresholds, one for each class, if its logits are those of sigmoids."
+        )
+    if names is not None:
+        order = class_numbers(getattr(model, "class_names", None), names)
+        if len(order) < num_outputs:
+            lacks = num_outputs - len(order)
+            raise ValueError(
+                "evaluation must say of each class whether it is there, received "
+                f"labels without {lacks} of {num_outputs} classes of the model. Pass "
+                "its data, with all of its classes."
+            )
+        labels = labels[:, np.argsort(order)]
+    return multi_hot(labels, count, [str(i) for i in range(num_outputs)])
 
 
 def _lazily(images: Images) -> LazyPictures:

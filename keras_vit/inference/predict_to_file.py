@@ -6,9 +6,9 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -147,12 +147,13 @@ def predict_to_file(
     opened = [load_predictor(one, preprocessing) for one in models]
     predictors = [augmented(predictor, augment) for predictor in opened]
     classes = _common_classes(predictors)
+    predictors = _with_common_thresholds(predictors)
     pictures = open_pictures(source, options)
     if held_out:
         pictures = held_out_from(pictures, models[0] if len(models) == 1 else None)
-    thresholds = _common_thresholds(predictors)
-    layout: Layout = PredictionLayout(classes)
-    if thresholds is not None:
+    thresholds, layout = None, cast(Layout, PredictionLayout(classes))
+    if predictors[0].is_multi_label:
+        thresholds = np.asarray(predictors[0].thresholds)
         layout = LabelsLayout(classes, thresholds=thresholds)
     if submission is not None:
         layout, ids = read_submission(submission, classes, thresholds)
@@ -281,24 +282,26 @@ def _common_classes(predictors: Sequence[Predictor]) -> list[str]:
     return classes
 
 
-def _common_thresholds(predictors: Sequence[Predictor]) -> np.ndarray | None:
-    """Return the mean thresholds of models for several labels; None for one label.
+def _with_common_thresholds(predictors: list[Predictor]) -> list[Predictor]:
+    """Return models with the mean of their thresholds, if they have some.
 
     Raises:
         ValueError: if some are for one label and some for several.
     """
     several = [predictor.is_multi_label for predictor in predictors]
-    if not any(several):
-        return None
-    if not all(several):
+    if any(several) and not all(several):
         one, other = several.index(True), several.index(False)
         raise ValueError(
             "Models whose probabilities are averaged must all name one class of a "
             f"picture, or all several; {predictors[one].name!r} names several and "
             f"{predictors[other].name!r} one."
         )
-    each = [np.asarray(predictor.thresholds) for predictor in predictors]
-    return np.mean(each, axis=0)
+    if all(predictor.thresholds is None for predictor in predictors):
+        return predictors
+    # Those of no and yes that have none say yes from one half on.
+    each = [np.asarray(predictor.thresholds or (0.5,)) for predictor in predictors]
+    mean = tuple(np.mean(each, axis=0).tolist())
+    return [replace(predictor, thresholds=mean) for predictor in predictors]
 
 
 def _classes(predictor: Predictor) -> list[str]:

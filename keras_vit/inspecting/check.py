@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def check_data(
     Args:
         source: what `load_data` takes, undivided or with parts of its own, an
             `ImageData`, or a folder of pictures without class folders, of which only
-            labels are not checked.
+            labels are not checked. Where a picture may have several labels, they
+            together are its class, such as cat|dog.
         model: a `keras_vit.ViT`, or what `load` takes, such as the name of a
             checkpoint: its features say which labels are likely wrong and which
             pictures lie far from all others. Needs SciPy. They are kept on disk, where
@@ -205,7 +207,28 @@ def _by_number(data: ImageData) -> ImageData:
                 "A check reads pictures by number, received a stream as the part "
                 f"{name!r} of {data.name!r}. Save its pictures in a folder first."
             )
-    return data
+    return _with_one_class(data) if data.is_multi_label else data
+
+
+def _with_one_class(data: ImageData) -> ImageData:
+    """Return data in which all labels of a picture together are its class."""
+    parts: dict[str, Any] = dict(data.parts)
+    rows = np.concatenate([part.all_labels for part in parts.values()])
+    sets = np.unique(rows, axis=0)
+    number_of = {row.tobytes(): number for number, row in enumerate(sets)}
+    names = [
+        "|".join(data.class_names[i] for i in np.flatnonzero(row)) or "none of them"
+        for row in sets
+    ]
+    changed = {
+        name: replace(
+            part,
+            all_labels=np.array([number_of[row.tobytes()] for row in part.all_labels]),
+            num_classes=len(sets),
+        )
+        for name, part in parts.items()
+    }
+    return replace(data, class_names=tuple(names), **changed)
 
 
 def _raw(images: Images, position: int) -> Any:

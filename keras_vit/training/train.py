@@ -448,6 +448,12 @@ def _check(model: keras.Model, recipe: Recipe, data: ImageData, teacher: Any) ->
             "one. Use loss_name='binary_cross_entropy' (--set loss_name=...)."
         )
     check_teacher(teacher)
+    if data.is_multi_label and recipe.distillation is not None:
+        raise ValueError(
+            f"Images of {data.name!r} have several labels, and a teacher's softmax "
+            f"chooses one, received distillation={recipe.distillation!r}. Leave it and "
+            "the teacher (--teacher) out."
+        )
     if (teacher is None) != (recipe.distillation is None):
         raise ValueError(
             "A teacher and the distillation of the recipe go together, received "

@@ -44,7 +44,9 @@ def write_demo(
     Any static server can serve it; nothing is fetched from elsewhere and pictures stay
     on the device. The page takes a dropped, pasted or chosen picture or the camera's,
     resizes and normalizes it with the numbers of `model.preprocessing`, and shows the
-    five most likely classes. LiteRT for browsers comes from npm, once, here.
+    five most likely classes; of a model for several classes per picture it says which
+    are there, or that none is, and marks the threshold of each. LiteRT for browsers
+    comes from npm, once, here.
 
     Args:
         model: a Keras model; the path of a `.keras` file or of an output folder of

@@ -34,6 +34,7 @@ def test_an_example_runs(name, tmp_path):
 def test_each_example_is_run():
     (marked,) = test_an_example_runs.pytestmark
     names = [getattr(row, "values", (row,))[0] for row in marked.args[1]]
-    kaggle = ["kaggle_grouped.py", "kaggle_single_label.py"]  # test_kaggle.py
+    kinds = ("grouped", "multi_label", "single_label")
+    kaggle = [f"kaggle_{kind}.py" for kind in kinds]  # test_kaggle.py
     found = sorted(path.name for path in EXAMPLES.glob("*.py"))
     assert sorted([*names, *kaggle]) == found

@@ -70,6 +70,31 @@ def test_single_label(competition, monkeypatch, capsys):
     assert {row[1] for row in found} <= set(CLASSES)
 
 
+@pytest.mark.parametrize("layout", ["labels", "columns"])
+def test_multi_label(competition, monkeypatch, capsys, layout):
+    folder, rows = competition
+    several = {"nil": "round", "one": "line", "two": "line round"}
+    known = [
+        (f"{name}.jpg", several[label]) for name, label, part in rows if part == "train"
+    ]
+    write(folder / "train.csv", ("image", "labels"), known)
+    ids = [f"{row[0]}.jpg" for row in rows if row[2] == "test"]
+    header, cells = ("image", "labels"), ("line",)
+    if layout == "columns":
+        header, cells = ("image", "line", "round"), (0, 0)
+    sample = [(own, *cells) for own in ids]
+    write(folder / "sample_submission.csv", header, sample)
+    run("kaggle_multi_label.py", folder, monkeypatch)
+    assert "mean average precision" in capsys.readouterr().out
+    first, *found = read(folder / "submission.csv")
+    assert tuple(first) == header and [row[0] for row in found] == ids
+    if layout == "columns":
+        numbers = [float(cell) for row in found for cell in row[1:]]
+        assert all(0 <= number <= 1 for number in numbers)
+    else:
+        assert {row[1] for row in found} <= {"", "line", "round", "line round"}
+
+
 def test_grouped(competition, monkeypatch, capsys):
     folder, rows = competition
     known = [

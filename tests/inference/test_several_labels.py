@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -231,6 +232,26 @@ def test_names_that_labels_cannot_be_joined_of_are_refused(folder):
 
 
 @ONE_BACKEND
+def test_models_of_several_folds_have_mean_thresholds(folder):
+    first = fixed(ROWS, thresholds=(0.1, 0.9, 0.5))
+    second = fixed(ROWS, thresholds=(0.4, 0.3, 0.05))  # Means: 0.25, 0.6, 0.275.
+    target = folder / "mean.csv"
+    models = [first, second]
+    keras_vit.predict_to_file(models, folder / "photos", target, verbose=False)
+    assert [row[1] for row in read(target)[1:4]] == ["cat|dog", "|", "dog|owl"]
+    say_yes = [
+        replace(
+            fixed(ROWS[:, :1], ("no", "yes"), None if one is None else (one,)),
+            name=str(one),
+        )
+        for one in (None, 0.1)
+    ]
+    target = folder / "yes.csv"
+    keras_vit.predict_to_file(say_yes, folder / "photos", target, verbose=False)
+    assert [row[1] for row in read(target)[1:4]] == ["yes", "no", "no"]
+
+
+@ONE_BACKEND
 def test_models_of_one_and_of_several_labels_have_no_mean(folder):
     one = Predictor(
         name="one",
@@ -271,6 +292,8 @@ def test_the_command_line_from_a_list_to_predictions(folder, capsys, monkeypatch
     pictures = sorted((folder / "photos").iterdir())
     code, out, err = call(capsys, "predict", folder / "head", *pictures)
     assert code == 0, err
+    code, out, err = call(capsys, "info", folder / "head")
+    assert code == 0 and "\nthresholds " in out, err
     code, out, err = call(
         capsys, "predict", folder / "head", folder / "photos",
         "--output", folder / "found.csv",

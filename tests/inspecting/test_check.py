@@ -267,3 +267,17 @@ def test_what_training_says_before_it_begins():
     assert leaked.startswith("3 held-out pictures")
     assert rare.endswith("b 1, c 1.")
     assert before_training(keras_vit.load_data("digits")) == []
+
+
+def test_several_labels_together_are_a_class(photos, capsys):
+    paths = sorted(photos.rglob("*.png"))
+    labels = ["cat|dog", "cat", "|"] * 4
+    rows = [f"{path},{text}" for path, text in zip(paths, labels, strict=True)]
+    table = photos.parent / "list.csv"
+    table.write_text("\n".join(["path,label", *rows]))
+    check = keras_vit.check_data(table, multi_label=True)
+    assert check.counts == {"train": {"none of them": 4, "cat": 4, "cat|dog": 4}}
+    assert main(["check", str(table), "--multi-label", "--quick"]) == 0
+    assert "cat|dog 4" in capsys.readouterr().out
+    data = keras_vit.load_data(table, multi_label=True)
+    assert before_training(data) == []

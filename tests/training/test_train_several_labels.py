@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,13 +84,18 @@ def test_without_a_validation_part_they_stay_one_half(capsys):
     assert "no validation part" in capsys.readouterr().out
 
 
-def test_what_cannot_work_is_refused_before_any_work(data):
+def test_what_cannot_work_is_refused_before_any_work(data, tmp_path):
     with pytest.raises(ValueError, match="binary_cross_entropy"):
         keras_vit.train(model(), data, Recipe())
     with pytest.raises(ValueError, match="ends with softmax, which chooses one"):
         keras_vit.train(model(classifier_activation="softmax"), data, RECIPE)
+    taught = replace(RECIPE, distillation="soft")
+    with pytest.raises(ValueError, match="softmax chooses one"):
+        keras_vit.train(model(), data, taught, teacher=model())
     several = model()
     several.thresholds = (0.5, 0.5)
+    with pytest.raises(ValueError, match="cannot express model.thresholds"):
+        keras_vit.save(several, tmp_path / "timm", format="timm")
     pixels, labels = draw()
     one = keras_vit.load_data((pixels, labels[:, 0].astype("int64")))
     with pytest.raises(ValueError, match=r"model\.thresholds = None"):

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import keras_vit
+from keras_vit import Preprocessing
 from keras_vit.web.examples import write_examples
 from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures
 from tests.web.actions import check_results, choose, drop, png, problem, results
-from tests.web.conftest import PHOTOS, TIMEOUT, WITHOUT_WORKER
+from tests.web.conftest import PHOTOS, TIMEOUT, WITHOUT_WORKER, with_random_weights
 
 pytestmark = ONE_BACKEND
 
@@ -53,6 +54,65 @@ def test_the_page_answers_what_the_model_answers(
     assert page.is_hidden("#time")  # Behind "Details".
     page.click("summary")
     assert re.fullmatch(r"[\d.]+ ms in the model, .*", page.inner_text("#time"))
+
+
+@pytest.fixture(scope="module")
+def several_site(npm, tmp_path_factory):
+    """The page of a model for several classes per picture, and the model."""
+    model = with_random_weights(
+        keras_vit.ViT.from_variant(
+            "test",
+            num_classes=7,
+            class_names=["ant", "bee", "cat", "dog", "elk", "fox", "gnu"],
+            preprocessing=Preprocessing(image_size=32),
+        )
+    )
+    given = [p.probability for p in by_number(model, PHOTOS[0])]
+    middle = sorted(given)[4]
+    # Three are there, whatever their probability; the others just not.
+    model.thresholds = [0.99 * p if p >= middle else min(1.0, p + 0.001) for p in given]
+    return keras_vit.write_demo(
+        model, tmp_path_factory.mktemp("several") / "site", images=PHOTOS
+    ), model
+
+
+def by_number(model, picture):
+    """Return the predictions of all classes, by number, as sigmoids."""
+    twin = keras_vit.changed(model, thresholds=(0.5,) * 7)
+    return sorted(keras_vit.predict(twin, [picture], top=7)[0], key=lambda p: p.index)
+
+
+def test_all_classes_that_are_there_are_said_and_marked(visit, several_site):
+    site, model = several_site
+    page = visit(site)
+    choose(page, png(PHOTOS[0]))
+    [expected] = keras_vit.predict(model, [PHOTOS[0]])
+    found = results(page)
+    assert len(expected) == 3 and len(found) == 5
+    assert list(found)[:3] == [one.index for one in expected]
+    every = by_number(model, PHOTOS[0])
+    for index, probability in found.items():
+        assert probability == pytest.approx(every[index].probability, abs=1e-3)
+    assert page.locator("#results li.there").count() == 3
+    first, second, third = (one.class_name for one in expected)
+    said = f"This picture shows {first}, {second} and {third}."
+    assert page.inner_text("#status") == said and page.is_visible("#status")
+
+
+def test_a_picture_with_none_of_the_classes_is_said_in_words(
+    visit, several_site, tmp_path
+):
+    site, _ = several_site
+    shutil.copytree(site, tmp_path / "site")
+    settings = json.loads((site / "model.json").read_text())
+    settings["output"]["thresholds"] = [1.0] * 7
+    (tmp_path / "site" / "model.json").write_text(json.dumps(settings))
+    page = visit(tmp_path / "site")
+    choose(page, png(PHOTOS[1]))
+    assert len(results(page)) == 5 and page.locator("#results li.there").count() == 0
+    assert page.inner_text("#status") == "None of the 7 classes is on this picture."
+    assert page.is_visible("#status")
+    assert min(page.evaluate(CONTRAST)) >= 4.5
 
 
 def test_a_finished_file_is_a_page_too(visit, digits_file, digits_model, tmp_path):

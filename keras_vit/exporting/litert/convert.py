@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.exporting.answers import limits_of
 from keras_vit.exporting.conversion import ConversionJob
 from keras_vit.exporting.litert.float_file import FloatFile, make_interpreter
 from keras_vit.exporting.litert.gpu_graph import suit_gpus
@@ -29,7 +30,8 @@ def convert(job: ConversionJob) -> dict[str, Any]:
     # One route to each precision: the float file is what all are made from, so they
     # differ in nothing but numbers.
     write_float(job, job.float_file)
-    file = FloatFile(job.float_file, job.calibration())
+    limits = limits_of(job.metadata["output"])
+    file = FloatFile(job.float_file, job.calibration(), limits)
     decided: dict[str, Any] = {}
     if job.quantization == MIXED_INT8:
         parts = find_parts(file.ops, job.parts)

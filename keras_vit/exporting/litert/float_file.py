@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.exporting.answers import answers
 from keras_vit.exporting.litert.graph import Op, read_graphs
 from keras_vit.exporting.litert.quantizer_recipes import Recipe
 
@@ -19,10 +20,17 @@ class FloatFile:
         path: of the file, in float32.
         images: as the file takes them, (N, H, W, C), or None if no activation is
             quantized.
+        limits: from which output on the answer is yes, see `limits_of`. Default None.
     """
 
-    def __init__(self, path: Path, images: np.ndarray | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        images: np.ndarray | None,
+        limits: np.ndarray | None = None,
+    ) -> None:
         self.path = path
+        self.limits = limits
         self.ops = read_graphs(path)[0].ops
         self.output = self.ops[-1].scope
         self.images = images
@@ -51,24 +59,30 @@ class FloatFile:
 
     def loss(self, expected: np.ndarray, recipe: Recipe) -> dict[str, float]:
         """Return what a recipe loses against the outputs of the float file."""
-        return differences(expected, self.outputs(self.quantize(recipe)))
+        found = self.outputs(self.quantize(recipe))
+        return differences(expected, found, self.limits)
 
 
-def differences(expected: np.ndarray, actual: np.ndarray) -> dict[str, float]:
-    """Return error, largest difference and top-1 agreement of outputs (N, K).
+def differences(
+    expected: np.ndarray, actual: np.ndarray, limits: np.ndarray | None = None
+) -> dict[str, float]:
+    """Return error, largest difference and agreement of outputs (N, K).
 
     The error is the root mean square of the differences as a share of that of the
-    outputs, both without the mean of a row, to which a softmax is blind.
+    outputs, both without the mean of a row, to which a softmax is blind; with limits
+    that of each output as it is.
     """
     difference = actual - expected
+    blind = 1.0 if limits is None else 0.0
     noise, signal = (
-        float(np.sqrt(np.mean((x - x.mean(axis=-1, keepdims=True)) ** 2)))
+        float(np.sqrt(np.mean((x - blind * x.mean(axis=-1, keepdims=True)) ** 2)))
         for x in (difference, expected)
     )
+    same = answers(expected, limits) == answers(actual, limits)
     return {
         "error": noise / max(signal, 1e-12),
         "max_difference": float(abs(difference).max()),
-        "top1_agreement": float(np.mean(expected.argmax(-1) == actual.argmax(-1))),
+        "top1_agreement": float(np.mean(same)),
     }
 
 

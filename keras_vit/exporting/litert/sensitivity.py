@@ -30,9 +30,11 @@ class SensitivityRow:
             several of them together.
         name: "block_0/attention", "SOFTMAX", "int8", ...
         error: root mean square of the differences of the outputs, as a share of that of
-            the outputs; both without the mean of a row, to which a softmax is blind.
+            the outputs; both without the mean of a row, to which a softmax is blind,
+            unless an image may have several classes.
         max_difference: largest absolute difference of any output value.
-        top1_agreement: share of the images whose highest output is the same.
+        top1_agreement: share of the images whose highest output is the same; where an
+            image may have several classes, share of all yes and no that are the same.
     """
 
     kind: Literal["part", "op", "all"]

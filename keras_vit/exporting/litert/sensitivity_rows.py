@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from keras_vit.exporting.answers import limits_of
 from keras_vit.exporting.conversion import ConversionJob
 from keras_vit.exporting.litert.convert import write_float
 from keras_vit.exporting.litert.float_file import FloatFile
@@ -28,7 +29,8 @@ _MOVES = {
 def convert(job: ConversionJob) -> dict[str, Any]:
     """Return the rows of `Sensitivity`, measured on a LiteRT file in float32."""
     write_float(job, job.float_file)
-    file = FloatFile(job.float_file, job.calibration())
+    limits = limits_of(job.metadata["output"])
+    file = FloatFile(job.float_file, job.calibration(), limits)
     return {"rows": measure_rows(file, find_parts(file.ops, job.parts))}
 
 

@@ -26,6 +26,7 @@ PARSER_VERSION = "1.0.0"  # the first, which has all that is written here
 # Values of unions and enumerations.
 IMAGE_PROPERTIES = np.uint8(2)
 NORMALIZATION_OPTIONS = np.uint8(1)
+SCORE_THRESHOLDING_OPTIONS = np.uint8(3)
 TENSOR_AXIS_LABELS = np.int8(2)
 COLOR_SPACES = {3: np.int8(1), 1: np.int8(2)}
 
@@ -40,6 +41,7 @@ IMAGE = ("color_space", "default_size")
 SIZE = ("width", "height")
 PROCESS_UNIT = ("type", "options")
 NORMALIZATION = ("mean", "std")
+SCORE_THRESHOLDING = ("global_score_threshold",)
 FILE = ("name", "description", "type")
 
 _SUMMARY = "Vision Transformer, an image classifier."
@@ -163,7 +165,22 @@ def _output(name: str, metadata: dict[str, Any]) -> Table:
                 type=TENSOR_AXIS_LABELS,
             )
         ]
-    return Table(TENSOR, name=name, files=labels)
+    thresholds = metadata["output"].get("thresholds")
+    has_scores = is_main and name == "probabilities" and thresholds
+    units = [_least_score(thresholds)] if has_scores else None
+    return Table(TENSOR, name=name, process_units=units, files=labels)
+
+
+def _least_score(thresholds: list[float]) -> Table:
+    """Return below which probability no class is shown.
+
+    The schema has one number for all classes: the lowest, which hides none that is
+    there. Those of each class are in our own metadata.
+    """
+    options = Table(
+        SCORE_THRESHOLDING, global_score_threshold=np.float32(min(thresholds))
+    )
+    return Table(PROCESS_UNIT, type=SCORE_THRESHOLDING_OPTIONS, options=options)
 
 
 def _output_names(model: Any) -> list[str]:
@@ -212,6 +229,7 @@ _NUMBERS = {
     "uint8": lambda builder, slot, x: builder.PrependUint8Slot(slot, int(x), 0),
     "int8": lambda builder, slot, x: builder.PrependInt8Slot(slot, int(x), 0),
     "uint32": lambda builder, slot, x: builder.PrependUint32Slot(slot, int(x), 0),
+    "float32": lambda builder, slot, x: builder.PrependFloat32Slot(slot, float(x), 0.0),
 }
 
 

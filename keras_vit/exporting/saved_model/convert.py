@@ -72,20 +72,33 @@ def _serve_bytes(job: ConversionJob, model: Any) -> Function:
     call = inference(model.layers[-1] if takes_pixels else model)
     serve = named_outputs(job, call)
     names = job.metadata["class_names"]
+    thresholds = job.metadata["output"].get("thresholds")
 
     def serve_bytes(image_bytes: Any) -> dict[str, Any]:
         outputs = serve(read(image_bytes))
         if "logits" in outputs:
             # A server's clients have no model to ask what to do with logits.
             logits = outputs.pop("logits")
-            turn = tf.nn.softmax if logits.shape[-1] > 1 else tf.nn.sigmoid
+            is_softmax = logits.shape[-1] > 1 and thresholds is None
+            turn = tf.nn.softmax if is_softmax else tf.nn.sigmoid
             outputs = {"probabilities": turn(logits), **outputs}
         if names and "probabilities" in outputs:
-            given = outputs["probabilities"]
+            given, known = outputs["probabilities"], tf.constant(names)
+            if thresholds is not None:  # Any number of names, with a bar between.
+                found = tf.ragged.boolean_mask(
+                    tf.broadcast_to(known, tf.shape(given)), given >= thresholds
+                )
+                outputs[CLASS_NAME] = tf.strings.reduce_join(
+                    found, axis=-1, separator="|"
+                )
+                return outputs
             if given.shape[-1] == 1 and len(names) == 2:  # No and yes.
-                given = tf.concat([1.0 - given, given], axis=-1)
-            best = tf.argmax(given, axis=-1)
-            outputs[CLASS_NAME] = tf.gather(tf.constant(names), best)
+                best = tf.cast(
+                    given[:, 0] >= job.metadata["output"]["threshold"], "int32"
+                )
+            else:
+                best = tf.argmax(given, axis=-1)
+            outputs[CLASS_NAME] = tf.gather(known, best)
         return outputs
 
     return serve_bytes

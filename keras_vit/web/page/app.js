@@ -1,4 +1,5 @@
-// The page: a picture comes in, its most likely classes come out.
+// The page: a picture comes in, its most likely classes come out; where a picture may
+// have several, those that are there are marked.
 
 import { Camera } from "./camera.js";
 import { readJson } from "./download.js";
@@ -208,13 +209,42 @@ async function classify(source, name) {
 }
 
 function showResults(probabilities) {
-  const order = [...probabilities.keys()].sort(
+  const { threshold, thresholds } = settings.output;
+  let order = [...probabilities.keys()].sort(
     (a, b) => probabilities[b] - probabilities[a] || a - b,
   );
+  if (thresholds) return showSeveral(probabilities, thresholds, order);
+  if (threshold !== undefined) order = probabilities[1] >= threshold ? [1, 0] : [0, 1];
   const best = order.slice(0, NUM_RESULTS);
   byId("results").replaceChildren(...best.map((i) => bar(i, probabilities[i])));
   const shown = `${className(best[0])}, ${percent.format(probabilities[best[0]])}`;
   say(`This looks like ${shown}.`);
+}
+
+// Any number of classes is there, from its threshold on; others stand below them.
+function showSeveral(probabilities, thresholds, order) {
+  const isThere = (i) => probabilities[i] >= thresholds[i];
+  const found = order.filter(isThere);
+  const others = order.filter((i) => !isThere(i));
+  const shown = [...found, ...others.slice(0, Math.max(0, NUM_RESULTS - found.length))];
+  const items = shown.map((i) => {
+    const item = bar(i, probabilities[i]);
+    item.classList.toggle("there", isThere(i));
+    item.style.setProperty("--threshold", thresholds[i]);
+    return item;
+  });
+  byId("results").classList.add("several");
+  byId("results").replaceChildren(...items);
+  const names = found.map(className);
+  if (names.length) return say(`This picture shows ${listed(names)}.`);
+  if (order.length === 1) return say(`This picture does not show ${className(0)}.`);
+  say(`None of the ${order.length} classes is on this picture.`);
+}
+
+// "cat", "cat and dog", "cat, dog and owl"
+function listed(names) {
+  if (names.length === 1) return names[0];
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
 function bar(index, probability) {

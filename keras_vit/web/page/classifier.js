@@ -135,7 +135,7 @@ async function run({ input, output, attention }, model, values) {
   const scores = outputs[output.name];
   return {
     probabilities: noAndYes(
-      output.activation === null ? toProbabilities(scores) : scores,
+      output.activation === null ? toProbabilities(scores, output) : scores,
       output,
     ),
     attention: attention && outputs[attention.name],
@@ -149,8 +149,9 @@ function noAndYes(probabilities, { threshold }) {
   return [1 - probabilities[0], probabilities[0]];
 }
 
-function toProbabilities(logits) {
-  if (logits.length === 1) return [1 / (1 + Math.exp(-logits[0]))]; // Yes or no.
+function toProbabilities(logits, { thresholds }) {
+  // Yes or no, of each class where a picture may have several.
+  if (logits.length === 1 || thresholds) return logits.map((x) => 1 / (1 + Math.exp(-x)));
   const largest = logits.reduce((a, b) => Math.max(a, b));
   const exponents = logits.map((x) => Math.exp(x - largest));
   const sum = exponents.reduce((a, b) => a + b);
