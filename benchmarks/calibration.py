@@ -38,7 +38,7 @@ from scipy.special import logsumexp, softmax
 import keras_vit
 from keras_vit.calibration_error import expected_calibration_error
 from keras_vit.data.class_matching import NONE_OF_THESE
-from keras_vit.heads.cross_validation import Labelled, cross_validate, fit
+from keras_vit.heads.cross_validation import Labelled, Trial, cross_validate, fit
 from keras_vit.heads.feature_cache import cache_folder
 from keras_vit.heads.feature_kinds import backbone, feature_kinds
 from keras_vit.heads.feature_pass import FeatureReader
@@ -117,22 +117,23 @@ def _split(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return order[count // 5 :], order[: count // 5]
 
 
+def _held_out(features: np.ndarray, labelled: Labelled, trial: Trial) -> np.ndarray:
+    """Return the logits of each picture by a head of the other folds."""
+    logits = np.zeros_like(labelled.targets)
+    for fold in range(FOLDS):
+        part, rest = labelled.folds == fold, labelled.folds != fold
+        targets, weights = labelled.targets[rest], labelled.weights[rest]
+        linear = fit(features[rest], targets, weights, trial, "softmax")
+        logits[part] = linear.logits(features[part])
+    return logits
+
+
 def _head(features: np.ndarray, labelled: Labelled, weaker: float) -> tuple[Any, float]:
     """Return a linear classifier, not divided, and its temperature."""
     trial = cross_validate(features, labelled)
     if weaker != 1.0:
         trial = replace(trial, strength=trial.strength * weaker)
-        found = np.zeros_like(trial.probabilities)
-        for fold in range(FOLDS):
-            part, rest = labelled.folds == fold, labelled.folds != fold
-            linear = fit(
-                features[rest],
-                labelled.targets[rest],
-                labelled.weights[rest],
-                trial,
-                "softmax",
-            )
-            found[part] = softmax(linear.logits(features[part]), axis=1)
+        found = softmax(_held_out(features, labelled, trial), axis=1)
         trial = replace(trial, probabilities=found)
     linear = fit(features, labelled.targets, labelled.weights, trial, "softmax")
     return linear, calibrated(trial, labelled)[1].value
@@ -174,13 +175,16 @@ def _rejected(
     """Return the shares that each score rejects at 5 % false alarms."""
     features, labels = inspection
     train, test = _split(len(labels), seed)
-    shares = _shares(features[train], labels[train], [features[test], digits], seed)
+    labelled = _labelled(labels[train], seed)
+    trial = cross_validate(features[train], labelled)
+    judged = [features[test], digits]
+    shares = _shares(features[train], labels[train], judged, seed, trial)
     unseen = []
     for left_out in np.unique(labels):
         known = train[labels[train] != left_out]
         names = np.unique(labels[known], return_inverse=True)[1]
         strange = features[test[labels[test] == left_out]]
-        unseen.append(_shares(features[known], names, [strange], seed))
+        unseen.append(_shares(features[known], names, [strange], seed, trial))
     return {
         score: [*values, float(np.mean([row[score][0] for row in unseen]))]
         for score, values in shares.items()
@@ -188,10 +192,15 @@ def _rejected(
 
 
 def _shares(
-    features: np.ndarray, labels: np.ndarray, judged: list[np.ndarray], seed: int
+    features: np.ndarray,
+    labels: np.ndarray,
+    judged: list[np.ndarray],
+    seed: int,
+    trial: Trial,
 ) -> dict[str, list[float]]:
     labelled = _labelled(labels, seed)
-    linear, _ = _head(features, labelled, 1.0)
+    linear = fit(features, labelled.targets, labelled.weights, trial, "softmax")
+    held_out = _held_out(features, labelled, trial)
     rejection = fit_rejection(features, labels, RATE, folds=labelled.folds)
     shares = {
         "distance": [
@@ -202,12 +211,6 @@ def _shares(
         "largest logit": lambda logits: logits.max(axis=1),
         "energy": lambda logits: logsumexp(logits, axis=1),
     }
-    # Of a head of the others, as the distance's threshold.
-    held_out = np.zeros((len(labels), labelled.targets.shape[1]))
-    for fold in range(FOLDS):
-        part, rest = labelled.folds == fold, labelled.folds != fold
-        other, _ = _head(features[rest], _labelled(labels[rest], seed), 1.0)
-        held_out[part] = other.logits(features[part])
     for name, score in scores.items():
         limit = np.quantile(score(held_out), RATE)
         shares[name] = [
@@ -228,10 +231,14 @@ def _files(model: Any, data: Any, digits: Any, count: int) -> None:
     print(f"\n| form | {' | '.join(sets)} |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         forms: dict[str, Any] = {"Keras": fitted}
-        for quantization in ("float32", "float16", "dynamic_int8"):
+        for quantization in ("float16", "dynamic_int8"):
             path = Path(folder) / f"{quantization}.tflite"
             keras_vit.export(
-                fitted, path, quantization=quantization, evaluation=held_out
+                fitted,
+                path,
+                quantization=quantization,
+                images=sets["false alarms"][:20],
+                accept_loss=True,
             )
             forms[f"LiteRT, {quantization}"] = path
         for name, form in forms.items():

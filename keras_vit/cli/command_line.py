@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from keras_vit.cli.augment import add_augment
 from keras_vit.cli.average import add_average
 from keras_vit.cli.benchmark import add_benchmark
+from keras_vit.cli.calibrate import add_calibrate
 from keras_vit.cli.check import add_check
 from keras_vit.cli.demo import add_demo
 from keras_vit.cli.evaluate import add_evaluate
@@ -32,7 +33,7 @@ EXIT_STOPPED = EXIT_CODE  # by SIGTERM, with the state saved
 
 _COMMANDS = (
     *(add_check, add_train, add_augment, add_evaluate, add_predict, add_export),
-    *(add_average, add_benchmark, add_demo, add_list, add_info),
+    *(add_average, add_calibrate, add_benchmark, add_demo, add_list, add_info),
 )
 
 

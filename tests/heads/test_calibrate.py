@@ -3,9 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import keras_vit
 from keras_vit import Preprocessing
+from keras_vit.cli.command_line import main
 from keras_vit.data.sources.digits import load_digits
 from keras_vit.inference.predictor import load_predictor
 from keras_vit.keras_file import load_keras
@@ -37,6 +39,11 @@ def run(data, tmp_path_factory):
     model, folder = make_model(num_classes=None), tmp_path_factory.mktemp("fit") / "run"
     keras_vit.fit_head(model, data, output=folder, cache=None, verbose=False, folds=2)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
 
 
 def overconfident(run, **options):
@@ -197,3 +204,20 @@ def test_what_cannot_be_calibrated_is_refused(data):
     model.preprocessing = None
     with pytest.raises(ValueError, match="how pictures are preprocessed"):
         calibrate(model, data)
+
+
+def test_the_command_writes_a_copy(data, run, tmp_path, capsys):
+    folder, output = tmp_path / "photos", tmp_path / "calibrated.keras"
+    for number, picture in enumerate(data.validation.pictures()):
+        path = folder / str(data.validation.labels[number]) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.squeeze(picture)).save(path)
+    command = ["calibrate", run, "--data", folder, "--output", output]
+    command += ["--part", "all", "--none-of-these", "0.1"]
+    assert main([*map(str, command)]) == 0
+    assert "held-out pictures of the classes" in capsys.readouterr().out
+    assert load_keras(output).class_names[-1] == "none of these"
+    assert main([*map(str, command)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*map(str, command[:-6]), "--output", "model.tflite"]) == 2
+    assert "is a .keras file" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.data.sources.digits import load_digits
 from tests.pictures import write_folder
+from tests.test_calibration_error import from_the_paper
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,12 @@ def test_results_are_those_of_keras(model, data):
     assert result.part == "test" and result.num_images == len(data.test)
     for name in ("accuracy", "loss", "top5_accuracy"):
         assert getattr(result, name) == pytest.approx(expected[name], rel=1e-4)
+    found = keras_vit.predict(model, [*data.test.pictures()], top=1)
+    confidences = [one.probability for [one] in found]
+    rights = np.array([one.index for [one] in found]) == data.test.labels
+    error = from_the_paper(confidences, rights)
+    assert result.calibration_error == pytest.approx(error, abs=1e-4)
+    assert f"calibration error {error:.4f}" in result.text()
 
 
 def test_a_result_is_told_in_one_line_and_in_json(model, data):
