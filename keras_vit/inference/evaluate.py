@@ -21,6 +21,7 @@ from keras_vit.data.trained_pictures import (
     to_judge,
 )
 from keras_vit.inference.augmented import Views, augmented
+from keras_vit.inference.prediction_file import SEPARATOR
 from keras_vit.inference.predictor import Predictor, find_model, load_predictor
 from keras_vit.label_scores import LabelScores, label_scores
 from keras_vit.preprocessing import Preprocessing
@@ -143,6 +144,13 @@ def evaluate(
             "chooses one class per image (softmax). Pass a model that was trained or "
             "fitted on such data; or set model.thresholds, one for each class, if its "
             "logits are those of sigmoids."
+        )
+    joined = [name for name in data.class_names if SEPARATOR in name]
+    if predictor.is_multi_label and joined and not data.is_multi_label:
+        raise ValueError(
+            f"{predictor.name!r} names several labels per image, and {data.name!r} was "
+            f"opened with one, such as {joined[0]!r}. Open it with multi_label=True "
+            "(--multi-label)."
         )
     judged = to_judge(data, part, _pictures_of_run(model))
     images = judged.images

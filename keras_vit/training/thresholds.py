@@ -52,7 +52,7 @@ def choose_thresholds(model: Any, data: ImageData, batch_size: int) -> str:
         What was done, in words.
     """
     if data.validation is None:
-        return f"{DEFAULT} each, as there is no validation part to choose them on"
+        return f"{_range(model)}, as there is no validation part to choose them on"
     is_logit = output_activation(model) is None
     found, labels = [], []
     for batch in data.validation.batches(model.preprocessing, batch_size):
@@ -63,5 +63,14 @@ def choose_thresholds(model: Any, data: ImageData, batch_size: int) -> str:
         labels.append(np.asarray(batch[1]))
     rows = np.concatenate(labels), np.concatenate(found)
     model.thresholds = tuple(best_thresholds(*rows, default=DEFAULT).tolist())
+    return f"{_range(model)}, with the highest F1 of each class on validation"
+
+
+def kept_thresholds(model: Any) -> str:
+    """Return why a run on several devices leaves thresholds as they are, in words."""
+    return f"{_range(model)}, as before: they are chosen on one device"
+
+
+def _range(model: Any) -> str:
     low, high = min(model.thresholds), max(model.thresholds)
-    return f"{low:.3f} to {high:.3f}, with the highest F1 of each class on validation"
+    return f"{low:.3f} to {high:.3f}"

@@ -54,7 +54,11 @@ from keras_vit.training.run_folder import (
 from keras_vit.training.run_lock import locked
 from keras_vit.training.run_time import run_seconds
 from keras_vit.training.step import TrainingModel
-from keras_vit.training.thresholds import choose_thresholds, prepare_thresholds
+from keras_vit.training.thresholds import (
+    choose_thresholds,
+    kept_thresholds,
+    prepare_thresholds,
+)
 
 __all__ = ["TrainingResult", "train"]
 
@@ -89,7 +93,7 @@ def train(
     Images with several labels need a loss that asks one question per class. The best
     epoch is then that of the lowest loss on `data.validation`, and at the end each
     class gets the threshold with the highest F1 there, `model.thresholds`; on several
-    devices, and without a validation part, they stay 0.5.
+    devices, and without a validation part, they stay as they are, 0.5 in a new model.
 
     With `output`, the folder holds `model.keras` (the best model so far, without the
     optimizer), `history.csv`, `curves.png` (if matplotlib is there), `training.json`
@@ -299,7 +303,7 @@ def _choose_thresholds(
     is_shown: bool,
 ) -> None:
     """Give the best model, and its file, the thresholds of its classes."""
-    said = "0.5 each, as they are chosen on one device"
+    said = kept_thresholds(model)
     if current().num_replicas == 1:
         said = choose_thresholds(model, data, plan.images_at_once)
         if folder is not None:

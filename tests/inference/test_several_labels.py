@@ -289,6 +289,8 @@ def test_the_command_line_from_a_list_to_predictions(folder, capsys, monkeypatch
     again = json.loads(out)
     for name in ("accuracy", "loss"):
         assert again[name] == pytest.approx(trained[name], abs=1e-4)
+    code, _, err = call(capsys, "evaluate", folder / "head", *listed[:2])
+    assert code == 2 and "(--multi-label)" in err
     pictures = sorted((folder / "photos").iterdir())
     code, out, err = call(capsys, "predict", folder / "head", *pictures)
     assert code == 0, err

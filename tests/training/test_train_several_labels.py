@@ -120,6 +120,30 @@ def test_one_class_is_a_yes_or_no():
     assert [one.class_name for one in names] in ([], ["bright"])
 
 
+def test_a_fitted_head_trains_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path / "cache"))
+    pixels, labels = draw(16)
+    rows = ["path,label"]
+    for number, row in enumerate(labels):
+        Image.fromarray(pixels[number]).save(tmp_path / f"{number}.png")
+        names = [name for name, x in zip(NAMES, row, strict=True) if x]
+        rows.append(f"{number}.png,{'|'.join(names) or '|'}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    start = tiny(image_size=16, preprocessing=Preprocessing(image_size=16))
+    keras_vit.save(start, tmp_path / "start.keras")
+    command = [
+        *("train", "--data", tmp_path / "list.csv", "--multi-label"),
+        *("--weights", tmp_path / "start.keras", "--recipe", "photos_lora"),
+        *("--epochs", 1, "--batch-size", 8, "--output", tmp_path / "run"),
+    ]
+    assert main([str(one) for one in command]) == 0
+    out = capsys.readouterr().out
+    assert "head on pooled" in out and "yes    from" in out
+    stored = load_keras(tmp_path / "run" / "model.keras")
+    assert stored.config.classifier_activation == "sigmoid"
+    assert len(stored.thresholds) == 2
+
+
 def test_the_command_line_takes_a_loss_for_several_labels(tmp_path, capsys):
     pixels, labels = draw(12)
     rows = ["path,bright,red"]
