@@ -90,7 +90,8 @@ def fit_head(
             takes "pooled" for a model with a classifier, and compares the other three
             for one without.
         class_weight: "balanced" to let each class count the same, or a weight for each
-            class name. Default None: each picture counts the same.
+            class name; for one label per picture. Default None: each picture counts
+            the same.
         folds: parts of the cross-validation, at least 2; no more than the pictures of
             the smallest class. Default 5.
         seed: of the parts. The same pictures and seed give the same head.
@@ -306,6 +307,13 @@ def _check(
 
 
 def _class_weights(wanted: Any, data: ImageData) -> Any:
+    if wanted is not None and data.is_multi_label:
+        # A picture without labels would count nothing.
+        raise ValueError(
+            "class_weight is for one label per picture, received class_weight="
+            f"{wanted!r} for {data.name!r}, where each class has a threshold of its "
+            "own. Leave it out."
+        )
     if wanted is None or wanted == "balanced":
         return wanted
     names = data.class_names
