@@ -1,4 +1,4 @@
-"""Tests of conversions: they run once, and where TensorFlow is at hand, in it."""
+"""Tests that run once: conversions under TensorFlow, what no backend sees on torch."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ BACKEND = "tensorflow"
 ONE_BACKEND = pytest.mark.skipif(
     keras.backend.backend() != BACKEND,
     reason="the same conversion serves each backend; runs on TensorFlow",
+)
+
+# Torch, whose part of the suite is the shortest.
+NO_BACKEND = pytest.mark.skipif(
+    keras.backend.backend() != "torch",
+    reason="no backend takes part in it; runs on torch",
 )
 
 

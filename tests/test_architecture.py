@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import keras_vit
+from tests.one_backend import NO_BACKEND
+
+pytestmark = NO_BACKEND
 
 PACKAGE = Path(keras_vit.__file__).parent
 

@@ -11,11 +11,13 @@ from PIL import Image
 
 from keras_vit import Preprocessing
 from tests import preprocessing_peers as peers
+from tests.one_backend import NO_BACKEND
 
 # Both libraries, and torch.jit under them, warn of their own deprecations.
-pytestmark = pytest.mark.filterwarnings(
+_QUIET = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
 )
+pytestmark = [_QUIET, NO_BACKEND]
 PICTURES = peers.pictures()
 MEAN, STD = peers.IMAGENET["image_mean"], peers.IMAGENET["image_std"]
 ONE_STEP = 1 / 255

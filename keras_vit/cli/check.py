@@ -9,7 +9,7 @@ from collections.abc import Callable
 from keras_vit.checkpoints.hub import find_source
 from keras_vit.cli.arguments import Commands, add_command, add_switches, print_found
 from keras_vit.inspecting.check import check_data
-from keras_vit.inspecting.page import check_page_name, write_page
+from keras_vit.inspecting.page import check_page, write_page
 
 
 def add_check(commands: Commands) -> None:
@@ -43,7 +43,7 @@ def add_check(commands: Commands) -> None:
 def run_check(options: Namespace) -> None:
     """Check the data, and write the page."""
     if options.output:
-        check_page_name(options.output)
+        check_page(options.output, options.overwrite)
     changes = {} if options.image_size is None else {"image_size": options.image_size}
     found = check_data(
         options.data,
@@ -56,7 +56,9 @@ def run_check(options: Namespace) -> None:
     )
     lines = [found.text()]
     if options.output:
-        lines.append(f"\n{write_page(found, options.output)}")
+        lines.append(
+            f"\n{write_page(found, options.output, overwrite=options.overwrite)}"
+        )
     print_found(options, found.as_json(), *lines)
 
 

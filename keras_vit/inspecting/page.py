@@ -18,30 +18,38 @@ _THUMBNAIL = 272  # pixels: twice what a page shows
 _CLASSES = 60
 
 
-def write_page(check: Any, path: str | Path) -> Path:
+def write_page(check: Any, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write the page; nothing else is needed to look at it, on a phone either.
 
     Args:
         check: a `DataCheck`.
-        path: of the file, ends in ".html"; what is there is replaced.
+        path: of the file, ends in ".html".
+        overwrite: whether a file that is there is replaced. Default False.
 
     Raises:
+        FileExistsError: if there is a file that is not to be replaced.
         OSError: if it cannot be written.
         ValueError: if the name does not end in ".html".
     """
     path = Path(path).expanduser()
-    check_page_name(path)
+    check_page(path, overwrite)
     check_writable(path.parent)
     with replacing(path) as temporary:
         temporary.write_text("\n".join(_page(check)), encoding="utf-8")
     return path
 
 
-def check_page_name(path: str | Path) -> None:
-    """Raise a ValueError if a page cannot have this name."""
-    if Path(path).suffix.lower() not in (".html", ".htm"):
+def check_page(path: str | Path, overwrite: bool) -> None:
+    """Refuse a page that cannot be written, before any work; see `write_page`."""
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(
             f"The page of a check ends in .html, received {str(path)!r}. Rename it."
+        )
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{str(path)!r} exists. Choose another path, or replace it with "
+            "overwrite=True (--overwrite)."
         )
 
 

@@ -167,6 +167,11 @@ def test_the_command_writes_a_page_with_the_pictures(photos, tmp_path, capsys):
     assert text.count("data:image/jpeg;base64,") == 2
     assert "<b>&.png" not in text and "&lt;b&gt;&amp;.png" in text
     assert "http" not in text and "<script" not in text
+    again = ["check", str(photos), "--quick", "--output", str(page)]
+    assert main(again) == 2
+    assert "exists. Choose another path" in capsys.readouterr().err
+    assert page.read_text() == text
+    assert main([*again, "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(
