@@ -36,7 +36,12 @@ def add_check(commands: Commands) -> None:
         help="pixels that the model takes; default: its own",
     )
     about = "pictures may have several labels, which together are a class"
-    add_switches(parser, quick="do not look for near duplicates", multi_label=about)
+    add_switches(
+        parser,
+        quick="do not look for near duplicates",
+        multi_label=about,
+        overwrite="replace the page that is at the output",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the folds; default 0")
 
 

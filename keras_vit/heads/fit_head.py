@@ -97,7 +97,8 @@ def fit_head(
             takes "pooled" for a model with a classifier, and compares the other three
             for one without.
         class_weight: "balanced" to let each class count the same, or a weight for each
-            class name. Default None: each picture counts the same.
+            class name; for one label per picture. Default None: each picture counts
+            the same.
         none_of_these: share of pictures of the classes that may be rejected, such as
             0.05; the model then has one output more, "none of these", for pictures
             whose features are far from those of all classes, and the share is kept on
@@ -341,6 +342,13 @@ def _check(
 
 
 def _class_weights(wanted: Any, data: ImageData) -> Any:
+    if wanted is not None and data.is_multi_label:
+        # A picture without labels would count nothing.
+        raise ValueError(
+            "class_weight is for one label per picture, received class_weight="
+            f"{wanted!r} for {data.name!r}, where each class has a threshold of its "
+            "own. Leave it out."
+        )
     if wanted is None or wanted == "balanced":
         return wanted
     names = data.class_names

@@ -116,6 +116,8 @@ def test_one_class_is_a_yes_or_no():
     start = tiny(num_classes=None, image_size=16, preprocessing=how)
     fitted = keras_vit.fit_head(start, data, cache=None, verbose=False)
     assert len(fitted.thresholds) == 1
+    with pytest.raises(ValueError, match="class_weight is for one label"):
+        keras_vit.fit_head(start, data, cache=None, class_weight="balanced")
     [names] = keras_vit.predict(fitted, [np.zeros((16, 16, 3), "uint8")])
     assert [one.class_name for one in names] in ([], ["bright"])
 
