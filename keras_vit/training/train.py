@@ -156,8 +156,9 @@ def train(
             "output=None. Pass output."
         )
     devices = current()
+    _check(recipe, data, teacher)  # First, so that what is refused changes no model.
     _prepare_model(model, data)
-    _check(model, recipe, data, teacher)
+    _check_devices(model, recipe, data)
     facts = _facts(model, data, recipe, teacher)
     devices.check_same(facts, "configuration")
     folder = None if output is None else Path(output).expanduser()
@@ -443,9 +444,8 @@ def _keep_weights_at_end(trained: keras.Model) -> None:
     getattr(optimizer, "inner_optimizer", optimizer).averages_at_end = False
 
 
-def _check(model: keras.Model, recipe: Recipe, data: ImageData, teacher: Any) -> None:
-    """Refuse what cannot work, before any work."""
-    devices = current()
+def _check(recipe: Recipe, data: ImageData, teacher: Any) -> None:
+    """Refuse what cannot work together, before any work."""
     if data.is_multi_label and recipe.loss_name == "cross_entropy":
         raise ValueError(
             f"Images of {data.name!r} have several labels, and cross-entropy chooses "
@@ -471,6 +471,11 @@ def _check(model: keras.Model, recipe: Recipe, data: ImageData, teacher: Any) ->
             "load_data(..., validation_fraction=0.2) (--validation-fraction 0.2), or "
             "leave patience out."
         )
+
+
+def _check_devices(model: keras.Model, recipe: Recipe, data: ImageData) -> None:
+    """Refuse what the devices cannot do."""
+    devices = current()
     batch_size = min(recipe.batch_size, len(data.train))
     devices.check_weights(model)
     # A device alone fills micro-batches up, where the set is smaller than a batch.

@@ -155,6 +155,7 @@ def images_from_table(
         names, labels = _several(table.name, rows.labels, options, class_names)
     else:
         names, labels = _numbered(table.name, rows.labels, class_names)
+        _warn_of_several(table.name, names, options.label_separator)
     files = existing_files(rows.paths, rows.names, base, options, table.name)
     number_of = {name: i for i, name in enumerate(dict.fromkeys(rows.groups or ()))}
     parts: dict[str, Images] = {}
@@ -354,6 +355,20 @@ def _without_repeats(rows: _Rows, base: Place) -> _Rows:
         *([column[i] for i in kept] for column in columns),
         *(None if column is None else [column[i] for i in kept] for column in optional),
     )
+
+
+def _warn_of_several(where: str, names: Sequence[str], separator: str) -> None:
+    """Say that labels look like several, such as "cat|dog" beside "dog"."""
+    parts = {name: name.split(separator) for name in names}
+    joined = [name for name in names if len(parts[name]) > 1 and all(parts[name])]
+    count = Counter(part for of_name in parts.values() for part in of_name)
+    if any(count[part] > 1 for name in joined for part in parts[name]):
+        warnings.warn(
+            f"{len(joined)} of the {len(names)} classes of {where!r} look like several "
+            f"labels, such as {joined[0]!r}; each counts as one class. If a picture "
+            "has several labels, pass multi_label=True (--multi-label).",
+            stacklevel=4,
+        )
 
 
 def _numbered(

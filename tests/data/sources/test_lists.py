@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from typing import Any
 
 import keras
@@ -298,6 +299,19 @@ def test_labels_that_differ_in_case_are_told(tmp_path):
     rows[0]["label"] = rows[3]["label"] = "Dog"
     with pytest.warns(UserWarning, match="differ only in upper and lower case"):
         keras_vit.load_data(write_csv(tmp_path / "a.csv", rows))
+
+
+def test_labels_that_look_like_several_are_told(tmp_path):
+    rows = write_pictures(tmp_path)
+    for row in rows[:4]:
+        row["label"] = "cat|dog"
+    with pytest.warns(UserWarning, match="1 of the .* such as 'cat|dog'; each counts"):
+        keras_vit.load_data(write_csv(tmp_path / "a.csv", rows))
+    for row in rows:  # A stroke in a name alone says nothing.
+        row["label"] = row["label"].replace("cat|dog", "left|right")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        keras_vit.load_data(write_csv(tmp_path / "b.csv", rows))
 
 
 def test_classes_and_groups_of_parts_are_checked(tmp_path):
