@@ -121,7 +121,7 @@ def test_training_needs_a_loss_for_several_labels(rng):
     model.preprocessing = Preprocessing(image_size=32)
     with pytest.raises(ValueError, match="have several labels, and cross-entropy"):
         keras_vit.train(model, data, keras_vit.RECIPES["small_data"])
-    with pytest.raises(ValueError, match="judges one label per image"):
+    with pytest.raises(ValueError, match="chooses one class per image"):
         keras_vit.evaluate(model, data)
     trained = keras_vit.TrainingModel(model)
     loss = keras_vit.training.BinaryCrossEntropy()
