@@ -1,0 +1,75 @@
+"""A map as colours over its picture. H, W picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# Viridis of Matplotlib (CC0), at even distances: equal steps look equal, also to people
+# who do not tell red from green, and in grey.
+_COLOURS = np.array(
+    [
+        (68, 1, 84),
+        (72, 36, 117),
+        (65, 68, 135),
+        (53, 95, 141),
+        (42, 120, 142),
+        (33, 145, 140),
+        (34, 168, 132),
+        (68, 191, 112),
+        (122, 209, 81),
+        (189, 223, 38),
+        (253, 231, 37),
+    ],
+    "float64",
+)
+_SHARE = 0.55  # of the colour; the rest is the picture
+_UNSEEN = 0.35  # brightness of what the model did not see
+_LEGEND = 26  # pixels below the picture
+
+
+def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
+    """Return a PIL image of the map over the picture, with a legend below.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        values: float (H, W); the lowest is drawn dark blue, the highest yellow. NaN:
+            not seen, the picture is darker there.
+        low: what the lowest means.
+        high: what the highest means.
+    """
+    from PIL import Image, ImageDraw
+
+    colours = colours_of(scaled(values))
+    grey = picture.astype("float64").mean(axis=-1, keepdims=True)
+    drawn = _SHARE * colours + (1 - _SHARE) * grey
+    is_seen = ~np.isnan(values)[..., None]
+    drawn = np.where(is_seen, drawn, _UNSEEN * picture)
+    height, width = values.shape
+    whole = Image.new("RGB", (width, height + _LEGEND), "white")
+    whole.paste(Image.fromarray(np.clip(np.rint(drawn), 0, 255).astype("uint8")))
+    pen = ImageDraw.Draw(whole)
+    before, after = (int(pen.textlength(text)) for text in (low, high))
+    bar = max(1, width - before - after - 24)
+    shades = colours_of(np.linspace(0, 1, bar)[None].repeat(8, axis=0))
+    strip = Image.fromarray(np.rint(shades).astype("uint8"))
+    top = height + _LEGEND // 2
+    whole.paste(strip, (before + 12, top - 4))
+    pen.text((6, top), low, fill="black", anchor="lm")
+    pen.text((width - 6, top), high, fill="black", anchor="rm")
+    return whole
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    """Return values between 0, the lowest, and 1, the highest; all 0 if all equal."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    return (values - low) / (high - low) if high > low else values * 0.0
+
+
+def colours_of(values: np.ndarray) -> np.ndarray:
+    """Return colours, float64 (..., 3) in [0, 255], of values between 0 and 1."""
+    places = np.linspace(0, 1, len(_COLOURS))
+    known = np.nan_to_num(values)
+    channels = [np.interp(known, places, _COLOURS[:, i]) for i in range(3)]
+    return np.stack(channels, axis=-1)

@@ -1,0 +1,208 @@
+"""Heat maps: attention against NumPy, and places against the picture."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_vit
+from keras_vit import Preprocessing
+from keras_vit.explaining.explain import explain
+from keras_vit.explaining.seen_part import on_picture
+
+
+def vit(**options):
+    own = {"image_size": 32, "patch_size": 8, "num_classes": 3, **options}
+    model = keras_vit.ViT.from_variant("test", **own)
+    size = model.config.image_size or (32, 40)
+    model.preprocessing = Preprocessing(image_size=size)
+    for weight in model.weights:  # Zero heads and tokens would hide what is wrong.
+        if "float" in str(weight.dtype):
+            values = np.random.default_rng(len(weight.path)).normal(size=weight.shape)
+            weight.assign(0.3 * values + np.asarray(weight))
+    return model
+
+
+def scores(model, images):
+    found = keras_vit.attention_scores(model, None)(images)
+    return {
+        k: keras.ops.convert_to_numpy(v).astype("float64") for k, v in found.items()
+    }
+
+
+def rolled(model, images):
+    """Rollout as the paper writes it, of all tokens."""
+    found = scores(model, images)
+    total, steps = None, []
+    for block in range(model.config.num_layers):
+        mean = found[f"block_{block}"].mean(axis=1)
+        step = 0.5 * mean + 0.5 * np.eye(mean.shape[-1])
+        total = step if total is None else step @ total
+        steps.append(total)
+    return steps, found
+
+
+MODELS = {
+    "token": {},
+    "mean": {"pooling": "mean"},
+    "registers": {"num_registers": 3},
+    "attention": {"pooling": "attention"},
+    "attention, class token": {"pooling": "attention", "use_class_token": True},
+    "last two": {"pooling": "token_mean", "num_pooled_blocks": 2},
+    "prefix": {"pooling": "prefix", "num_registers": 2, "use_class_token": True},
+    "any size": {"image_size": None, "position_grid": (4, 4)},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rollout_is_the_product_of_all_blocks(name, rng):
+    model = vit(**MODELS[name])
+    picture = rng.integers(0, 256, (40, 50, 3), dtype="uint8")
+    images = model.preprocessing(picture)[None]
+    steps, found = rolled(model, images)
+    last, first = steps[-1], model.config.num_prefix_tokens
+    expected = {
+        "mean": lambda: last[:, first:].mean(axis=1),
+        "attention": lambda: np.einsum(
+            "bqn,bnt->bt",
+            found["pooling"].mean(axis=1),
+            last[:, first:],
+        ),
+        "prefix": lambda: last[:, :first].mean(axis=1),
+        "token_mean": lambda: (
+            (steps[-2][:, 0] + last[:, 0] + last[:, first:].mean(axis=1)) / 3
+        ),
+        "token": lambda: last[:, 0],
+    }[model.config.pooling]()
+    [shown] = explain(model, [picture])
+    np.testing.assert_allclose(
+        shown.patches.ravel(), expected[0, first:], rtol=1e-5, atol=1e-7
+    )
+    np.testing.assert_allclose(expected.sum(), 1, rtol=1e-6)
+
+
+def test_attention_is_that_of_a_block_and_a_head(rng):
+    model = vit(num_registers=1)
+    picture = rng.integers(0, 256, (32, 32, 3), dtype="uint8")
+    of_block = scores(model, model.preprocessing(picture)[None])["block_0"]
+    [one] = explain(model, [picture], method="attention", block=0, head=1)
+    np.testing.assert_allclose(one.patches.ravel(), of_block[0, 1, 0, 2:], rtol=1e-5)
+    [mean] = explain(model, [picture], method="attention", block=0)
+    expected = of_block[0].mean(axis=0)[0, 2:]
+    np.testing.assert_allclose(mean.patches.ravel(), expected, rtol=1e-5)
+
+
+def test_the_map_of_an_attention_pooling(rng):
+    model = vit(pooling="query")
+    picture = rng.integers(0, 256, (32, 32, 3), dtype="uint8")
+    expected = scores(model, model.preprocessing(picture)[None])["pooling"]
+    [found] = explain(model, [picture], method="pooling")
+    np.testing.assert_allclose(
+        found.patches.ravel(), expected[0].mean(axis=0)[0, -16:], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing(image_size=(32, 48)),
+        Preprocessing(image_size=32, crop_ratio=0.8),
+        Preprocessing(image_size=32, resize="squash"),
+        Preprocessing(image_size=32, resize="border"),
+    ],
+    ids=["crop", "ratio", "squash", "border"],
+)
+@pytest.mark.parametrize("size", [(60, 90), (90, 45)])
+def test_a_patch_lies_where_the_model_saw_it(preprocessing, size):
+    # A bright square in the picture: the patches that see it, and the map of them.
+    picture = np.zeros((*size, 3), "uint8")
+    top, left = size[0] // 2 - 8, size[1] // 2 - 12
+    picture[top : top + 16, left : left + 16] = 255
+    seen = preprocessing.resize_image(picture)[..., 0].astype("float64")
+    height, width = preprocessing.image_size
+    patches = seen.reshape(height // 8, 8, width // 8, 8).mean(axis=(1, 3))
+    found = on_picture(patches, size, preprocessing, (8, 8))
+    assert found.shape == size
+    weights = np.nan_to_num(found)
+    centre = [
+        (weights.sum(axis=axis) * np.arange(side)).sum() / weights.sum()
+        for axis, side in ((1, size[0]), (0, size[1]))
+    ]
+    patch = 8 * max(size) / min(preprocessing.image_size)
+    assert abs(centre[0] - (top + 7.5)) < 0.35 * patch
+    assert abs(centre[1] - (left + 7.5)) < 0.35 * patch
+
+
+def test_what_was_cut_off_has_no_value():
+    found = on_picture(np.ones((4, 4)), (32, 64), Preprocessing(image_size=32), (8, 8))
+    is_seen = ~np.isnan(found)
+    assert is_seen[:, 16:48].all() and not is_seen[:, :16].any()
+    assert not is_seen[:, 48:].any()
+    border = Preprocessing(image_size=32, resize="border")
+    assert not np.isnan(on_picture(np.ones((4, 4)), (32, 64), border, (8, 8))).any()
+
+
+class Bright(keras.layers.Layer):
+    """Logits of a class that grows with the brightness of the top left quarter."""
+
+    def call(self, images):
+        quarter = keras.ops.mean(images[:, :14, :14], axis=(1, 2, 3))
+        return keras.ops.stack([0 * quarter, 8 * quarter], axis=-1)
+
+
+def test_occlusion_finds_what_a_classifier_looks_at():
+    images = keras.Input((28, 28, 3))
+    model = keras.Model(images, Bright()(images))
+    model.preprocessing = Preprocessing(image_size=28)
+    model.class_names = ("dark", "bright")
+    picture = np.full((28, 28, 3), 40, "uint8")
+    picture[:14, :14] = 250
+    [found] = explain(model, [picture], method="occlusion", target="bright")
+    assert found.class_name == "bright" and found.target == 1
+    inside = found.values[:12, :12].min()
+    assert inside > found.values[18:, 18:].max()
+    assert "top left" in found.alt_text
+
+
+def test_the_picture_shows_the_map_and_what_was_not_seen(tmp_path):
+    model = vit()
+    picture = np.full((40, 80, 3), 200, "uint8")
+    [found] = explain(model, [Image.fromarray(picture)])
+    path = found.save(tmp_path / "map.png")
+    pixels = np.asarray(Image.open(path))
+    assert pixels.shape == (40 + 26, 80, 3)
+    assert (pixels[:40, :20] == 70).all()  # Cut off, and darker.
+    assert len(np.unique(pixels[:40, 20:60].reshape(-1, 3), axis=0)) > 3
+    with pytest.raises(FileExistsError, match="exists. Choose another path"):
+        found.save(path)
+    with pytest.raises(ValueError, match="saved as .png"):
+        found.save(tmp_path / "map.gif")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"method": "cam"}, "method must be one of"),
+        ({"method": "attention", "block": 2}, r"block must be from -2 to 1"),
+        ({"method": "attention", "head": 9}, r"head must be from 0 to 1"),
+        ({"method": "pooling"}, "is for an attention pooling"),
+        ({"method": "occlusion", "target": "owl"}, "target must be a class"),
+        ({"method": "occlusion", "target": 3}, "from 0 to 2"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+    ],
+)
+def test_what_is_not_there_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        explain(vit(), [np.zeros((32, 32, 3), "uint8")], **options)
+
+
+def test_models_without_a_map_are_refused():
+    with pytest.raises(ValueError, match="not defined for differential attention"):
+        explain(vit(attention="differential"), [])
+    with pytest.raises(ValueError, match="received a model with pooling=None"):
+        explain(vit(pooling=None, num_classes=None), [])
+    images = keras.Input((8, 8, 3))
+    with pytest.raises(TypeError, match="which a keras_vit.ViT has"):
+        explain(keras.Model(images, keras.layers.Flatten()(images)), [])
