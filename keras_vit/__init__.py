@@ -21,6 +21,7 @@ from keras_vit.data import (
     show_augmentation,
 )
 from keras_vit.distribution import distribute
+from keras_vit.explaining import Explanation, explain
 from keras_vit.exporting.benchmark import Benchmark, benchmark
 from keras_vit.exporting.comparison import Comparison
 from keras_vit.exporting.export import export
@@ -71,6 +72,7 @@ __all__ = [
     "Comparison",
     "DataCheck",
     "Evaluation",
+    "Explanation",
     "ExportReport",
     "HeadReport",
     "ImageData",
@@ -102,6 +104,7 @@ __all__ = [
     "distribute",
     "embed",
     "evaluate",
+    "explain",
     "export",
     "export_all",
     "features",

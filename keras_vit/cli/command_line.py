@@ -19,6 +19,7 @@ from keras_vit.cli.calibrate import add_calibrate
 from keras_vit.cli.check import add_check
 from keras_vit.cli.demo import add_demo
 from keras_vit.cli.evaluate import add_evaluate
+from keras_vit.cli.explain import add_explain
 from keras_vit.cli.export import add_export
 from keras_vit.cli.info import add_info
 from keras_vit.cli.list import add_list
@@ -32,7 +33,8 @@ EXIT_INTERRUPTED = 130
 EXIT_STOPPED = EXIT_CODE  # by SIGTERM, with the state saved
 
 _COMMANDS = (
-    *(add_check, add_train, add_augment, add_evaluate, add_predict, add_export),
+    *(add_check, add_train, add_augment, add_evaluate, add_predict),
+    *(add_explain, add_export),
     *(add_average, add_calibrate, add_benchmark, add_demo, add_list, add_info),
 )
 

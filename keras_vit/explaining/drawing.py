@@ -34,8 +34,9 @@ def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
 
     Args:
         picture: uint8 (H, W, 3).
-        values: float (H, W); the lowest is drawn dark blue, the highest yellow. NaN:
-            not seen, the picture is darker there.
+        values: float (H, W). Low ones are dark blue, high ones yellow; the one
+            percent on each side look the same, so that a single patch does not darken
+            all others. NaN: not seen, the picture is darker there.
         low: what the lowest means.
         high: what the highest means.
     """
@@ -62,9 +63,11 @@ def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
-    """Return values between 0, the lowest, and 1, the highest; all 0 if all equal."""
-    low, high = np.nanmin(values), np.nanmax(values)
-    return (values - low) / (high - low) if high > low else values * 0.0
+    """Return values as shares, from the first percent, 0, to the last, 1."""
+    low, high = np.nanpercentile(values, (1, 99))
+    if not high > low:
+        return values * 0.0
+    return np.clip((values - low) / (high - low), 0, 1)
 
 
 def colours_of(values: np.ndarray) -> np.ndarray:

@@ -20,7 +20,12 @@ from keras_vit.explaining.token_reading import (
     rollout_model,
 )
 from keras_vit.files import check_writable, replacing
-from keras_vit.inference.predictor import Predictor, as_pictures, load_predictor
+from keras_vit.inference.predictor import (
+    Predictor,
+    as_pictures,
+    load_embedder,
+    load_predictor,
+)
 from keras_vit.loading import load
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
@@ -171,7 +176,14 @@ def explain(
     if isinstance(model, (str, Path)):
         model = load(model)
     mapper = None if method == "occlusion" else _mapper(model, method, block, head)
-    predictor = load_predictor(model, preprocessing)
+    is_backbone = _is_backbone(model)
+    if is_backbone and method == "occlusion":
+        raise ValueError(
+            "Occlusion looks at the probability of a class, received a model without a "
+            "head. Take method='rollout', or fit a head: keras_vit.fit_head."
+        )
+    opened = load_embedder if is_backbone else load_predictor
+    predictor = opened(model, preprocessing)
     pictures = as_pictures(images)
     predictor.check_values(pictures)
     found: list[Explanation] = []
@@ -323,7 +335,7 @@ def _explanation(
 ) -> Explanation:
     preprocessing = predictor.preprocessing
     number, name, probability = None, None, None
-    if predictor.has_head and row.ndim == 1:
+    if row.ndim == 1 and not _is_backbone(model):
         number = _target(predictor, target if method == "occlusion" else None, row)
         probability = float(predictor.probabilities(row[None])[0][number])
         names = predictor.class_names
@@ -339,6 +351,10 @@ def _explanation(
         class_name=name,
         probability=probability,
     )
+
+
+def _is_backbone(model: Any) -> bool:
+    return isinstance(model, ViT) and model.config.num_classes is None
 
 
 def _bytes(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 
 import keras_vit
 from keras_vit import Preprocessing
+from keras_vit.cli.command_line import main
 from keras_vit.explaining.explain import explain
 from keras_vit.explaining.seen_part import on_picture
 
@@ -81,6 +84,12 @@ def test_rollout_is_the_product_of_all_blocks(name, rng):
         shown.patches.ravel(), expected[0, first:], rtol=1e-5, atol=1e-7
     )
     np.testing.assert_allclose(expected.sum(), 1, rtol=1e-6)
+
+
+def test_a_backbone_has_a_map_and_no_class():
+    [found] = explain(vit(num_classes=None), [np.zeros((32, 32, 3), "uint8")])
+    assert found.class_name is None and found.probability is None
+    assert found.patches.shape == (4, 4)
 
 
 def test_attention_is_that_of_a_block_and_a_head(rng):
@@ -203,6 +212,38 @@ def test_models_without_a_map_are_refused():
         explain(vit(attention="differential"), [])
     with pytest.raises(ValueError, match="received a model with pooling=None"):
         explain(vit(pooling=None, num_classes=None), [])
+    with pytest.raises(ValueError, match="received a model without a head"):
+        explain(vit(num_classes=None), [], method="occlusion")
     images = keras.Input((8, 8, 3))
     with pytest.raises(TypeError, match="which a keras_vit.ViT has"):
         explain(keras.Model(images, keras.layers.Flatten()(images)), [])
+
+
+def test_the_command_writes_a_map_of_each_picture_or_none(tmp_path, capsys):
+    model = vit()
+    model.class_names = ("cat", "dog", "owl")
+    keras_vit.save(model, tmp_path / "model.keras")
+    pictures = [tmp_path / "a" / "cat.png", tmp_path / "b" / "Cat.png"]
+    for picture in pictures:
+        picture.parent.mkdir()
+        Image.new("RGB", (40, 32), "red").save(picture)
+    output = tmp_path / "maps"
+    command = ["explain", str(tmp_path / "model.keras"), *map(str, pictures)]
+    command += ["--output", str(output)]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[str(pictures[1])]["map"].endswith("Cat_2.rollout.png")
+    names = {path.name for path in output.iterdir()}
+    assert names == {"cat.rollout.png", "Cat_2.rollout.png"}
+    assert main(command) == 2
+    assert "exists. Choose another --output" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+    # A folder with pictures of others is never replaced.
+    command[-1] = str(pictures[0].parent)
+    assert main([*command, "--overwrite"]) == 2
+    assert "also holds cat.png" in capsys.readouterr().err
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    bad = [*command[:2], str(tmp_path / "bad.png"), "--output", str(tmp_path / "no")]
+    capsys.readouterr()
+    assert main(bad) == 2 and not (tmp_path / "no").exists()
+    assert len(capsys.readouterr().err.splitlines()) == 1

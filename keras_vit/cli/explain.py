@@ -1,0 +1,93 @@
+"""The command that draws heat maps over pictures."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import get_args
+
+from keras_vit.checkpoints.hub import find_source
+from keras_vit.cli.arguments import Commands, add_command, add_switches, print_found
+from keras_vit.explaining.explain import Explanation, Method, explain
+from keras_vit.files import check_replaceable, check_writable, replacing
+
+
+def add_explain(commands: Commands) -> None:
+    """Add `keras-vit explain` to the commands."""
+    parser = add_command(
+        commands,
+        run_explain,
+        "explain",
+        "draw over pictures what a model looks at",
+        "saved_models/photos cat.jpg --output maps",
+    )
+    about = "a .keras file, an output folder of train, a timm name, a hub id or a file"
+    parser.add_argument("model", metavar="MODEL", help=about)
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image file")
+    about = "folder for a .png of each picture"
+    parser.add_argument("--output", metavar="FOLDER", required=True, help=about)
+    parser.add_argument(
+        "--method", choices=get_args(Method), default="rollout", help="default rollout"
+    )
+    about = "class that occlusion looks at, name or number; default: the likeliest"
+    parser.add_argument("--target", metavar="CLASS", help=about)
+    about = "of attention: number of the block; default -1, the last"
+    parser.add_argument("--block", type=int, default=-1, metavar="N", help=about)
+    about = "of attention: number of the head; default: the mean of all"
+    parser.add_argument("--head", type=int, metavar="N", help=about)
+    add_switches(parser, overwrite="replace the folder that is at the output")
+
+
+def run_explain(options: Namespace) -> None:
+    """Draw the maps, and write all of them or none."""
+    folder = Path(options.output).expanduser()
+    images = [Path(image) for image in options.images]
+    names = _names(images, options.method)
+    if folder.exists():
+        if not options.overwrite:
+            raise FileExistsError(
+                f"{str(folder)!r} exists. Choose another --output, or replace it with "
+                "--overwrite."
+            )
+        check_replaceable(folder, names)
+    check_writable(folder.parent)
+    target = options.target
+    found = explain(
+        find_source(options.model),
+        images,
+        method=options.method,
+        target=int(target) if target and target.isdecimal() else target,
+        block=options.block,
+        head=options.head,
+    )
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        for name, explanation in zip(names, found, strict=True):
+            explanation.save(temporary / name)
+    rows = {
+        str(image): {"map": str(folder / name), **_facts(one)}
+        for image, name, one in zip(images, names, found, strict=True)
+    }
+    lines = [f"{row['map']}: {row['text']}" for row in rows.values()]
+    print_found(options, rows, *lines)
+
+
+def _facts(found: Explanation) -> dict[str, object]:
+    return {
+        "class_name": found.class_name,
+        "probability": found.probability,
+        "text": found.alt_text,
+    }
+
+
+def _names(images: list[Path], method: str) -> list[str]:
+    """Return a file name for each picture, all different, also in other cases."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for image in images:
+        name, count = f"{image.stem}.{method}.png", 2
+        while name.lower() in taken:
+            name, count = f"{image.stem}_{count}.{method}.png", count + 1
+        taken.add(name.lower())
+        names.append(name)
+    return names
