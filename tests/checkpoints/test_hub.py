@@ -12,7 +12,10 @@ import pytest
 import keras_vit
 from keras_vit.checkpoints.hub import find_source
 from tests.checkpoints.fake_hub import COMMIT, run_fresh, serve
+from tests.one_backend import NO_BACKEND
 from tests.peers import timm_model, write_timm
+
+pytestmark = NO_BACKEND  # Files and names; what is in them is read elsewhere.
 
 NAME = "vit_base_patch16_224.augreg_in21k"
 TINY = {"embed_dim": 32, "depth": 1, "num_heads": 2, "num_classes": 3, "img_size": 32}

@@ -21,7 +21,12 @@ from keras_vit.training import keeper, run_folder
 from keras_vit.training.interruption import Interruption, Termination
 from keras_vit.training.run_lock import LOCK_FILE, locked
 from tests.history import read_history
+from tests.one_backend import NO_BACKEND
 from tests.training.test_train import make_model, stop_after
+
+# Files of a run; that it goes on to the same bits is tested on each backend, in
+# test_resume.py.
+pytestmark = NO_BACKEND
 
 RECIPE = Recipe(epochs=3, warmup_epochs=1, batch_size=48)
 
