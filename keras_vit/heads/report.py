@@ -8,6 +8,9 @@ from typing import Any
 from keras_vit.heads.rejection import FalseAlarms
 from keras_vit.heads.temperature import Temperature
 
+# A gain that matters could hide in a margin as wide as this.
+_UNCLEAR = 0.03
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
@@ -142,6 +145,8 @@ class HeadReport:
             return (
                 f"{said}, hardly more than chance: more photographs may help a little."
             )
+        if noise > _UNCLEAR:
+            return f"{said} ± {noise:.3f}: too few pictures to tell whether more help."
         return (
             f"{said}, no more than chance: more photographs of this kind help little."
         )
