@@ -13,9 +13,11 @@ from argparse import (
     _SubParsersAction,
 )
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 from keras_vit.exporting.quantizations import QUANTIZATIONS
+from keras_vit.files import check_writable
 from keras_vit.inference.augmented import Views
 
 Commands = _SubParsersAction
@@ -116,3 +118,24 @@ def add_views(parser: ArgumentParser) -> None:
 def print_found(options: Namespace, value: Any, *lines: str) -> None:
     """Print what a command found: one JSON object with --json, else lines."""
     print(json.dumps(value, indent=1) if options.json else "\n".join(lines))
+
+
+def keras_output(options: Namespace) -> Path:
+    """Return where --output says that a `.keras` file goes, before any work.
+
+    Raises:
+        FileExistsError: if it is there and --overwrite is not.
+        OSError: if its folder cannot be written.
+        ValueError: if the name does not end in ".keras".
+    """
+    output = Path(options.output).expanduser()
+    if output.suffix != ".keras":
+        raise ValueError(
+            f"--output is a .keras file, received {options.output!r}. Change its end."
+        )
+    if output.exists() and not options.overwrite:
+        raise FileExistsError(
+            f"{options.output!r} exists. Choose another --output, or --overwrite."
+        )
+    check_writable(output.parent)
+    return output

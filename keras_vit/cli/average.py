@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 from keras_vit.averaging import average
-from keras_vit.cli.arguments import Commands, add_command, add_switches, print_found
-from keras_vit.files import check_writable
+from keras_vit.cli.arguments import (
+    Commands,
+    add_command,
+    add_switches,
+    keras_output,
+    print_found,
+)
 from keras_vit.keras_file import save_keras
 
 
@@ -28,16 +32,7 @@ def add_average(commands: Commands) -> None:
 
 def run_average(options: Namespace) -> None:
     """Average models and write one."""
-    output = Path(options.output).expanduser()
-    if output.suffix != ".keras":
-        raise ValueError(
-            f"--output is a .keras file, received {options.output!r}. Change its end."
-        )
-    if output.exists() and not options.overwrite:
-        raise FileExistsError(
-            f"{options.output!r} exists. Choose another --output, or --overwrite."
-        )
-    check_writable(output.parent)
+    output = keras_output(options)
     given = options.models
     model = average(given if len(given) > 1 else given[0])
     save_keras(model, output)

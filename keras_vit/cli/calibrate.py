@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
-from keras_vit.cli.arguments import Commands, add_command, add_switches, print_found
+from keras_vit.cli.arguments import (
+    Commands,
+    add_command,
+    add_switches,
+    keras_output,
+    print_found,
+)
 from keras_vit.cli.data import add_source, add_split, open_to_judge
 from keras_vit.data.trained_pictures import read_trained_pictures
-from keras_vit.files import check_writable
 from keras_vit.heads.calibrate import calibrate
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import save_keras
@@ -46,16 +50,7 @@ def add_calibrate(commands: Commands) -> None:
 
 def run_calibrate(options: Namespace) -> None:
     """Calibrate a model and write the copy."""
-    output = Path(options.output).expanduser()
-    if output.suffix != ".keras":
-        raise ValueError(
-            f"--output is a .keras file, received {options.output!r}. Change its end."
-        )
-    if output.exists() and not options.overwrite:
-        raise FileExistsError(
-            f"{options.output!r} exists. Choose another --output, or --overwrite."
-        )
-    check_writable(output.parent)
+    output = keras_output(options)
     trained = read_trained_pictures(find_model(options.model).parent)
     model = calibrate(
         options.model,

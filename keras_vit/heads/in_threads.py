@@ -14,8 +14,8 @@ T = TypeVar("T")
 def in_threads(jobs: Iterable[Callable[[], T]]) -> list[T]:
     """Run jobs of linear algebra side by side and return what they return, in order.
 
-    A matrix product of a fit is too small to share: with a thread of BLAS per core a
-    fit took four times as long as with one. So each job has one, and the jobs share
+    A matrix product of a fit is too small to share: with two threads of BLAS fits took
+    three to seven times as long as with one. So each job has one, and the jobs share
     the cores.
     """
     with _controller().limit(limits=1, user_api="blas"):

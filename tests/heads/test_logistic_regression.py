@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from keras_vit.heads import logistic_regression
 from keras_vit.heads.cross_validation import probabilities
 from keras_vit.heads.logistic_regression import Standardized, fit_path
 from tests.one_backend import ONE_BACKEND
@@ -36,6 +37,16 @@ def test_the_minimum_is_that_of_scikit_learn(shape, strength):
     theirs = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=5000)
     expected = theirs.fit(scaled, labels).predict_proba(scaled)
     np.testing.assert_allclose(probabilities(found, "softmax"), expected, atol=3e-3)
+
+
+def test_blocks_of_pictures_change_nothing_but_rounding(monkeypatch):
+    features, labels = drawn(90, 10, classes=3)
+    weights = np.linspace(0.5, 1.5, 90)
+    whole = fitted(features, np.eye(3)[labels], 1.0, weights=weights)
+    monkeypatch.setattr(logistic_regression, "_BLOCK_BYTES", 7 * 10 * 4)  # 7 each
+    parts = fitted(features, np.eye(3)[labels], 1.0, weights=weights)
+    np.testing.assert_allclose(parts.kernel, whole.kernel, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(parts.bias, whole.bias, rtol=1e-3, atol=1e-4)
 
 
 def test_the_weight_of_a_picture_counts_as_often():
