@@ -42,14 +42,9 @@ def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
     """
     from PIL import Image, ImageDraw
 
-    colours = colours_of(scaled(values))
-    grey = picture.astype("float64").mean(axis=-1, keepdims=True)
-    drawn = _SHARE * colours + (1 - _SHARE) * grey
-    is_seen = ~np.isnan(values)[..., None]
-    drawn = np.where(is_seen, drawn, _UNSEEN * picture)
     height, width = values.shape
     whole = Image.new("RGB", (width, height + _LEGEND), "white")
-    whole.paste(Image.fromarray(np.clip(np.rint(drawn), 0, 255).astype("uint8")))
+    whole.paste(blended(picture, values))
     pen = ImageDraw.Draw(whole)
     before, after = (int(pen.textlength(text)) for text in (low, high))
     bar = max(1, width - before - after - 24)
@@ -60,6 +55,18 @@ def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
     pen.text((6, top), low, fill="black", anchor="lm")
     pen.text((width - 6, top), high, fill="black", anchor="rm")
     return whole
+
+
+def blended(picture: np.ndarray, values: np.ndarray) -> Any:
+    """Return a PIL image of the map over the picture, without a legend; see `draw`."""
+    from PIL import Image
+
+    colours = colours_of(scaled(values))
+    grey = picture.astype("float64").mean(axis=-1, keepdims=True)
+    drawn = _SHARE * colours + (1 - _SHARE) * grey
+    is_seen = ~np.isnan(values)[..., None]
+    drawn = np.where(is_seen, drawn, _UNSEEN * picture)
+    return Image.fromarray(np.clip(np.rint(drawn), 0, 255).astype("uint8"))
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
