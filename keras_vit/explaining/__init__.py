@@ -1,5 +1,6 @@
 """What a model looks at: maps over pictures."""
 
-from keras_vit.explaining.explain import Explanation, explain
+from keras_vit.explaining.explain import explain
+from keras_vit.explaining.explanation import Explanation
 
 __all__ = ["Explanation", "explain"]
