@@ -2,5 +2,14 @@
 
 from keras_vit.explaining.explain import explain
 from keras_vit.explaining.explanation import Explanation
+from keras_vit.explaining.faithfulness import Faithfulness, deletion_insertion
+from keras_vit.explaining.randomization import Randomized, randomization_test
 
-__all__ = ["Explanation", "explain"]
+__all__ = [
+    "Explanation",
+    "Faithfulness",
+    "Randomized",
+    "deletion_insertion",
+    "explain",
+    "randomization_test",
+]
