@@ -24,6 +24,7 @@ from keras_vit.distribution import distribute
 from keras_vit.explaining import (
     Explanation,
     Faithfulness,
+    PictureLog,
     Randomized,
     deletion_insertion,
     explain,
@@ -90,6 +91,7 @@ __all__ = [
     "ModelInfo",
     "PatchEncoder",
     "Patches",
+    "PictureLog",
     "Prediction",
     "PredictionFile",
     "Preprocessing",

@@ -21,6 +21,7 @@ from keras_vit.training.run_folder import (
     DERIVED_FILES,
     LOG_FOLDER,
     OWN_FILES,
+    PICTURE_FOLDER,
 )
 from keras_vit.training.run_lock import LOCK_FILE, holds_something
 
@@ -100,7 +101,7 @@ def check_output(folder: Path, overwrite: bool, model: ViT) -> None:
                 "overwrite=True (--overwrite)."
             )
         own = {*OWN_FILES, *DERIVED_FILES, CHECKPOINT_FOLDER, BEST_FOLDER}
-        own |= {LOG_FOLDER, LOCK_FILE}
+        own |= {LOG_FOLDER, PICTURE_FOLDER, LOCK_FILE}
         reports = {path.name for path in folder.glob("model.*.report.*")}
         check_replaceable(folder, own | reports)
     check_writable(folder, required_bytes=2 * 4 * model.count_params())
