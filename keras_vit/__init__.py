@@ -21,7 +21,15 @@ from keras_vit.data import (
     show_augmentation,
 )
 from keras_vit.distribution import distribute
-from keras_vit.explaining import Explanation, explain
+from keras_vit.explaining import (
+    Explanation,
+    Faithfulness,
+    PictureLog,
+    Randomized,
+    deletion_insertion,
+    explain,
+    randomization_test,
+)
 from keras_vit.exporting.benchmark import Benchmark, benchmark
 from keras_vit.exporting.comparison import Comparison
 from keras_vit.exporting.export import export
@@ -74,6 +82,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "ExportReport",
+    "Faithfulness",
     "HeadReport",
     "ImageData",
     "LoRA",
@@ -82,10 +91,12 @@ __all__ = [
     "ModelInfo",
     "PatchEncoder",
     "Patches",
+    "PictureLog",
     "Prediction",
     "PredictionFile",
     "Preprocessing",
     "RandAugment",
+    "Randomized",
     "Recipe",
     "Sensitivity",
     "TrainingModel",
@@ -101,6 +112,7 @@ __all__ = [
     "calibrate",
     "changed",
     "check_data",
+    "deletion_insertion",
     "distribute",
     "embed",
     "evaluate",
@@ -117,6 +129,7 @@ __all__ = [
     "predict",
     "predict_to_file",
     "push_to_hub",
+    "randomization_test",
     "replace_head",
     "resize",
     "save",

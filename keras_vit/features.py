@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -108,26 +108,48 @@ def attention_scores(
     """
     config = _config(model)
     asked = [f"block_{n}" for n in _block_numbers(layers, config.num_layers)]
-    last = model.get_layer(f"block_{config.num_layers - 1}")
-    start = int(asked[0].removeprefix("block_"))
-    blocks = [model.get_layer(f"block_{n}") for n in range(start, config.num_layers)]
+    found: dict[str, Any] = {}
+
+    def call(layer: Any, x: Any, **options: Any) -> Any:
+        if layer.name not in asked and not attends(layer):
+            return layer(x, **options)
+        scored = AttentionScores(layer, name=f"{layer.name}_attention_scores")
+        x, found[layer.name] = scored(x, **options)
+        return x
+
+    outputs = replayed(model, int(asked[0].removeprefix("block_")), call)
+    name = f"{model.name}_attention_scores"
+    return keras.Model(model.inputs[0], {"outputs": outputs, **found}, name=name)
+
+
+def replayed(model: keras.Model, start: int, call: Callable[..., Any]) -> Any:
+    """Call the layers of a ViT from a block on once more, and return the outputs.
+
+    Args:
+        model: a ViT.
+        start: number of the block, from 0.
+        call: from a layer, its tokens and its options, such as `rotation`, to what
+            takes the place of its output.
+    """
+    num_layers = _config(model).num_layers
+    last = model.get_layer(f"block_{num_layers - 1}")
+    blocks = [model.get_layer(f"block_{n}") for n in range(start, num_layers)]
     # What stands after the last block: norm, pooling and head, as far as there are.
     others = model.layers[model.layers.index(last) + 1 :]
-    x, found, replayed = None, {}, {}  # From the model's tensors to those made here.
+    x, made = None, {}  # From the model's tensors to those made here.
     for layer in [*blocks, *others]:
-        given: list[Any] = [replayed.get(id(t), t) for t in _inputs(layer)]
+        given: list[Any] = [made.get(id(t), t) for t in _inputs(layer)]
         if isinstance(layer, EarlierTokens):
             given = [given]
         options: dict[str, Any] = {"rotation": given[1]} if len(given) > 1 else {}
-        attends = isinstance(layer, (AttentionPooling, QueryPooling))
-        if layer.name in asked or attends:
-            scored = AttentionScores(layer, name=f"{layer.name}_attention_scores")
-            x, found[layer.name] = scored(given[0], **options)
-        else:
-            x = layer(given[0], **options)
-        replayed[id(layer.output)] = x
-    name = f"{model.name}_attention_scores"
-    return keras.Model(model.inputs[0], {"outputs": x, **found}, name=name)
+        x = call(layer, given[0], **options)
+        made[id(layer.output)] = x
+    return x
+
+
+def attends(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer after the blocks reads the tokens by attention."""
+    return isinstance(layer, (AttentionPooling, QueryPooling))
 
 
 def _inputs(layer: keras.layers.Layer) -> list[Any]:

@@ -8,7 +8,9 @@ from typing import get_args
 
 from keras_vit.checkpoints.hub import find_source
 from keras_vit.cli.arguments import Commands, add_command, add_switches, print_found
-from keras_vit.explaining.explain import Explanation, Method, explain
+from keras_vit.explaining.explain import explain
+from keras_vit.explaining.explanation import Explanation
+from keras_vit.explaining.methods import MethodName
 from keras_vit.files import check_replaceable, check_writable, replacing
 
 
@@ -27,7 +29,7 @@ def add_explain(commands: Commands) -> None:
     about = "folder for a .png of each picture"
     parser.add_argument("--output", metavar="FOLDER", required=True, help=about)
     parser.add_argument(
-        "--method", choices=get_args(Method), default="rollout", help="default rollout"
+        "--method", choices=get_args(MethodName), default="rollout", help="default rollout"
     )
     about = "class that occlusion looks at, name or number; default: the likeliest"
     parser.add_argument("--target", metavar="CLASS", help=about)

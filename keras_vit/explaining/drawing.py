@@ -27,6 +27,8 @@ _COLOURS = np.array(
 _SHARE = 0.55  # of the colour; the rest is the picture
 _UNSEEN = 0.35  # brightness of what the model did not see
 _LEGEND = 26  # pixels below the picture
+_SMALLEST = 224  # pixels of a picture's longer side
+_GAP = 8  # pixels between two pictures
 
 
 def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
@@ -44,7 +46,7 @@ def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
 
     height, width = values.shape
     whole = Image.new("RGB", (width, height + _LEGEND), "white")
-    whole.paste(blended(picture, values))
+    whole.paste(over(picture, colours_of(scaled(values)), ~np.isnan(values)))
     pen = ImageDraw.Draw(whole)
     before, after = (int(pen.textlength(text)) for text in (low, high))
     bar = max(1, width - before - after - 24)
@@ -57,16 +59,65 @@ def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
     return whole
 
 
-def blended(picture: np.ndarray, values: np.ndarray) -> Any:
-    """Return a PIL image of the map over the picture, without a legend; see `draw`."""
+def draw_colours(picture: np.ndarray, shares: np.ndarray) -> Any:
+    """Return a PIL image of colours, float (H, W, 3) from 0 to 1, over the picture.
+
+    NaN: the picture is darker there.
+    """
+    return over(picture, 255 * np.nan_to_num(shares), ~np.isnan(shares[..., 0]))
+
+
+def over(picture: np.ndarray, colours: np.ndarray, is_seen: np.ndarray) -> Any:
+    """Return a PIL image of colours over a picture, which is grey there.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        colours: float (H, W, 3) from 0 to 255.
+        is_seen: bool (H, W); elsewhere the picture is darker.
+    """
     from PIL import Image
 
-    colours = colours_of(scaled(values))
     grey = picture.astype("float64").mean(axis=-1, keepdims=True)
     drawn = _SHARE * colours + (1 - _SHARE) * grey
-    is_seen = ~np.isnan(values)[..., None]
-    drawn = np.where(is_seen, drawn, _UNSEEN * picture)
+    drawn = np.where(is_seen[..., None], drawn, _UNSEEN * picture)
     return Image.fromarray(np.clip(np.rint(drawn), 0, 255).astype("uint8"))
+
+
+def ring(picture: Any, point: tuple[float, float]) -> Any:
+    """Return a PIL image with a ring around a point, (x, y) in pixels."""
+    from PIL import Image, ImageDraw
+
+    drawn = picture if hasattr(picture, "paste") else Image.fromarray(picture)
+    pen = ImageDraw.Draw(drawn)
+    radius = max(4, min(drawn.size) / 40)
+    box = [c + d for d in (-radius, radius) for c in point]
+    width = max(2, round(radius / 3))
+    # White in black, so that it is seen on each ground.
+    pen.ellipse([box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], None, "black", width + 2)
+    pen.ellipse(box, None, "white", width)
+    return drawn
+
+
+def beside(first: Any, second: Any) -> Any:
+    """Return two PIL images side by side, the first as high as the second."""
+    from PIL import Image
+
+    height = second.height
+    width = max(1, round(first.width * height / first.height))
+    whole = Image.new("RGB", (width + _GAP + second.width, height), "white")
+    whole.paste(first.resize((width, height)))
+    whole.paste(second, (width + _GAP, 0))
+    return whole
+
+
+def enlargement(picture: np.ndarray) -> int:
+    """Return how many times a small picture is enlarged, so that it can be seen."""
+    return max(1, -(-_SMALLEST // max(picture.shape[:2])))
+
+
+def enlarged(pixels: np.ndarray, times: int) -> np.ndarray:
+    """Return pixels, (H, W) or (H, W, 3), each as a square of so many."""
+    return pixels.repeat(times, axis=0).repeat(times, axis=1) if times > 1 else pixels
 
 
 def scaled(values: np.ndarray) -> np.ndarray:

@@ -67,3 +67,45 @@ def _side(
     weights[pixels, low] += 1 - share
     weights[pixels, high] += share
     return weights, (places >= 0) & (places < min(count * patch, taken))
+
+
+def patch_at(
+    point: tuple[float, float],
+    size: tuple[int, int],
+    preprocessing: Preprocessing,
+    patch_size: tuple[int, int],
+    grid: tuple[int, int],
+) -> tuple[int, int]:
+    """Return row and column of the patch that sees a point of a picture.
+
+    Args:
+        point: (x, y), pixels from the left and from the top, from 0.
+        size: of the picture as it was given, (H, W).
+        preprocessing: that the picture goes through.
+        patch_size: of the model, (height, width) in pixels of the image that it takes.
+        grid: number of patches, (R, C).
+
+    Raises:
+        ValueError: if the point is not in the picture, or the model does not see it.
+    """
+    x, y = point
+    if not (0 <= y < size[0] and 0 <= x < size[1]):
+        raise ValueError(
+            f"point must be in the picture, (x, y) below {(size[1], size[0])}, "
+            f"received point={(x, y)}."
+        )
+    scaled = preprocessing.scaled_size(*size)
+    offset = preprocessing.crop_offset(scaled)
+    places = [
+        int(((at + 0.5) * of_scaled / length - of_offset) // of_patch)
+        for at, length, of_scaled, of_offset, of_patch in zip(
+            (y, x), size, scaled, offset, patch_size, strict=True
+        )
+    ]
+    row, column = places
+    if not (0 <= row < grid[0] and 0 <= column < grid[1]):
+        raise ValueError(
+            f"The model sees a part of the picture, and point={(x, y)} was cut off. "
+            "Take another one, or preprocessing with resize='squash'."
+        )
+    return row, column

@@ -26,7 +26,8 @@ def attention_model(model: Any, block: int, head: int | None) -> keras.Model:
     found: Any = attention_scores(model, block)(images)
     weights = found[f"block_{block}"]
     read = _mean(weights) if head is None else weights[:, head]  # (B, T, T)
-    readers = _readers(model.config, read, model.config.num_layers - 1, found)
+    last = model.config.num_layers - 1
+    readers = readers_after(model.config, read, last, _pooled(found))
     readers = readers / ops.sum(readers, axis=-1, keepdims=True)
     read = ops.matmul(readers, ops.cast(read, "float32"))
     return _with_map(model, found, read)
@@ -35,8 +36,9 @@ def attention_model(model: Any, block: int, head: int | None) -> keras.Model:
 def pooling_model(model: Any) -> keras.Model:
     """Return a model from images to "outputs" and "map", what the pooling reads."""
     found: Any = attention_scores(model)(model.inputs[0])
-    tokens = found[f"block_{model.config.num_layers - 1}"][:, 0]
-    read = _readers(model.config, tokens, model.config.num_layers - 1, found)
+    last = model.config.num_layers - 1
+    tokens = found[f"block_{last}"][:, 0]
+    read = readers_after(model.config, tokens, last, _pooled(found))
     return _with_map(model, found, read)
 
 
@@ -57,25 +59,26 @@ def rollout_model(model: Any) -> keras.Model:
     read: Any = None
     for block in reversed(range(config.num_layers)):
         weights = _mean(found[f"block_{block}"])
-        readers = _readers(config, weights, block, found)
+        readers = readers_after(config, weights, block, _pooled(found))
         if readers is not None:
             read = readers if read is None else read + readers
         read = (read + ops.matmul(read, weights)) / 2
     return _with_map(model, found, read)
 
 
-def _readers(config: ViTConfig, weights: Any, block: int, found: dict[str, Any]) -> Any:
+def readers_after(config: ViTConfig, weights: Any, block: int, pooled: Any) -> Any:
     """Return how much of each token after a block the vector of the image holds.
 
     Args:
         config: of the model.
         weights: of the block, (B, T, T), for the number of images and tokens.
         block: its number, from 0.
-        found: what `attention_scores` returns.
+        pooled: how much an attention pooling reads from each token that it sees, (B, 1,
+            T or N). None for other poolings.
 
     Returns:
         (B, 1, T), None if the vector holds nothing of this block; all blocks together
-        add up to 1.
+        add up to 1, unless an attention pooling says something else.
     """
     is_last = block == config.num_layers - 1
     first = config.num_prefix_tokens
@@ -84,7 +87,9 @@ def _readers(config: ViTConfig, weights: Any, block: int, found: dict[str, Any])
         parts = count + (config.pooling == "token_mean")
         if block < config.num_layers - count:
             return None
-        token = _even(weights, 0, 1) / parts
+        # A distillation token has a classifier of its own, which counts the same.
+        tokens = 2 if config.use_distillation_token else 1
+        token = _even(weights, 0, tokens) / parts
         if config.pooling == "token" or not is_last:
             return token
         return token + _even(weights, first, None) / parts
@@ -94,10 +99,14 @@ def _readers(config: ViTConfig, weights: Any, block: int, found: dict[str, Any])
         return _even(weights, 0 if config.pool_prefix else first, None)
     if config.pooling == "prefix":
         return _even(weights, 0, first)
-    pooled = _mean(found["pooling"])  # (B, 1, tokens that it reads)
     if config.pool_prefix or not first:
         return pooled
     return ops.concatenate([ops.zeros_like(weights[:, :1, :first]), pooled], axis=-1)
+
+
+def _pooled(found: dict[str, Any]) -> Any:
+    """Return what an attention pooling reads, (B, 1, tokens that it sees), or None."""
+    return _mean(found["pooling"]) if "pooling" in found else None
 
 
 def _even(weights: Any, start: int, stop: int | None) -> Any:

@@ -21,6 +21,7 @@ from keras_vit.layers.base.layer import (
     check_width,
     copy_norm,
     drop,
+    scores_options,
     wide_dtype,
 )
 from keras_vit.layers.later.query_value_bias import QueryValueBias, check_bias
@@ -66,6 +67,8 @@ class SelfAttention(CompositeLayer):
         training: whether dropout is active.
         return_attention_scores: whether the attention weights are returned, too.
             Default False.
+        attention_offset: added to the attention weights, of their shape, for gradients
+            with respect to them. Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, T, D), and with `return_attention_scores` (B, h, T, T): how much
@@ -164,6 +167,7 @@ class SelfAttention(CompositeLayer):
         rotation: Tensor | None = None,
         training: bool | None = None,
         return_attention_scores: bool = False,
+        attention_offset: Tensor | None = None,
     ) -> Any:
         length = ops.shape(tokens)[1]
         x = self.qkv(ops.reshape(tokens, (-1, self.hidden_dim)))  # (B * T, D + 2 g d)
@@ -175,7 +179,7 @@ class SelfAttention(CompositeLayer):
         value = self._heads(value, length)  # (B, T, g, d)
         if self.num_kv_heads is not None:
             key, value = self._repeat(key, length), self._repeat(value, length)
-        options = {"return_attention_scores": True} if return_attention_scores else {}
+        options = scores_options(return_attention_scores, attention_offset)
         x = self.product(query, key, value, training=training, **options)
         x, scores = x if return_attention_scores else (x, None)  # (B, T, h, d)
         x = ops.reshape(x, (-1, self.hidden_dim))  # (B * T, D)
@@ -231,6 +235,7 @@ class AttentionProduct(CompositeLayer):
         training: whether dropout is active.
         return_attention_scores: whether the weights, before dropout, are returned, too.
             Default False.
+        attention_offset: added to the weights, (B, h, T, T). Default None.
 
     Output shape: that of `value`, and with `return_attention_scores` (B, h, T, T).
 
@@ -257,12 +262,13 @@ class AttentionProduct(CompositeLayer):
         value: Tensor,
         training: bool | None = None,
         return_attention_scores: bool = False,
+        attention_offset: Tensor | None = None,
     ) -> Any:
         # JAX's fused form takes no values of another width, as differential attention
         # has them.
         is_fused = self._has_fused_op and query.shape[-1] == value.shape[-1]
         needs_weights = return_attention_scores or (training and self.dropout_rate)
-        if is_fused and not needs_weights:
+        if is_fused and not needs_weights and attention_offset is None:
             return _attend_in_one_op(query, key, value)
         # Two products, so that dropout can reach the weights between them.
         scale = query.shape[-1] ** -0.5
@@ -272,6 +278,8 @@ class AttentionProduct(CompositeLayer):
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, h, T, T)
         weights = ops.softmax(ops.cast(scores, wide_dtype(self)), axis=-1)
         weights = ops.cast(weights, self.compute_dtype)
+        if attention_offset is not None:
+            weights = weights + attention_offset
         dropped = drop(self.dropout, weights, training)
         x = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))  # (B, T, h, d)
         return (x, weights) if return_attention_scores else x

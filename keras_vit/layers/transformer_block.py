@@ -17,6 +17,7 @@ from keras_vit.layers.base.layer import (
     check_rate,
     copy_norm,
     drop,
+    scores_options,
 )
 from keras_vit.layers.later.layer_scale import LayerScale
 from keras_vit.layers.normalization import LayerNormalization
@@ -47,6 +48,9 @@ class TransformerBlock(CompositeLayer):
         training: whether dropout and stochastic depth are active.
         return_attention_scores: whether the attention weights are returned, too.
             Default False.
+        attention_offset: added to the attention weights, of their shape, for gradients
+            with respect to them. Default None.
+        normed: takes the place of `attention_input(tokens)`. Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, T, D), and with `return_attention_scores` what the attention
@@ -134,12 +138,14 @@ class TransformerBlock(CompositeLayer):
         rotation: Tensor | None = None,
         training: bool | None = None,
         return_attention_scores: bool = False,
+        attention_offset: Tensor | None = None,
+        normed: Tensor | None = None,
     ) -> Any:
-        options: dict[str, Any] = {} if rotation is None else {"rotation": rotation}
-        if return_attention_scores:
-            options["return_attention_scores"] = True
+        options = scores_options(return_attention_scores, attention_offset)
+        if rotation is not None:
+            options["rotation"] = rotation
         first = self.normalize_first
-        x = self.attention_norm(tokens) if first else tokens
+        x = self.attention_input(tokens) if normed is None else normed
         x = self.attention(x, training=training, **options)
         x, scores = x if return_attention_scores else (x, None)
         x = x if first else self.attention_norm(x)
@@ -150,3 +156,7 @@ class TransformerBlock(CompositeLayer):
         x = x if self.mlp_scale is None else self.mlp_scale(x)
         tokens = tokens + drop(self.mlp_stochastic_depth, x, training)
         return (tokens, scores) if return_attention_scores else tokens
+
+    def attention_input(self, tokens: Tensor) -> Tensor:
+        """Return what attention reads: the tokens, normalized if norms stand first."""
+        return self.attention_norm(tokens) if self.normalize_first else tokens

@@ -7,8 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_vit.data.images import Images
-from keras_vit.explaining.drawing import blended
+from keras_vit.explaining.drawing import colours_of, over, scaled
 from keras_vit.explaining.explain import explain
 from keras_vit.inference.picture_answers import PictureAnswers
 from keras_vit.inference.predictor import find_model
@@ -78,7 +80,9 @@ class Album:
             self.model, self.why_no_maps = None, str(error)
             return
         for number, one in zip(wanted, found, strict=True):
-            drawn = as_jpeg(blended(one.picture, one.values), _SIDE, _QUALITY)
+            colours, is_seen = colours_of(scaled(one.values)), ~np.isnan(one.values)
+            drawn = over(one.picture, colours, is_seen)
+            drawn = as_jpeg(drawn, _SIDE, _QUALITY)
             self._maps[number] = (drawn, one.alt_text)
 
     def name_in(self, images: Images | None, number: int) -> str:

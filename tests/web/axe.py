@@ -26,8 +26,8 @@ def axe_source() -> str:
             return script.read().decode()
 
 
-# Bars and charts lie behind some texts, whose contrast axe-core leaves open. The lowest of
-# all texts in the page, each by its colour and the first ground that is opaque.
+# Bars and charts lie behind some texts, whose contrast axe-core leaves open. The lowest
+# of all texts in the page, each by its colour and the first ground that is opaque.
 CONTRASTS = """() => {
   const canvas = document.createElement('canvas');
   canvas.width = canvas.height = 1;

@@ -1,4 +1,7 @@
-"""A layer together with its attention weights. B batch, h heads, T tokens, D hidden."""
+"""A layer together with what its attention does.
+
+B batch, h heads, T tokens, D hidden.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,12 @@ from typing import Any
 
 import keras
 
-from keras_vit.layers.base.layer import CompositeLayer, Shape, Tensor
+from keras_vit.layers.base.layer import (
+    CompositeLayer,
+    Shape,
+    Tensor,
+    scores_options,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -23,6 +31,7 @@ class AttentionScores(CompositeLayer):
     Call arguments:
         tokens: the sequence, (B, T, D).
         rotation: passed on to a block that takes it. Default None.
+        attention_offset: passed on, added to the attention weights. Default None.
         training: whether dropout is active.
 
     Output shape: that of the layer, and the weights, (B, h, T, T) for a block.
@@ -43,12 +52,42 @@ class AttentionScores(CompositeLayer):
         self,
         tokens: Tensor,
         rotation: Tensor | None = None,
+        attention_offset: Tensor | None = None,
         training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
-        options: dict[str, Any] = {} if rotation is None else {"rotation": rotation}
-        return self.layer(
-            tokens, training=training, return_attention_scores=True, **options
-        )
+        options = scores_options(True, attention_offset)
+        if rotation is not None:
+            options["rotation"] = rotation
+        return self.layer(tokens, training=training, **options)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class AttentionInput(CompositeLayer):
+    """Return what the attention of a block reads: its normalized tokens.
+
+    Args:
+        layer: block with a method `attention_input`; it is used as it is.
+
+    Input shape: (B, T, D).
+    Output shape: (B, T, D), of a block with two attentions (B, T, 2 D).
+    """
+
+    handed = ("layer",)
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        with self.sublayers():
+            self.layer: Any = layer
+
+    def build(self, input_shape: Shape) -> None:
+        if not self.layer.built:
+            self.layer.build(input_shape)
+
+    def call(self, tokens: Tensor) -> Tensor:
+        return self.layer.attention_input(tokens)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         return keras.Operation.compute_output_spec(self, *args, **kwargs)

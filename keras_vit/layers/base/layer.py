@@ -237,6 +237,12 @@ def drop(dropout: keras.layers.Layer, x: Tensor, training: bool | None) -> Tenso
     return dropout(x, training=True) if training else x
 
 
+def scores_options(is_asked: bool, offset: Tensor | None) -> dict[str, Any]:
+    """Return what a layer hands on of attention weights: only what is asked for."""
+    options: dict[str, Any] = {"return_attention_scores": True} if is_asked else {}
+    return options if offset is None else {**options, "attention_offset": offset}
+
+
 def pad(x: Tensor, axis: int, before: int, after: Any = 0) -> Tensor:
     """Return x of rank 3 with zeros before and after it along one axis."""
     if keras.backend.backend() == "torch":

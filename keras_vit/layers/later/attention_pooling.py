@@ -17,6 +17,7 @@ from keras_vit.layers.base.layer import (
     check_prefix,
     check_width,
     copy_norm,
+    scores_options,
 )
 from keras_vit.layers.mlp import MLP
 from keras_vit.layers.normalization import LayerNormalization
@@ -41,6 +42,8 @@ class AttentionPooling(CompositeLayer):
         training: not used.
         return_attention_scores: whether the attention weights are returned, too.
             Default False.
+        attention_offset: added to the attention weights, of their shape, for gradients
+            with respect to them. Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, D), and with `return_attention_scores` (B, h, 1, T).
@@ -97,6 +100,7 @@ class AttentionPooling(CompositeLayer):
         tokens: Tensor,
         training: bool | None = None,
         return_attention_scores: bool = False,
+        attention_offset: Tensor | None = None,
     ) -> Any:
         tokens = tokens[:, self.num_prefix_tokens :]
         shape: Any = ops.shape(tokens)
@@ -108,7 +112,7 @@ class AttentionPooling(CompositeLayer):
         query = ops.reshape(self.query(probe[0]), (1, 1, *heads[2:]))
         # The same query for each image, without reading the batch size.
         query = query + 0 * key[:, :1]  # (B, 1, h, d)
-        options = {"return_attention_scores": True} if return_attention_scores else {}
+        options = scores_options(return_attention_scores, attention_offset)
         x = self.product(query, key, value, **options)  # (B, 1, h, d)
         x, scores = x if return_attention_scores else (x, None)
         x = self.output_projection(ops.reshape(x, (-1, width)))  # (B, D)

@@ -11,7 +11,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.layers.base.layer import CompositeLayer, Shape, Tensor
+from keras_vit.layers.base.layer import (
+    CompositeLayer,
+    Shape,
+    Tensor,
+    scores_options,
+)
 from keras_vit.layers.later.rms_normalization import RMSNormalization
 from keras_vit.layers.self_attention import AttentionProduct
 
@@ -38,6 +43,7 @@ class DifferentialProduct(CompositeLayer):
         training: whether dropout is active.
         return_attention_scores: whether A_1 - lambda A_2 is returned, too.
             Default False.
+        attention_offset: added to A_1 - lambda A_2, (B, h, T, T). Default None.
 
     Output shape: that of `value`, and with `return_attention_scores` (B, h, T, T).
 
@@ -89,13 +95,18 @@ class DifferentialProduct(CompositeLayer):
         value: Tensor,
         training: bool | None = None,
         return_attention_scores: bool = False,
+        attention_offset: Tensor | None = None,
     ) -> Any:
         queries, keys = (ops.split(x, 2, axis=-1) for x in (query, key))
-        options: dict[str, Any] = {"training": training}
-        if return_attention_scores:
-            options["return_attention_scores"] = True
         first, second = (
-            self.product(queries[i], keys[i], value, **options) for i in (0, 1)
+            self.product(
+                queries[i],
+                keys[i],
+                value,
+                training=training,
+                **scores_options(return_attention_scores, offset),
+            )
+            for i, offset in enumerate((attention_offset, None))
         )  # (B, T, h, d) each
         weights = others = None
         if return_attention_scores:

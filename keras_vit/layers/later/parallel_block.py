@@ -17,6 +17,7 @@ from keras_vit.layers.base.layer import (
     check_width,
     copy_norm,
     drop,
+    scores_options,
 )
 from keras_vit.layers.later.channel_bias import ChannelBias
 from keras_vit.layers.later.layer_scale import LayerScale
@@ -61,6 +62,9 @@ class ParallelBlock(CompositeLayer):
         training: whether dropout and stochastic depth are active.
         return_attention_scores: whether the attention weights are returned, too.
             Default False.
+        attention_offset: added to the attention weights, of their shape, for gradients
+            with respect to them. Default None.
+        normed: takes the place of the normalized tokens, (B, T, D). Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, T, D), and with `return_attention_scores` (B, h, T, T).
@@ -164,9 +168,12 @@ class ParallelBlock(CompositeLayer):
         tokens: Tensor,
         training: bool | None = None,
         return_attention_scores: bool = False,
+        attention_offset: Tensor | None = None,
+        normed: Tensor | None = None,
     ) -> Any:
         length, width = ops.shape(tokens)[1], self.hidden_dim
-        x = ops.reshape(self.norm(tokens), (-1, width))  # (B * T, D)
+        x = self.attention_input(tokens) if normed is None else normed
+        x = ops.reshape(x, (-1, width))  # (B * T, D)
         x = self.expand(x)  # (B * T, M + 3 D)
         # A slice, because XNNPACK has no split into parts of different width; of rank
         # 3, because GPU delegates slice no less.
@@ -176,7 +183,7 @@ class ParallelBlock(CompositeLayer):
         query = self._heads(query, self.query_norm, length)  # (B, T, h, d)
         key = self._heads(key, self.key_norm, length)  # (B, T, h, d)
         value = self._heads(value, None, length)  # (B, T, h, d)
-        options = {"return_attention_scores": True} if return_attention_scores else {}
+        options = scores_options(return_attention_scores, attention_offset)
         x = self.product(query, key, value, training=training, **options)
         context, scores = x if return_attention_scores else (x, None)
         context = ops.reshape(context, (-1, width))  # (B * T, D)
@@ -188,6 +195,10 @@ class ParallelBlock(CompositeLayer):
             x = self.scale(x)
         tokens = tokens + drop(self.stochastic_depth, x, training)
         return (tokens, scores) if return_attention_scores else tokens
+
+    def attention_input(self, tokens: Tensor) -> Tensor:
+        """Return what attention and MLP read: the normalized tokens, (B, T, D)."""
+        return self.norm(tokens)
 
     def _heads(self, x: Tensor, norm: Any, length: Any) -> Tensor:
         """Split queries, keys or values (B, T, D) into heads and normalize them."""

@@ -17,6 +17,7 @@ from keras_vit.layers.base.layer import (
     check_rate,
     copy_norm,
     drop,
+    scores_options,
 )
 from keras_vit.layers.later.layer_scale import LayerScale
 from keras_vit.layers.normalization import LayerNormalization
@@ -40,6 +41,9 @@ class TwinBlock(CompositeLayer):
         training: whether dropout and stochastic depth are active.
         return_attention_scores: whether the attention weights are returned, too, the
             heads of both attentions in a row. Default False.
+        attention_offset: added to the attention weights, of their shape, for gradients
+            with respect to them. Default None.
+        normed: takes the place of `attention_input(tokens)`. Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, T, D), and with `return_attention_scores` (B, 2 h, T, T).
@@ -80,12 +84,25 @@ class TwinBlock(CompositeLayer):
         tokens: Tensor,
         training: bool | None = None,
         return_attention_scores: bool = False,
+        attention_offset: Tensor | None = None,
+        normed: Tensor | None = None,
     ) -> Any:
-        options: dict[str, Any] = {"training": training}
-        if return_attention_scores:
-            options["return_attention_scores"] = True
-        first = self.attention_0(tokens, **options)
-        second = self.attention_1(tokens, **options)
+        offsets = inputs = (None, None)
+        if attention_offset is not None:
+            offsets = ops.split(attention_offset, 2, axis=1)
+        if normed is not None:
+            inputs = ops.split(normed, 2, axis=-1)
+        first, second = (
+            branch(
+                tokens,
+                training=training,
+                **scores_options(return_attention_scores, offset),
+                **({} if own is None else {"normed": own}),
+            )
+            for branch, offset, own in zip(
+                (self.attention_0, self.attention_1), offsets, inputs, strict=True
+            )
+        )
         scores = None
         if return_attention_scores:
             (first, weights), (second, others) = first, second
@@ -94,6 +111,11 @@ class TwinBlock(CompositeLayer):
         first = self.mlp_0(tokens, training=training)
         tokens = tokens + first + self.mlp_1(tokens, training=training)
         return (tokens, scores) if return_attention_scores else tokens
+
+    def attention_input(self, tokens: Tensor) -> Tensor:
+        """Return what the two attentions read, side by side, (B, T, 2 D)."""
+        branches: Any = (self.attention_0, self.attention_1)
+        return ops.concatenate([branch.norm(tokens) for branch in branches], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -114,6 +136,8 @@ class Branch(CompositeLayer):
         training: whether dropout and stochastic depth are active.
         return_attention_scores: whether the weights of an attention are returned, too.
             Default False.
+        attention_offset: handed on to an attention. Default None.
+        normed: takes the place of the normalized tokens. Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, T, D).
@@ -160,9 +184,12 @@ class Branch(CompositeLayer):
         tokens: Tensor,
         training: bool | None = None,
         return_attention_scores: bool = False,
+        attention_offset: Tensor | None = None,
+        normed: Tensor | None = None,
     ) -> Any:
-        options = {"return_attention_scores": True} if return_attention_scores else {}
-        x = self.layer(self.norm(tokens), training=training, **options)
+        options = scores_options(return_attention_scores, attention_offset)
+        x = self.norm(tokens) if normed is None else normed
+        x = self.layer(x, training=training, **options)
         x, scores = x if return_attention_scores else (x, None)
         if self.scale is not None:
             x = self.scale(x)

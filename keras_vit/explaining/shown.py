@@ -1,0 +1,58 @@
+"""What can be shown as a picture, saved and told in words."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from keras_vit.files import check_writable, replacing
+
+
+class Shown(ABC):
+    """A result that draws itself.
+
+    A notebook shows one that stands in the last line of a cell.
+    """
+
+    @property
+    @abstractmethod
+    def alt_text(self) -> str:
+        """What the picture shows, in words, for those who cannot see it."""
+
+    @abstractmethod
+    def image(self) -> Any:
+        """Return the drawing, a PIL image."""
+
+    def show(self) -> None:
+        """Show the image with the program that the system has for pictures."""
+        self.image().show(title=self.alt_text)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the image as a PNG file.
+
+        Args:
+            path: ends in ".png".
+            overwrite: whether a file that is there is replaced. Default False.
+
+        Raises:
+            FileExistsError: if there is a file that is not to be replaced.
+            ValueError: if the name does not end in ".png".
+        """
+        path = Path(path).expanduser()
+        if path.suffix.lower() != ".png":
+            raise ValueError(
+                f"A heat map is saved as .png, received {str(path)!r}. Rename it."
+            )
+        if path.exists() and not overwrite:
+            raise FileExistsError(
+                f"{str(path)!r} exists. Choose another path, or replace it with "
+                "overwrite=True."
+            )
+        check_writable(path.parent)
+        with replacing(path) as temporary:
+            self.image().save(temporary, format="PNG")
+        return path
+
+    def _repr_png_(self) -> bytes:
+        return self.image()._repr_png_()
