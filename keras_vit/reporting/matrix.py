@@ -31,24 +31,30 @@ def draw_matrix(matrix: np.ndarray, names: Sequence[str], order: np.ndarray) -> 
         names: of the classes.
         order: of rows and columns, int (C,).
     """
-    left_out = ""
-    if len(order) > _MOST:
-        wrong = matrix.sum(axis=1) + matrix.sum(axis=0) - 2 * np.diag(matrix)
-        kept = set(np.argsort(-wrong, kind="stable")[:_MOST].tolist())
-        left_out = (
-            f'<p class="note">The {_MOST} classes with most mistakes, of '
-            f"{len(order):,}.</p>"
-        )
-        order = np.array([i for i in order if i in kept])
+    order, left_out = _worth_drawing(matrix, order)
     counts = matrix[np.ix_(order, order)]
-    totals = np.maximum(matrix[order].sum(axis=1, keepdims=True), 1)
+    shares = counts / np.maximum(matrix[order].sum(axis=1, keepdims=True), 1)
     ordered = [names[int(i)] for i in order]
     if len(order) <= _MOST_NUMBERS:
-        return _numbers(counts, counts / totals, ordered)
+        return _numbers(counts, shares, ordered) + left_out
     if len(order) <= _MOST_NAMES:
-        return _squares(counts, counts / totals, ordered)
-    drawn = _pixels(counts, counts / totals, ordered)
-    return left_out + drawn + _blocks(counts, counts / totals, ordered)
+        return _squares(counts, shares, ordered) + left_out
+    drawn = _pixels(counts, shares, ordered) + left_out
+    return drawn + _blocks(counts, shares, ordered)
+
+
+def _worth_drawing(matrix: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return the classes that are drawn, in order, and what is said of the others."""
+    wrong = matrix.sum(axis=1) + matrix.sum(axis=0) - 2 * np.diag(matrix)
+    if len(order) <= _MOST_NAMES or not wrong.any():
+        return order[:_MOST], ""
+    ranked = np.argsort(-wrong[order], kind="stable")[:_MOST]
+    kept = order[np.sort(ranked[wrong[order][ranked] > 0])]
+    rest = len(order) - len(kept)
+    why = "without a mistake" if len(kept) < _MOST else "with fewer mistakes"
+    count = number_of(rest, "class", "classes")
+    note = f'<p class="note">{count} {why} are left out.</p>' if rest else ""
+    return kept, note
 
 
 def _level(share: float) -> int:
@@ -61,6 +67,7 @@ def _numbers(
     shares: np.ndarray,
     names: list[str],
     title: str = "Rows are labels, columns are answers",
+    label: str = "Numbers of the confusion matrix",
 ) -> str:
     head = "".join(
         f'<th scope="col"><span>{escape(name)}</span></th>' for name in names
@@ -75,7 +82,7 @@ def _numbers(
         rows.append(f"<tr>{''.join(cells)}</tr>")
     turned = " turned" if len(names) > 5 and max(map(len, names)) > 4 else ""
     return scroll_box(
-        f"Confusion matrix: {title}",
+        label,
         f'<table class="matrix{turned}"><caption>{escape(title)}'
         f"</caption><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}"
         "</tbody></table>",
@@ -146,8 +153,9 @@ def _blocks(counts: np.ndarray, shares: np.ndarray, names: list[str]) -> str:
         inside = slice(start, stop)
         part = counts[inside, inside]
         wrong = int(part.sum() - np.trace(part))
-        title = f"{names[start]} to {names[stop - 1]}: {number_of(wrong, 'mistake')}"
-        table = _numbers(part, shares[inside, inside], names[inside], title)
+        title = f"{number_of(wrong, 'mistake')} among {stop - start} classes"
+        label = f"Confusion matrix, {names[start]} to {names[stop - 1]}"
+        table = _numbers(part, shares[inside, inside], names[inside], title, label)
         found.append(f"<div>{table}</div>")
     if not found:
         return ""

@@ -12,7 +12,7 @@ from keras_vit.pages.parts import section, tiles
 from keras_vit.reporting.class_scores import Confusions, mean
 from keras_vit.reporting.copies import Copies
 from keras_vit.reporting.curves import coverage_curve
-from keras_vit.reporting.trust import chosen, how_sure
+from keras_vit.reporting.trust import how_sure
 from keras_vit.reporting.wording import between, number_of, percent
 
 _SURE = 0.9  # a mistake with such a probability is a confident one
@@ -57,9 +57,8 @@ def header(
         f'<p class="warning">{escape(text)}</p>'
         for text in _warnings(evaluation, against)
     )
-    boxes = [
-        ("accuracy", percent(right / count), f"95%: {between(right / count, count)}")
-    ]
+    kind = "all labels right" if confusions is None else "accuracy"
+    boxes = [(kind, percent(right / count), f"95%: {between(right / count, count)}")]
     if against is not None:
         share = float(against.accuracy)
         boxes.append(
@@ -112,7 +111,7 @@ def summary_section(
 ) -> str:
     """Return in some sentences what a reader should know."""
     found = [*_about_mistakes(answers, confusions)]
-    sure = escape(how_sure(*chosen(answers)))
+    sure = escape(how_sure(answers))
     found.append(f'{sure} <a href="#calibration">Calibration</a>')
     if not answers.is_multi_label and not answers.rights.all():
         curve = coverage_curve(answers.confidences, answers.rights)

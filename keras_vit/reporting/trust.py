@@ -33,7 +33,7 @@ def trust_section(answers: PictureAnswers) -> str:
     bins = calibration_curve(confidences, rights)
     charts = [_calibration_chart(bins), _histogram(confidences, rights)]
     body = [f'<div class="charts">{"".join(charts)}</div>', _bins_table(bins)]
-    lead = f"{how_sure(confidences, rights)} {_temperature(answers)}"
+    lead = f"{how_sure(answers)} {_temperature(answers)}"
     return section("calibration", "Can its probabilities be trusted?", body, lead)
 
 
@@ -47,10 +47,16 @@ def chosen(answers: PictureAnswers) -> tuple[np.ndarray, np.ndarray]:
     return answers.confidences, answers.rights
 
 
-def how_sure(confidences: np.ndarray, rights: np.ndarray) -> str:
+def how_sure(answers: PictureAnswers) -> str:
     """Return in words whether a model is too sure."""
+    confidences, rights = chosen(answers)
     sure, right = float(confidences.mean()), float(rights.mean())
     said = f"On average it is {percent(sure)} sure and right in {percent(right)}: "
+    if answers.is_multi_label:
+        said = (
+            f"On average it gives a label {percent(sure)}, and {percent(right)} of all "
+            "labels are there: "
+        )
     if abs(sure - right) < _CLEAR:
         return said + "as sure as it may be."
     return said + ("it is too sure." if sure > right else "it could be surer.")
@@ -174,7 +180,7 @@ def coverage_section(answers: PictureAnswers, other: PictureAnswers | None) -> s
                 ),
             ]
         )
-    head = ["answered", "right", "from this probability on"]
+    head = ["answered", "right", "threshold"]
     body = [
         f'<div class="charts"><figure class="plot">{drawn}</figure>'
         f"{table('Answers that are given', head, rows)}</div>"

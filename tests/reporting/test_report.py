@@ -159,7 +159,8 @@ def test_no_mistake_one_class_and_a_class_without_pictures(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("classes", "drawn"), [(16, "<table class"), (17, "squares"), (61, "pixels-matrix")]
+    ("classes", "drawn"),
+    [(16, "<table class"), (17, "squares"), (100, "pixels-matrix")],
 )
 def test_a_matrix_is_drawn_by_its_size(classes, drawn, tmp_path):
     labels = np.arange(2 * classes) % classes
@@ -169,6 +170,9 @@ def test_a_matrix_is_drawn_by_its_size(classes, drawn, tmp_path):
     matrix = page.text[page.text.index('id="confusions"') :]
     assert drawn in matrix[: matrix.index("</section>")]
     assert page.text.count("</script>") == page.text.count("<script")
+    # Of 100 each third class, and the last, have no mistake.
+    left_out = "34 classes without a mistake are left out" in page.text
+    assert left_out == (classes == 100)
     pairs = min(12, len(range(1, classes, 3)))
     assert page.text.count("</b> taken for <b>") == pairs
 
