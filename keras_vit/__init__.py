@@ -21,7 +21,14 @@ from keras_vit.data import (
     show_augmentation,
 )
 from keras_vit.distribution import distribute
-from keras_vit.explaining import Explanation, explain
+from keras_vit.explaining import (
+    Explanation,
+    attention_distance,
+    explain,
+    nearest_pictures,
+    patch_filters,
+    position_similarity,
+)
 from keras_vit.exporting.benchmark import Benchmark, benchmark
 from keras_vit.exporting.comparison import Comparison
 from keras_vit.exporting.export import export
@@ -94,6 +101,7 @@ __all__ = [
     "ViT",
     "ViTConfig",
     "adapt_to_recipe",
+    "attention_distance",
     "attention_scores",
     "audit",
     "average",
@@ -113,6 +121,9 @@ __all__ = [
     "list_models",
     "load",
     "load_data",
+    "nearest_pictures",
+    "patch_filters",
+    "position_similarity",
     "pre_logits",
     "predict",
     "predict_to_file",

@@ -1,6 +1,16 @@
-"""What a model looks at: maps over pictures."""
+"""What a model looks at, and what it has learned, as pictures."""
 
+from keras_vit.explaining.attention_distance import attention_distance
 from keras_vit.explaining.explain import explain
 from keras_vit.explaining.explanation import Explanation
+from keras_vit.explaining.model_views import patch_filters, position_similarity
+from keras_vit.explaining.nearest import nearest_pictures
 
-__all__ = ["Explanation", "explain"]
+__all__ = [
+    "Explanation",
+    "attention_distance",
+    "explain",
+    "nearest_pictures",
+    "patch_filters",
+    "position_similarity",
+]
