@@ -34,7 +34,7 @@ from keras_vit.heads.cross_validation import cross_validate, fit
 from keras_vit.heads.feature_cache import cache_folder
 from keras_vit.heads.feature_kinds import backbone, feature_kinds
 from keras_vit.heads.feature_pass import FeatureReader
-from keras_vit.heads.fit_head import labelled_parts
+from keras_vit.heads.labelled_parts import labelled_parts
 
 SHOTS, DRAWS = (5, 10, 50), 5
 

@@ -23,11 +23,16 @@ from keras_vit.data import (
 from keras_vit.distribution import distribute
 from keras_vit.explaining import (
     Explanation,
+    Faithfulness,
+    PictureLog,
+    Randomized,
     attention_distance,
+    deletion_insertion,
     explain,
     nearest_pictures,
     patch_filters,
     position_similarity,
+    randomization_test,
 )
 from keras_vit.exporting.benchmark import Benchmark, benchmark
 from keras_vit.exporting.comparison import Comparison
@@ -81,6 +86,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "ExportReport",
+    "Faithfulness",
     "HeadReport",
     "ImageData",
     "LoRA",
@@ -89,10 +95,12 @@ __all__ = [
     "ModelInfo",
     "PatchEncoder",
     "Patches",
+    "PictureLog",
     "Prediction",
     "PredictionFile",
     "Preprocessing",
     "RandAugment",
+    "Randomized",
     "Recipe",
     "Sensitivity",
     "TrainingModel",
@@ -109,6 +117,7 @@ __all__ = [
     "calibrate",
     "changed",
     "check_data",
+    "deletion_insertion",
     "distribute",
     "embed",
     "evaluate",
@@ -128,6 +137,7 @@ __all__ = [
     "predict",
     "predict_to_file",
     "push_to_hub",
+    "randomization_test",
     "replace_head",
     "resize",
     "save",

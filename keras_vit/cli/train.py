@@ -26,6 +26,7 @@ from keras_vit.cli.values import size
 from keras_vit.config import VARIANTS, ViTConfig
 from keras_vit.data.image_data import ImageData
 from keras_vit.distribution import current, distribute
+from keras_vit.explaining.picture_log import PictureLog
 from keras_vit.files import check_writable
 from keras_vit.heads import fit_head
 from keras_vit.heads.feature_pass import has_accelerator
@@ -38,7 +39,13 @@ from keras_vit.surgery import changed
 from keras_vit.training.card import write_card
 from keras_vit.training.recipe import Recipe
 from keras_vit.training.recipes import AFTER_A_HEAD, RECIPES, get_recipe
-from keras_vit.training.run_folder import MODEL_FILE, TrainingResult, is_stopped
+from keras_vit.training.run_folder import (
+    LOG_FOLDER,
+    MODEL_FILE,
+    PICTURE_FOLDER,
+    TrainingResult,
+    is_stopped,
+)
 from keras_vit.training.run_lock import holds_something
 from keras_vit.training.train import train
 
@@ -148,6 +155,8 @@ def _add_run(parser: ArgumentParser) -> None:
     about = "best epochs that have a file each, for keras-vit average; default 1"
     parser.add_argument("--keep", type=int, default=1, metavar="N", help=about)
     parser.add_argument("--tensorboard", action="store_true", help="write its logs")
+    about = "draw, each N epochs, what the model looks at in the same pictures"
+    parser.add_argument("--pictures", type=int, metavar="N", help=about)
     parser.add_argument("--resume", action="store_true", help="continue a stopped run")
     parser.add_argument("--overwrite", action="store_true", help="replace a former run")
 
@@ -200,7 +209,7 @@ def _training_options(options: Namespace) -> list[str]:
     """Return the options given that only a training by gradients reads."""
     given = [
         f"--{name.replace('_', '-')}"
-        for name in ("teacher", "tensorboard", "resume", *_RECIPE_OPTIONS)
+        for name in ("teacher", "tensorboard", "pictures", "resume", *_RECIPE_OPTIONS)
         if name not in ("batch_size", "seed") and getattr(options, name)
     ]
     settings = [name for name, _ in options.set or () if name not in SETTINGS]
@@ -277,10 +286,36 @@ def _train(options: Namespace) -> tuple[keras.Model, ImageData, Recipe, Training
         resume=options.resume or None,
         overwrite=options.overwrite,
         keep=options.keep,
+        callbacks=_callbacks(options, data, recipe),
         tensorboard=options.tensorboard,
         verbose=0 if options.json else "auto",
     )
     return model, data, recipe, result
+
+
+def _callbacks(
+    options: Namespace, data: ImageData, recipe: Recipe
+) -> list[keras.callbacks.Callback]:
+    """Return what draws while the model trains, if that was asked for."""
+    if options.pictures is None:
+        return []
+    if current().num_replicas > 1:
+        raise ValueError(
+            "--pictures draws on one device, received "
+            f"--distribute {options.distribute}. Leave it out, and take keras-vit "
+            "explain afterwards."
+        )
+    folder = Path(options.output)
+    return [
+        PictureLog(
+            folder / PICTURE_FOLDER,
+            data,
+            every=options.pictures,
+            augmentation=recipe.augmentation,
+            mixing=recipe.mixing,
+            tensorboard=folder / LOG_FOLDER if options.tensorboard else None,
+        )
+    ]
 
 
 def _start(options: Namespace, source: Any, data: ImageData) -> ViT:

@@ -11,7 +11,7 @@ from keras_vit.cli.arguments import print_found
 from keras_vit.data.image_data import ImageData
 from keras_vit.data.trained_pictures import Judged, to_judge, trained_pictures
 from keras_vit.heads.cross_validation import probabilities
-from keras_vit.heads.fit_head import FittedHead, search_head
+from keras_vit.heads.search_head import FittedHead, HeadOptions, search_head
 from keras_vit.inference.evaluate import Evaluation
 from keras_vit.label_scores import label_scores
 from keras_vit.model import ViT
@@ -24,9 +24,7 @@ SETTINGS = ("features", "class_weight", "none_of_these", "folds", "dtype", "cach
 
 def run_head(options: Namespace, model: ViT, data: ImageData, command: str) -> None:
     """Fit, evaluate on the held-out part and write the card."""
-    fitted = search_head(
-        model,
-        data,
+    asked = HeadOptions(
         seed=options.seed or 0,
         batch_size=options.batch_size or 32,
         output=options.output,
@@ -34,6 +32,7 @@ def run_head(options: Namespace, model: ViT, data: ImageData, command: str) -> N
         verbose=not options.json,
         **dict(options.set or ()),
     )
+    fitted = search_head(model, data, asked)
     evaluation = _evaluation(fitted, data)
     write_head_card(
         options.output,

@@ -253,7 +253,7 @@ def _reader(
         needed_preprocessing(model),
         dtype=AUTO,
         batch_size=batch_size,
-        folder=cache_folder() if cache == AUTO else cache and Path(cache),
+        folder=cache_folder(cache),
         verbose=verbose,
     ).read
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -68,41 +68,73 @@ class Trial:
     probabilities: np.ndarray
 
 
-def cross_validate(
-    features: np.ndarray, labelled: Labelled, name: str = "features"
-) -> Trial:
-    """Return the trial with the strength whose held-out loss is the lowest.
+def compare_features(
+    kinds: Mapping[str, np.ndarray], labelled: Labelled
+) -> dict[str, Trial]:
+    """Return for each kind of features the trial with its best strength.
 
     The loss chooses, not the accuracy, because it tells apart what a few pictures
     more or less do not. Penalties go from strong to weak by powers of ten until the
-    loss grows; then those half a power beside the best are tried.
-    """
-    asked: list[float] = []  # Each path takes what is added.
-    folds = [labelled.folds == fold for fold in range(labelled.num_folds)]
-    paths = [_held_out(features, labelled, fold, asked) for fold in folds]
+    loss grows; for the best kind those half a power beside are tried, too.
 
-    def tried(strength: float) -> Trial:
-        asked.append(strength)
-        found = np.zeros(labelled.targets.shape, "float32")
-        each = in_threads(partial(next, path) for path in paths)
-        for fold, rows in zip(folds, each, strict=True):
+    Args:
+        kinds: features, (N, D) with any D, under the name of each kind.
+        labelled: what the same N pictures show.
+    """
+    trials: dict[str, Trial] = {}
+    best: tuple[_Trials, Trial] | None = None
+    for name, features in kinds.items():
+        tried = _Trials(features, labelled, name)
+        trials[name] = found = tried.by_powers_of_ten()
+        if best is None or found.loss < best[1].loss:
+            best = tried, found
+    if best is not None:
+        tried, found = best
+        beside = [tried(found.strength * step) for step in _STEPS]
+        trials[found.features] = min([found, *beside], key=lambda trial: trial.loss)
+    return trials
+
+
+def cross_validate(
+    features: np.ndarray, labelled: Labelled, name: str = "features"
+) -> Trial:
+    """Return what `compare_features` finds where there is one kind."""
+    return compare_features({name: features}, labelled)[name]
+
+
+class _Trials:
+    """Heads of one kind of features, each fitted from the one before it."""
+
+    def __init__(self, features: np.ndarray, labelled: Labelled, name: str) -> None:
+        self._labelled, self._name = labelled, name
+        self._asked: list[float] = []  # Each path takes what is added.
+        self._folds = [labelled.folds == fold for fold in range(labelled.num_folds)]
+        self._paths = [
+            _held_out(features, labelled, fold, self._asked) for fold in self._folds
+        ]
+
+    def __call__(self, strength: float) -> Trial:
+        self._asked.append(strength)
+        found = np.zeros(self._labelled.targets.shape, "float32")
+        each = in_threads(partial(next, path) for path in self._paths)
+        for fold, rows in zip(self._folds, each, strict=True):
             found[fold] = rows
         return Trial(
-            features=name,
+            features=self._name,
             strength=strength,
-            accuracy=accuracy(found, labelled.targets, labelled.kind),
-            loss=_loss(found, labelled),
+            accuracy=accuracy(found, self._labelled.targets, self._labelled.kind),
+            loss=_loss(found, self._labelled),
             probabilities=found,
         )
 
-    best = tried(STRENGTHS[0])
-    for strength in STRENGTHS[1:]:
-        trial = tried(strength)
-        if trial.loss >= best.loss:
-            break
-        best = trial
-    beside = [tried(best.strength * step) for step in _STEPS]
-    return min([best, *beside], key=lambda trial: trial.loss)
+    def by_powers_of_ten(self) -> Trial:
+        best = self(STRENGTHS[0])
+        for strength in STRENGTHS[1:]:
+            trial = self(strength)
+            if trial.loss >= best.loss:
+                break
+            best = trial
+        return best
 
 
 def _held_out(

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_vit.files import replacing
+from keras_vit.heads.feature_kinds import AUTO
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 
@@ -21,8 +22,15 @@ _FORMAT = 1
 FOLDER_VARIABLE = "KERAS_VIT_CACHE"
 
 
-def cache_folder() -> Path:
-    """Return where features are kept: `KERAS_VIT_CACHE`, else `~/.cache/keras_vit`."""
+def cache_folder(wanted: str | Path | None = AUTO) -> Path | None:
+    """Return where features are kept; None: nowhere.
+
+    Args:
+        wanted: a folder, None, or "auto" (default) for `KERAS_VIT_CACHE`, else
+            `~/.cache/keras_vit`.
+    """
+    if wanted != AUTO:
+        return None if wanted is None else Path(wanted).expanduser()
     folder = os.environ.get(FOLDER_VARIABLE)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(folder or Path(base) / "keras_vit").expanduser() / "features"

@@ -34,6 +34,7 @@ RESULT_FILE = "training.json"
 CHECKPOINT_FOLDER = "checkpoint"
 NEW_CHECKPOINT_FOLDER = "checkpoint.new"  # while a former run is replaced
 LOG_FOLDER = "tensorboard"
+PICTURE_FOLDER = "pictures"  # drawn while a model trains, if asked
 HEAD_FILE = "head.json"  # of a head on frozen features
 # What other parts write beside the model by default: of no use once it is replaced.
 DERIVED_FILES = (
@@ -155,11 +156,12 @@ class FormerRun:
 
     Args:
         folder: of its output.
-        logs: its files for TensorBoard.
+        logs: its files for TensorBoard and its pictures, with the time of each: what
+            the new run has written in their place stays.
     """
 
     folder: Path
-    logs: tuple[Path, ...]
+    logs: tuple[tuple[Path, int], ...]
 
     def give_way(self) -> None:
         """Remove what the run and its exports left, and put the new checkpoint there.
@@ -172,8 +174,9 @@ class FormerRun:
             if path.is_dir():
                 shutil.rmtree(path)
             path.unlink(missing_ok=True)
-        for path in self.logs:
-            path.unlink(missing_ok=True)
+        for path, time in self.logs:
+            if path.exists() and path.stat().st_mtime_ns == time:
+                path.unlink()
         os.replace(self.folder / NEW_CHECKPOINT_FOLDER, self.folder / CHECKPOINT_FOLDER)
 
 
@@ -181,8 +184,9 @@ def former_run(folder: Path | None) -> FormerRun | None:
     """Return the run in a folder, None if there is none."""
     if folder is None or not _is_run(folder):
         return None
-    logs = (path for path in (folder / LOG_FOLDER).rglob("*") if path.is_file())
-    return FormerRun(folder, tuple(logs))
+    folders = (folder / LOG_FOLDER, folder / PICTURE_FOLDER)
+    logs = (path for one in folders for path in one.rglob("*") if path.is_file())
+    return FormerRun(folder, tuple((path, path.stat().st_mtime_ns) for path in logs))
 
 
 def go_on_exchanging(folder: Path) -> None:

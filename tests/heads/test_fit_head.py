@@ -13,7 +13,8 @@ from keras_vit import Preprocessing
 from keras_vit.heads.feature_cache import FeatureCache
 from keras_vit.heads.feature_kinds import backbone, feature_kinds
 from keras_vit.heads.feature_pass import FeatureReader
-from keras_vit.heads.fit_head import labelled_parts, search_head
+from keras_vit.heads.labelled_parts import labelled_parts
+from keras_vit.heads.search_head import HeadOptions, search_head
 from keras_vit.inference.embed import embed
 from tests.contract import set_random_weights
 
@@ -55,7 +56,7 @@ def data(folder):
 
 def fit(model, data, **options):
     how = {"verbose": False, "batch_size": 8, "dtype": "float32"}
-    return search_head(model, data, **{**how, **options})
+    return search_head(model, data, HeadOptions(**{**how, **options}))
 
 
 def test_the_head_is_a_layer_of_a_plain_model(data):

@@ -10,7 +10,7 @@ from PIL import Image
 import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.data.class_matching import NONE_OF_THESE
-from keras_vit.heads.fit_head import search_head
+from keras_vit.heads.search_head import HeadOptions, search_head
 from keras_vit.training.recipes import RECIPES
 from tests.contract import set_random_weights, to_numpy
 from tests.one_backend import ONE_BACKEND
@@ -45,14 +45,10 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted(data):
-    return search_head(
-        make_model(),
-        data,
-        none_of_these=RATE,
-        dtype="float32",
-        cache=None,
-        verbose=False,
+    options = HeadOptions(
+        none_of_these=RATE, dtype="float32", cache=None, verbose=False
     )
+    return search_head(make_model(), data, options)
 
 
 STRANGE = [np.full((20, 20, 3), value, "uint8") for value in (0, 255)]

@@ -1,0 +1,200 @@
+"""Whether a map says what a model looks at: measured by what the model answers.
+
+R, C rows and columns of patches; S steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.data.checks import check_value
+from keras_vit.explaining.explanation import Explanation
+from keras_vit.explaining.grids import grid_of, patch_size_of
+from keras_vit.inference.predictor import Predictor, as_pictures, load_predictor
+from keras_vit.loading import load
+from keras_vit.model import ViT
+from keras_vit.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faithfulness:
+    """What becomes of a probability as patches go or come, in the order of a map.
+
+    Args:
+        shares: of the patches that are gone or there, from 0 to 1, float32 (S + 1,).
+        deletion: probability of the class, the patches with the highest values being
+            hidden first, float32 (S + 1,).
+        insertion: the same, these patches being shown first, over a blurred picture.
+        target: number of the class.
+    """
+
+    shares: np.ndarray = field(repr=False)
+    deletion: np.ndarray = field(repr=False)
+    insertion: np.ndarray = field(repr=False)
+    target: int
+
+    @property
+    def deletion_area(self) -> float:
+        """Area under `deletion`, from 0 to 1: the lower, the better the map."""
+        return float(np.trapezoid(self.deletion, self.shares))
+
+    @property
+    def insertion_area(self) -> float:
+        """Area under `insertion`, from 0 to 1: the higher, the better the map."""
+        return float(np.trapezoid(self.insertion, self.shares))
+
+
+def deletion_insertion(
+    model: keras.Model | str | Path,
+    images: Sequence[Any] | np.ndarray,
+    explanations: Sequence[Explanation] | None,
+    *,
+    target: int | None = None,
+    steps: int = 16,
+    seed: int = 0,
+    preprocessing: Preprocessing | None = None,
+) -> list[Faithfulness]:
+    """Measure how faithful maps are: hide or show the patches that they put first.
+
+    Deletion hides patches by the mean colour of the picture, those with the highest
+    values first: the faster the probability of the class falls, the better the map.
+    Insertion shows them first on a blurred picture: the faster it grows, the better.
+    The curves of different maps of the same pictures can be compared; beside them, the
+    random order says what no knowledge gives.
+
+    Args:
+        model: a `keras_vit.ViT`, another Keras classifier of images, or what `load`
+            takes. It stays as it is.
+        images: paths, PIL images or arrays, as `explain` takes them.
+        explanations: one map for each of them, from `explain`. None: a random order.
+        target: number of the class. Default None: that of the map, else the most likely
+            of each picture.
+        steps: how many parts of the patches go one after the other, at least 1; each
+            takes two forward passes. Default 16.
+        seed: of the random order. Default 0.
+        preprocessing: takes the place of the model's own.
+
+    Returns:
+        The curves of each picture.
+
+    Raises:
+        FileNotFoundError: if the model or a picture does not exist.
+        OSError: if a picture cannot be read.
+        ValueError: if the model has no classes, the numbers of pictures and maps
+            differ, a map is of another grid than the model's, or an option is out of
+            range.
+
+    Example:
+        >>> model = keras_vit.ViT.from_variant(
+        ...     "test", preprocessing=keras_vit.Preprocessing(image_size=32)
+        ... )
+        >>> pictures = [np.zeros((60, 90, 3), "uint8")]
+        >>> found = keras_vit.explain(model, pictures)
+        >>> [curves] = keras_vit.deletion_insertion(model, pictures, found, steps=4)
+        >>> curves.deletion.shape
+        (5,)
+
+    Reference: Petsiuk, Das and Saenko, RISE, arXiv:1806.07421, section 4.2.
+    """
+    check_value(steps >= 1, "steps", steps, "at least 1")
+    if isinstance(model, (str, Path)):
+        model = load(model)
+    if isinstance(model, ViT) and model.config.num_classes is None:
+        raise ValueError(
+            "Deletion and insertion look at the probability of a class, received a "
+            "model without a head. Fit one: keras_vit.fit_head."
+        )
+    predictor = load_predictor(model, preprocessing)
+    pictures = as_pictures(images)
+    if explanations is not None and len(explanations) != len(pictures):
+        raise ValueError(
+            "There must be a map for each picture, received "
+            f"{len(explanations)} maps for {len(pictures)} pictures."
+        )
+    random = np.random.default_rng(seed)
+    found = []
+    for number in range(len(pictures)):
+        image = predictor.preprocessing.to_values(pictures[number])
+        if explanations is None:
+            grid = grid_of(model, image.shape[:2])
+            ranks, wanted = random.random(grid), target
+        else:
+            one = explanations[number]
+            ranks, wanted = one.patches, one.target if target is None else target
+        found.append(_curves(predictor, model, image, ranks, wanted, steps))
+    return found
+
+
+def _curves(
+    predictor: Predictor,
+    model: Any,
+    image: np.ndarray,
+    ranks: np.ndarray,
+    target: int | None,
+    steps: int,
+) -> Faithfulness:
+    owners = _owners(model, image, ranks.shape)
+    order = np.argsort(-ranks.ravel(), kind="stable")
+    place = np.empty(order.size, int)
+    place[order] = np.arange(order.size)
+    counts = np.rint(np.linspace(0, order.size, steps + 1)).astype(int)
+    first = place[owners][None] < counts[:, None, None]  # (S + 1, height, width)
+    colour = image.mean(axis=(0, 1), keepdims=True)
+    deleted = np.where(first[..., None], colour, image[None])
+    inserted = np.where(first[..., None], image[None], _blurred(image))
+    rows = [
+        predictor.probabilities(np.asarray(predictor.run(some.astype(image.dtype))))
+        for some in (deleted, inserted)
+    ]
+    if target is None:
+        target = int(rows[0][0].argmax())
+    elif not 0 <= target < rows[0].shape[1]:
+        raise ValueError(
+            f"target must be the number of a class, from 0 to {rows[0].shape[1] - 1}, "
+            f"received target={target!r}."
+        )
+    deletion, insertion = (row[:, target].astype("float32") for row in rows)
+    shares = (counts / order.size).astype("float32")
+    return Faithfulness(
+        shares=shares, deletion=deletion, insertion=insertion, target=target
+    )
+
+
+def _owners(model: Any, image: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """Return the number of the patch that each pixel is in, int (height, width)."""
+    size = image.shape[:2]
+    if grid != grid_of(model, size):
+        raise ValueError(
+            f"A map of {grid[0]} x {grid[1]} patches does not fit the images of "
+            f"{size[0]} x {size[1]} pixels that the model takes. Pass what explain "
+            "found with this model."
+        )
+    sides = [
+        np.minimum(np.arange(length) // step, count - 1)
+        for length, count, step in zip(
+            size, grid, patch_size_of(model, size), strict=True
+        )
+    ]
+    return sides[0][:, None] * grid[1] + sides[1][None]
+
+
+def _blurred(image: np.ndarray) -> np.ndarray:
+    """Return an image, (height, width, channels), without what is small.
+
+    A Gaussian of a deviation of a twentieth of the longer side: RISE takes 10 pixels
+    of 224.
+    """
+    deviation = max(image.shape[:2]) / 20
+    for axis in (0, 1):
+        length = image.shape[axis]
+        distance = np.arange(length)[:, None] - np.arange(length)[None]
+        weights = np.exp(-0.5 * (distance / deviation) ** 2)
+        weights /= weights.sum(axis=1, keepdims=True)
+        image = np.moveaxis(np.tensordot(weights, image, (1, axis)), 0, axis)
+    return image
