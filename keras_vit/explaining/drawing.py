@@ -27,6 +27,7 @@ _COLOURS = np.array(
 _SHARE = 0.55  # of the colour; the rest is the picture
 _UNSEEN = 0.35  # brightness of what the model did not see
 _LEGEND = 26  # pixels below the picture
+_SMALLEST = 224  # pixels of a picture's longer side
 _GAP = 8  # pixels between two pictures
 
 
@@ -115,6 +116,16 @@ def beside(first: Any, second: Any) -> Any:
     whole.paste(first.resize((width, height)))
     whole.paste(second, (width + _GAP, 0))
     return whole
+
+
+def enlargement(picture: np.ndarray) -> int:
+    """Return how many times a small picture is enlarged, so that it can be seen."""
+    return max(1, -(-_SMALLEST // max(picture.shape[:2])))
+
+
+def enlarged(pixels: np.ndarray, times: int) -> np.ndarray:
+    """Return pixels, (H, W) or (H, W, 3), each as a square of so many."""
+    return pixels.repeat(times, axis=0).repeat(times, axis=1) if times > 1 else pixels
 
 
 def scaled(values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.explaining.drawing import beside, draw, draw_colours, ring
+from keras_vit.explaining.drawing import (
+    beside,
+    draw,
+    draw_colours,
+    enlarged,
+    enlargement,
+    ring,
+)
 from keras_vit.explaining.methods import METHODS
 from keras_vit.explaining.shown import Shown
 
@@ -63,15 +70,27 @@ class Explanation(Shown):
         )
 
     def image(self) -> Any:
-        """Return the map as colours over the picture, a PIL image with a legend."""
-        if self.values.ndim == 3:
-            return draw_colours(self.picture, self.values)
-        drawn = draw(self.picture, self.values, *METHODS[self.method].legend)
+        """Return the map as colours over the picture, a PIL image with a legend.
+
+        A picture of less than 224 pixels is enlarged by a whole number.
+        """
+        times = enlargement(self.picture)
+        picture, values = enlarged(self.picture, times), enlarged(self.values, times)
+        if values.ndim == 3:
+            return draw_colours(picture, values)
+        drawn = draw(picture, values, *METHODS[self.method].legend)
         if self.point is None:
             return drawn
         if self.of is None:
-            return ring(drawn, self.point)
-        return beside(ring(self.of, self.point), drawn)
+            return ring(drawn, _scaled(self.point, times))
+        times = enlargement(self.of)
+        of = ring(enlarged(self.of, times), _scaled(self.point, times))
+        return beside(of, drawn)
+
+
+def _scaled(point: tuple[float, float], times: int) -> tuple[float, float]:
+    x, y = point
+    return x * times, y * times
 
 
 def _place(patches: np.ndarray, number: int) -> str:

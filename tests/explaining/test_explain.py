@@ -182,9 +182,10 @@ def test_the_picture_shows_the_map_and_what_was_not_seen(tmp_path):
     [found] = explain(model, [Image.fromarray(picture)])
     path = found.save(tmp_path / "map.png")
     pixels = np.asarray(Image.open(path))
-    assert pixels.shape == (40 + 26, 80, 3)
-    assert (pixels[:40, :20] == 70).all()  # Cut off, and darker.
-    assert len(np.unique(pixels[:40, 20:60].reshape(-1, 3), axis=0)) > 3
+    # A small picture is enlarged, here three times.
+    assert pixels.shape == (120 + 26, 240, 3)
+    assert (pixels[:120, :60] == 70).all()  # Cut off, and darker.
+    assert len(np.unique(pixels[:120, 60:180].reshape(-1, 3), axis=0)) > 3
     with pytest.raises(FileExistsError, match="exists. Choose another path"):
         found.save(path)
     with pytest.raises(ValueError, match="saved as .png"):
