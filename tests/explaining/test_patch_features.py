@@ -48,7 +48,7 @@ def test_similarity_to_a_point_of_another_picture():
     a, b = patches_of(model, PICTURE), patches_of(model, other)
     np.testing.assert_allclose(found.patches, similarities(a, b[0, 0]), atol=1e-5)
     # Both pictures, side by side, and the legend below one of them.
-    assert found.image().size[0] > 2 * 40 and found.of.shape == (40, 40, 3)
+    assert found.image().size[0] > 2 * 240 and found.of.shape == (40, 40, 3)
 
 
 def test_components_are_those_of_scikit_learn():
@@ -64,7 +64,7 @@ def test_components_are_those_of_scikit_learn():
         correlation = np.corrcoef(shares[inside, i], expected[inside, i])[0, 1]
         assert abs(correlation) > 0.99999
     [colours] = explain(model, [PICTURE], method="components")
-    assert colours.values.shape == (40, 40, 3) and colours.image().size == (40, 40)
+    assert colours.values.shape == (40, 40, 3) and colours.image().size == (240, 240)
     assert "principal components" in colours.alt_text
 
 
