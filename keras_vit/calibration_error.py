@@ -25,7 +25,15 @@ def expected_calibration_error(
     """
     confidences = np.asarray(confidences, "float64")
     weights = np.ones(len(confidences)) if weights is None else weights
-    # The first bin holds its lower border, too.
-    bins = np.clip(np.ceil(confidences * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    bins = bin_numbers(confidences)
     differences = np.bincount(bins, weights * (confidences - rights), NUM_BINS)
     return float(np.abs(differences).sum() / weights.sum())
+
+
+def bin_numbers(confidences: np.ndarray) -> np.ndarray:
+    """Return the bin of each confidence, int (N,): the upper border belongs to it.
+
+    The first bin holds its lower border, too.
+    """
+    found = np.ceil(np.asarray(confidences, "float64") * NUM_BINS).astype(int) - 1
+    return np.clip(found, 0, NUM_BINS - 1)

@@ -139,6 +139,27 @@ def average_precisions(labels: Any, scores: Any) -> np.ndarray:
     return np.array([_average_precision(*pair) for pair in pairs])
 
 
+def precision_recall(
+    labels: Any, scores: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return precision, recall and threshold of one class, each (thresholds,).
+
+    Thresholds fall and recall grows; equal scores share a threshold.
+
+    Args:
+        labels: 0 or 1, (N,), at least one of them 1.
+        scores: logits or probabilities, (N,).
+
+    Reference: sklearn.metrics.precision_recall_curve, in the opposite order and
+    without its last point.
+    """
+    labels, scores = _checked(
+        np.asarray(labels)[:, None], np.asarray(scores)[:, None], "scores"
+    )
+    hits, answers, values = _curve(labels[:, 0], scores[:, 0])
+    return hits / answers, hits / labels.sum(), values
+
+
 def mean_average_precision(labels: Any, scores: Any) -> float:
     """Return the mean of `average_precisions` over the classes that have a label.
 

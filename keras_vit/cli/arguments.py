@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
 from argparse import (
     SUPPRESS,
@@ -15,6 +16,8 @@ from argparse import (
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
+
+import keras
 
 from keras_vit.exporting.quantizations import QUANTIZATIONS
 from keras_vit.files import check_writable
@@ -113,6 +116,13 @@ def add_views(parser: ArgumentParser) -> None:
         help="mean over views of each picture: flip (and its mirror image) or crops "
         "(ten)",
     )
+
+
+def command_line(options: Namespace) -> str:
+    """Return the command line that makes the same result anew."""
+    left_out = ("--resume", "--overwrite", "--json")
+    kept = [a for a in options.arguments if a not in left_out]
+    return f"KERAS_BACKEND={keras.backend.backend()} keras-vit {shlex.join(kept)}"
 
 
 def print_found(options: Namespace, value: Any, *lines: str) -> None:

@@ -18,6 +18,7 @@ from keras_vit.cli.arguments import (
     Commands,
     CompactGroup,
     add_command,
+    command_line,
     print_found,
 )
 from keras_vit.cli.data import add_source, add_split, open_data
@@ -30,7 +31,8 @@ from keras_vit.explaining.picture_log import PictureLog
 from keras_vit.files import check_writable
 from keras_vit.heads import fit_head
 from keras_vit.heads.feature_pass import has_accelerator
-from keras_vit.inference.evaluate import Evaluation, evaluate
+from keras_vit.inference.evaluate import evaluate
+from keras_vit.inference.evaluation import Evaluation
 from keras_vit.inspecting.before_training import before_training
 from keras_vit.keras_file import load_keras
 from keras_vit.loading import OWN_SIZE, build, is_own_model, load, own_size_note
@@ -189,7 +191,7 @@ def run_train(options: Namespace) -> None:
         recipe=recipe,
         result=result,
         evaluation=evaluation,
-        command=_command(options.arguments),
+        command=command_line(options),
     )
     return _report(options, model, result, evaluation)
 
@@ -239,7 +241,7 @@ def _run_head(options: Namespace) -> None:
     data = open_data(options)
     _tell(data, options.data)
     model = _model(options, source)
-    run_head(options, model, data, _command(options.arguments))
+    run_head(options, model, data, command_line(options))
 
 
 def _report(
@@ -259,12 +261,6 @@ def _report(
     }
     where = f"best epoch {best} of {epochs}, in {options.output}"
     print_found(options, facts, evaluation.text(), where)
-
-
-def _command(arguments: list[str]) -> str:
-    """Return the command line that makes the same folder anew."""
-    kept = [a for a in arguments if a not in ("--resume", "--overwrite", "--json")]
-    return f"KERAS_BACKEND={keras.backend.backend()} keras-vit {shlex.join(kept)}"
 
 
 def _train(options: Namespace) -> tuple[keras.Model, ImageData, Recipe, TrainingResult]:

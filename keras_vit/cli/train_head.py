@@ -12,7 +12,7 @@ from keras_vit.data.image_data import ImageData
 from keras_vit.data.trained_pictures import Judged, to_judge, trained_pictures
 from keras_vit.heads.cross_validation import probabilities
 from keras_vit.heads.search_head import FittedHead, HeadOptions, search_head
-from keras_vit.inference.evaluate import Evaluation
+from keras_vit.inference.evaluation import Evaluation
 from keras_vit.label_scores import label_scores
 from keras_vit.model import ViT
 from keras_vit.training.card import write_head_card

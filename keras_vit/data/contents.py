@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +18,23 @@ class Contents:
     Args:
         read: from a number to a picture: a path, an array or a PIL image.
         count: number of pictures.
+        parts: contents of the sets that these pictures are of, one after the other,
+            each with their numbers in it: nothing is read twice. Default: not known.
     """
 
-    def __init__(self, read: Callable[[int], Any], count: int) -> None:
+    def __init__(
+        self,
+        read: Callable[[int], Any],
+        count: int,
+        parts: Sequence[tuple[Contents, np.ndarray]] = (),
+    ) -> None:
         self._read = read
         self._count = count
+        self._parts = parts
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process reads pictures, and asks for no contents.
-        return {"_read": None, "_count": 0}
+        return {"_read": None, "_count": 0, "_parts": ()}
 
     @cached_property
     def numbers(self) -> np.ndarray:
@@ -35,6 +43,8 @@ class Contents:
         Of a file that is the hash of its bytes, so that nothing is decoded. All files
         are read once, when this is first asked for.
         """
+        if self._parts:
+            return np.concatenate([of.numbers[indices] for of, indices in self._parts])
         with ThreadPoolExecutor() as pool:
             hashes = pool.map(lambda i: content(self._read(i)), range(self._count))
             return np.fromiter(hashes, "uint64", self._count)

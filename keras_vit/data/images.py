@@ -40,6 +40,7 @@ class Images:
             a split keeps a group together. Default None: there are no groups.
         all_weights: how much each picture that `read` knows counts in the loss of a
             training, float32, above 0. Default None: all count 1.
+        group_names: name of each group, by its number. Default: nothing but numbers.
     """
 
     read: Callable[[int], Any]
@@ -50,6 +51,7 @@ class Images:
     values: PixelValues | None = None
     all_groups: np.ndarray | None = None
     all_weights: np.ndarray | None = None
+    group_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.indices is None:
@@ -168,10 +170,21 @@ def joined(parts: Sequence[Images]) -> Images:
         return part.read(int(part.indices[number - starts[which]]))
 
     labels = np.concatenate([part.labels for part in parts])
-    contents = Contents(read, len(labels))
+    known = [(part.contents, part.indices) for part in parts if part.contents]
+    known = known if len(known) == len(parts) else []
+    contents = Contents(read, len(labels), known)
     count = max(part.num_classes for part in parts)
     values = next((part.values for part in parts if part.values is not None), None)
-    return Images(read, labels, num_classes=count, values=values, contents=contents)
+    groups = [part.groups for part in parts if part.groups is not None]
+    return Images(
+        read,
+        labels,
+        num_classes=count,
+        values=values,
+        contents=contents,
+        all_groups=np.concatenate(groups) if len(groups) == len(parts) else None,
+        group_names=parts[0].group_names,
+    )
 
 
 def spread(total: int, count: int) -> np.ndarray:

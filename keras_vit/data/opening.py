@@ -267,4 +267,5 @@ def _with_groups(parts: Mapping[str, Part], groups: Any) -> Mapping[str, Part]:
         )
     number_of = {name: i for i, name in enumerate(dict.fromkeys(given))}
     numbers = np.array([number_of[name] for name in given], dtype="int64")
-    return {"train": replace(whole, all_groups=numbers)}
+    named = replace(whole, all_groups=numbers, group_names=tuple(number_of))
+    return {"train": named}

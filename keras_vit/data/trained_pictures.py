@@ -185,6 +185,19 @@ def _of_run(whole: Images, part: str | None, trained: TrainedPictures) -> Judged
     return _judged(part, whole.subset(whole.indices[chosen]), trained)
 
 
+def judged_again(judged: Judged, trained: TrainedPictures | None) -> Judged:
+    """Return the same pictures, and how many another model was trained on.
+
+    Args:
+        judged: of `to_judge`.
+        trained: pictures of the run that made the other model, None if not known.
+    """
+    contents = getattr(judged.images, "content", None)
+    if trained is None or not trained.parts or contents is None:
+        return Judged(name=judged.name, images=judged.images)
+    return _judged(judged.name, judged.images, trained)
+
+
 def _judged(name: str, images: Any, trained: TrainedPictures) -> Judged:
     contents = _contents(images)
     return Judged(

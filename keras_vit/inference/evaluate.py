@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,100 +10,25 @@ import keras
 import numpy as np
 
 from keras_vit.calibration_error import expected_calibration_error
-from keras_vit.data.class_matching import NONE_OF_THESE, class_numbers, rejecting_output
+from keras_vit.data.class_matching import class_numbers, rejecting_output
 from keras_vit.data.image_data import ImageData
 from keras_vit.data.prefetching import made_ahead, spare_cores
 from keras_vit.data.trained_pictures import (
     ALL,
+    PARTS,
+    Judged,
     TrainedPictures,
+    judged_again,
     read_trained_pictures,
     to_judge,
 )
 from keras_vit.inference.augmented import Views, augmented
+from keras_vit.inference.evaluation import Evaluation
+from keras_vit.inference.picture_answers import PictureAnswers
 from keras_vit.inference.prediction_file import SEPARATOR
 from keras_vit.inference.predictor import Predictor, find_model, load_predictor
-from keras_vit.label_scores import LabelScores, label_scores
+from keras_vit.label_scores import label_scores
 from keras_vit.preprocessing import Preprocessing
-
-_MOST_NAMED = 5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluation:
-    """How good a classifier is on one part of a data set.
-
-    Args:
-        part: "train", "validation", "test", or "all".
-        num_images: in that part.
-        accuracy: share of the images whose most likely class is the right one; of
-            images with several labels, of those whose labels are all right, and no
-            other.
-        loss: mean cross-entropy, nats; of several labels the mean over the classes.
-        calibration_error: expected calibration error (arXiv:1706.04599): mean distance
-            of the probability of the most likely class from how often it is right, in
-            15 bins by that probability; of several labels that of each yes from how
-            often it is. None if it was not measured.
-        rejected: share of the images of which the model says "none of these", which
-            are counted as wrong; None if it has no such answer.
-        top5_accuracy: share of the images whose class is among the five most likely;
-            None if there are no more than five classes.
-        num_trained_on: how many of the images the model was trained on; None if that is
-            not known.
-        num_new: how many of them were no part of the data of its run.
-        classes_without_images: those of the model that had no picture in the part, and
-            so count nothing in the accuracy.
-        labels: more about images with several labels; None if they have one.
-    """
-
-    part: str
-    num_images: int
-    accuracy: float
-    loss: float
-    calibration_error: float | None = None
-    rejected: float | None = None
-    top5_accuracy: float | None = None
-    num_trained_on: int | None = None
-    num_new: int = 0
-    classes_without_images: tuple[str, ...] = ()
-    labels: LabelScores | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what is known, as JSON values."""
-        return {k: v for k, v in asdict(self).items() if v not in (None, ())}
-
-    def text(self) -> str:
-        """Return one line for people, and one per class if images have several."""
-        top5, labels = self.top5_accuracy, self.labels
-        error = self.calibration_error
-        several = "" if labels is None else f"{labels.text()}, all labels right: "
-        table = "" if labels is None else f"\n{labels.table()}"
-        return (
-            f"{several}accuracy {self.accuracy:.4f}"
-            f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {self.loss:.4f}"
-            f"{'' if error is None else f', calibration error {error:.4f}'} on "
-            f"{self.num_images} {'' if self.part == ALL else f'{self.part} '}images"
-            f"{self._rejects()}{self._about_training()}{self._without()}{table}"
-        )
-
-    def _rejects(self) -> str:
-        share = self.rejected
-        return "" if share is None else f", {share:.1%} rejected as {NONE_OF_THESE!r}"
-
-    def _about_training(self) -> str:
-        if self.num_trained_on is None:
-            return ""
-        if self.num_trained_on and self.part != "train":
-            return f"; the model was TRAINED ON {self.num_trained_on} of them"
-        if self.num_new == self.num_images:
-            return ", none of which the model was trained on"
-        new = f", {self.num_new} of them new since the model was trained"
-        return new if self.num_new else ""
-
-    def _without(self) -> str:
-        names = self.classes_without_images
-        listed = ", ".join(names[:_MOST_NAMED])
-        more = ", ..." if len(names) > _MOST_NAMED else ""
-        return f"; no image of {len(names)} classes: {listed}{more}" if names else ""
 
 
 def evaluate(
@@ -138,6 +62,23 @@ def evaluate(
             model that chooses one class do not.
     """
     predictor = augmented(load_predictor(model, preprocessing), augment)
+    _check_labels(predictor, data)
+    trained = _pictures_of_run(model)
+    judged = to_judge(data, part, trained)
+
+    def judge(other: Any) -> Evaluation:
+        """Evaluate another model on the same images."""
+        found = augmented(load_predictor(other), augment)
+        _check_labels(found, data)
+        run = _pictures_of_run(other)
+        again = judged_again(judged, run)
+        return _evaluated(other, found, data, again, run, batch_size, judge)
+
+    return _evaluated(model, predictor, data, judged, trained, batch_size, judge)
+
+
+def _check_labels(predictor: Predictor, data: ImageData) -> None:
+    """Raise a ValueError if one of both has several labels and the other one not."""
     if data.is_multi_label and not predictor.is_multi_label:
         raise ValueError(
             f"Images of {data.name!r} have several labels, and {predictor.name!r} "
@@ -152,18 +93,40 @@ def evaluate(
             f"opened with one, such as {joined[0]!r}. Open it with multi_label=True "
             "(--multi-label)."
         )
-    judged = to_judge(data, part, _pictures_of_run(model))
+
+
+def _evaluated(
+    model: Any,
+    predictor: Predictor,
+    data: ImageData,
+    judged: Judged,
+    trained: TrainedPictures | None,
+    batch_size: int,
+    judge: Callable[[Any], Evaluation],
+) -> Evaluation:
+    """Run a model over the images that it is judged by."""
     images = judged.images
     numbers = class_numbers(predictor.class_names, data.class_names, repr(data.name))
     classes = predictor.class_names or data.class_names
     found = _probabilities(predictor, images, batch_size, classes, data.name)
     measured = _of_several if data.is_multi_label else _of_one
+    scores, answers = measured(found, numbers, classes, predictor)
     return Evaluation(
         part=judged.name,
         num_images=len(images),
         num_trained_on=judged.num_trained_on,
         num_new=judged.num_new,
-        **measured(found, numbers, classes, predictor),
+        answers=PictureAnswers(
+            **answers,
+            images=images,
+            data=data,
+            parts=_parts(judged, data, trained),
+            model=model,
+            preprocessing=predictor.preprocessing,
+            trained=trained,
+            judge=judge,
+        ),
+        **scores,
     )
 
 
@@ -193,29 +156,35 @@ def _of_one(
     numbers: np.ndarray,
     classes: Sequence[str],
     predictor: Predictor,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what an `Evaluation` says of images with one label each."""
-    ranks, losses, confidences, shown = [], [], [], set()
     none = rejecting_output(classes, numbers)
-    rejected: list[np.ndarray] = []
+    rows: list[tuple[np.ndarray, ...]] = []
     for probabilities, given in found:
-        labels = numbers[given]
-        ranks.append(_ranks(predictor.scores(probabilities), labels))
+        labels, scores = numbers[given], predictor.scores(probabilities)
         correct = probabilities[np.arange(len(labels)), labels]
-        losses.append(-np.log(np.maximum(correct, 1e-12)))
-        confidences.append(probabilities.max(axis=1))
-        rejected.append(probabilities.argmax(axis=1) == none)
-        shown.update(labels.tolist())
-    rank, loss = np.concatenate(ranks), np.concatenate(losses)
-    return {
+        losses = -np.log(np.maximum(correct, 1e-12))
+        kept = probabilities.astype("float32")  # Of many classes these are large.
+        confidences, first = probabilities.max(axis=1), probabilities.argmax(axis=1)
+        ranks, answers = _ranks(scores, labels), scores.argmax(axis=1)
+        rows.append((labels, kept, answers, ranks, losses, confidences, first == none))
+    labels, kept, answers, rank, loss, confidences, rejected = (
+        np.concatenate(column) for column in zip(*rows, strict=True)
+    )
+    measured = {
         "accuracy": float(np.mean(rank == 0)),
         "loss": float(np.mean(loss)),
-        "calibration_error": expected_calibration_error(
-            np.concatenate(confidences), rank == 0
-        ),
+        "calibration_error": expected_calibration_error(confidences, rank == 0),
         "top5_accuracy": float(np.mean(rank < 5)) if len(classes) > 5 else None,
-        "rejected": None if none is None else float(np.concatenate(rejected).mean()),
-        "classes_without_images": _missing(classes[:none], shown),
+        "rejected": None if none is None else float(rejected.mean()),
+        "classes_without_images": _missing(classes[:none], set(labels.tolist())),
+    }
+    return measured, {
+        "class_names": tuple(classes),
+        "labels": labels,
+        "probabilities": kept,
+        "answers": answers,
+        "rejecting": none,
     }
 
 
@@ -224,18 +193,18 @@ def _of_several(
     numbers: np.ndarray,
     classes: Sequence[str],
     predictor: Predictor,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what an `Evaluation` says of images with several labels.
 
     Of classes of the model that the data does not have nothing is known.
     """
     rows = [(probabilities[:, numbers], labels) for probabilities, labels in found]
     probabilities, labels = (np.concatenate(x) for x in zip(*rows, strict=True))
-    names = [classes[int(i)] for i in numbers]
+    names = tuple(classes[int(i)] for i in numbers)
     limits = np.asarray(predictor.thresholds)[numbers]
     scores, accuracy, loss = label_scores(names, labels, probabilities, limits)
     shown = set(numbers[labels.any(axis=0)].tolist())
-    return {
+    measured = {
         "accuracy": accuracy,
         "loss": loss,
         "calibration_error": expected_calibration_error(
@@ -244,6 +213,30 @@ def _of_several(
         "classes_without_images": _missing(classes, shown),
         "labels": scores,
     }
+    return measured, {
+        "class_names": names,
+        "labels": labels.astype(bool),
+        "probabilities": probabilities.astype("float32"),
+        "answers": probabilities >= limits,
+        "thresholds": limits,
+    }
+
+
+def _parts(
+    judged: Judged, data: ImageData, trained: TrainedPictures | None
+) -> np.ndarray | None:
+    """Return the part of each image, str (N,); None if all are of one."""
+    contents = getattr(judged.images, "content", None)
+    if trained is not None and trained.parts and contents is not None:
+        found = np.full(len(contents), "new since", dtype="U10")
+        for name in reversed(PARTS):  # What is in training, too, counts there.
+            found[trained.are(contents, name)] = name
+    elif judged.name == ALL:
+        sizes = [len(part) for part in data.parts.values()]
+        found = np.repeat([*data.parts], sizes)
+    else:
+        return None
+    return found if len(np.unique(found)) > 1 else None
 
 
 def _missing(classes: Sequence[str], shown: set[int]) -> tuple[str, ...]:

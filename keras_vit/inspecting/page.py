@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from keras_vit.files import check_writable, replacing
+from keras_vit.pages.document import check_page, write_document
+from keras_vit.pages.parts import bar, cell, facts, name_cell, number_cell, table
+from keras_vit.pages.thumbnails import as_jpeg
 
-_STYLE = Path(__file__).with_name("page.css")
 # Of each finding, and of each group in it; the rest is counted.
 _GROUPS, _PICTURES = 40, 8
-_THUMBNAIL = 272  # pixels: twice what a page shows
 _CLASSES = 60
 
 
@@ -31,44 +29,22 @@ def write_page(check: Any, path: str | Path, *, overwrite: bool = False) -> Path
         OSError: if it cannot be written.
         ValueError: if the name does not end in ".html".
     """
-    path = Path(path).expanduser()
-    check_page(path, overwrite)
-    check_writable(path.parent)
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(_page(check)), encoding="utf-8")
-    return path
-
-
-def check_page(path: str | Path, overwrite: bool) -> None:
-    """Refuse a page that cannot be written, before any work; see `write_page`."""
-    path = Path(path).expanduser()
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(
-            f"The page of a check ends in .html, received {str(path)!r}. Rename it."
-        )
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{str(path)!r} exists. Choose another path, or replace it with "
-            "overwrite=True (--overwrite)."
-        )
+    path = check_page(path, overwrite)
+    return write_document(path, f"Check of {check.name}", _page(check))
 
 
 def _page(check: Any) -> Iterator[str]:
-    name, style = escape(check.name), _STYLE.read_text(encoding="utf-8")
-    yield "<!doctype html>"
-    yield '<html lang="en"><head><meta charset="utf-8">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>Check of {name}</title><style>{style}</style></head><body>"
-    yield f"<h1>{name}</h1>"
     count = len(check.findings)
     found = (
         f"{count} thing{'s' * (count != 1)} to look at" if count else "Nothing found"
     )
-    yield f'<p class="lead">{len(check.pictures):,} pictures. {found}.</p>'
+    yield f'<header><p class="eyebrow">Data check</p><h1>{escape(check.name)}</h1>'
+    yield f'<p class="lead">{len(check.pictures):,} pictures. {found}.</p></header>'
+    yield "<main>"
     for finding in check.findings:
         yield from _finding(check, finding)
     yield from _facts(check)
-    yield "</body></html>"
+    yield "</main>"
 
 
 def _finding(check: Any, finding: Any) -> Iterator[str]:
@@ -108,38 +84,27 @@ def _thumbnail(check: Any, number: int) -> str | None:
     if check.pictures[number].problem is not None:
         return None
     try:
-        image = check.open(number).convert("RGB")
+        return as_jpeg(check.open(number))
     except (OSError, ValueError):
         return None  # It has gone or changed since.
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
-    code = base64.b64encode(file.getvalue()).decode("ascii")
-    return f"data:image/jpeg;base64,{code}"
 
 
 def _facts(check: Any) -> Iterator[str]:
-    yield '<section><h2>The data</h2><dl class="facts">'
-    for name, text in check.summary():
-        yield f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
-    if check.looked_for:
-        yield "<dt>not found</dt>"
-        yield f"<dd>{escape(', '.join(check.looked_for))}</dd>"
-    yield "</dl>"
+    yield '<section id="data"><h2>The data</h2>'
+    rows = [(name, escape(text)) for name, text in check.summary()]
+    yield facts([*rows, ("not found", escape(", ".join(check.looked_for)))])
     if check.class_names:
         for part, counts in check.counts.items():
-            yield f"<table><caption>{part}: {sum(counts.values()):,}</caption>"
             most = max([*counts.values(), 1])
             ordered = sorted(counts.items(), key=lambda item: -item[1])
-            for name, count in ordered[:_CLASSES]:
-                bar = f'<span style="width:{100 * count / most:.1f}%"></span>'
-                yield f'<tr><th scope="row">{escape(name)}</th>'
-                yield f'<td class="number">{count:,}</td>'
-                yield f'<td class="bar">{bar}</td></tr>'
+            lines = [
+                [name_cell(name), number_cell(count), cell(bar(count / most))]
+                for name, count in ordered[:_CLASSES]
+            ]
             if ordered[_CLASSES:]:
                 rest = sum(count for _, count in ordered[_CLASSES:])
-                more = f"{len(ordered) - _CLASSES} more classes"
-                yield f"<tr><th>{more}</th>"
-                yield f'<td class="number">{rest:,}</td><td></td></tr>'
-            yield "</table>"
+                more = name_cell(f"{len(ordered) - _CLASSES} more classes")
+                lines.append([more, number_cell(rest), cell("")])
+            caption = f"{part}: {sum(counts.values()):,}"
+            yield table(caption, ["class", "pictures", "share"], lines, kind="counts")
     yield "</section>"

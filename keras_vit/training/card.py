@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import keras
 
 from keras_vit.data.image_data import ImageData
 from keras_vit.files import replacing
+from keras_vit.intervals import wilson_interval
 from keras_vit.training.progress import macs_per_image
 from keras_vit.training.recipe import Recipe
 from keras_vit.training.train import TrainingResult
@@ -163,15 +163,6 @@ def _several(evaluation: Any) -> dict[str, str]:
         f"{labels.text()}",
         "yes": ", ".join(limits) + (", …" if labels.classes[20:] else ""),
     }
-
-
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a share of `count` images."""
-    z = 1.96
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    half /= 1 + z * z / count
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_vit.files import replacing
 
 History = list[dict[str, float]]
+HISTORY_FILE = "history.csv"
 # Epochs up to which each is marked with a point.
 MOST_MARKERS = 40
 
@@ -66,3 +67,15 @@ def plot_history(path: str | Path, history: History) -> None:
         axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
+
+
+def read_history(folder: str | Path) -> History:
+    """Return the rows of `history.csv` in the folder of a run, none if it has none."""
+    path = Path(folder) / HISTORY_FILE
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            {key: float(text) for key, text in row.items() if key and text}
+            for row in csv.DictReader(file)
+        ]

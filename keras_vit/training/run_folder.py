@@ -23,12 +23,17 @@ from keras_vit.training.checkpoint import (
     has_checkpoint,
     read_header,
 )
-from keras_vit.training.history import History, plot_history, rank, write_history
+from keras_vit.training.history import (
+    HISTORY_FILE,
+    History,
+    plot_history,
+    rank,
+    write_history,
+)
 from keras_vit.training.run_lock import holds_something
 
 MODEL_FILE = "model.keras"
 BEST_FOLDER = "best"  # of the best epochs, where more than one is kept
-HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"
 RESULT_FILE = "training.json"
 CHECKPOINT_FOLDER = "checkpoint"

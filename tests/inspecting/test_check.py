@@ -166,7 +166,7 @@ def test_the_command_writes_a_page_with_the_pictures(photos, tmp_path, capsys):
     text = page.read_text()
     assert text.count("data:image/jpeg;base64,") == 2
     assert "<b>&.png" not in text and "&lt;b&gt;&amp;.png" in text
-    assert "http" not in text and "<script" not in text
+    assert "://" not in text and "<script" not in text
     again = ["check", str(photos), "--quick", "--output", str(page)]
     assert main(again) == 2
     assert "exists. Choose another path" in capsys.readouterr().err

@@ -179,6 +179,7 @@ def images_from_table(
             contents=Contents(paths.__getitem__, len(paths)),
             all_groups=_chosen(rows.groups, chosen, number_of.__getitem__, "int64"),
             all_weights=_chosen(rows.weights, chosen, float, "float32"),
+            group_names=tuple(number_of),
         )
     _check_parts(table.name, parts, names)
     return parts, names

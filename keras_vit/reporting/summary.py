@@ -1,0 +1,170 @@
+"""The top of a report: the main numbers, and what stands out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from keras_vit.inference.picture_answers import PictureAnswers
+from keras_vit.pages.parts import section, tiles
+from keras_vit.reporting.class_scores import Confusions, mean
+from keras_vit.reporting.copies import Copies
+from keras_vit.reporting.curves import coverage_curve
+from keras_vit.reporting.trust import chosen, how_sure
+from keras_vit.reporting.wording import between, number_of, percent
+
+_SURE = 0.9  # a mistake with such a probability is a confident one
+_LEFT_TO_A_PERSON = 0.9  # share of the pictures that still get an answer
+
+
+def model_name(model: Any) -> str:
+    """Return how a page calls a model: its file or folder, or what it is."""
+    if isinstance(model, (str, Path)):
+        path = Path(model)
+        return path.parent.name if path.stem == "model" else path.name
+    return getattr(model, "name", None) or type(model).__name__
+
+
+def data_name(answers: PictureAnswers) -> str:
+    """Return how a page calls the data: the last part of its path."""
+    return Path(answers.data.name).name or answers.data.name
+
+
+def header(
+    evaluation: Any,
+    answers: PictureAnswers,
+    confusions: Confusions | None,
+    against: Any,
+) -> str:
+    """Return the name of the report and the main numbers.
+
+    Args:
+        evaluation: the `Evaluation`.
+        answers: of it.
+        confusions: None if a picture may have several labels.
+        against: the `Evaluation` of another model, or None.
+    """
+    rights = answers.rights
+    count, right = len(rights), int(rights.sum())
+    part = "" if evaluation.part == "all" else f"{evaluation.part} "
+    lead = (
+        f"{right:,} of {number_of(count, f'{part}picture')} "
+        f"{'is' if right == 1 else 'are'} right."
+    )
+    warned = "".join(
+        f'<p class="warning">{escape(text)}</p>'
+        for text in _warnings(evaluation, against)
+    )
+    boxes = [
+        ("accuracy", percent(right / count), f"95%: {between(right / count, count)}")
+    ]
+    if against is not None:
+        share = float(against.accuracy)
+        boxes.append(
+            ("the other model", percent(share), f"95%: {between(share, count)}")
+        )
+    boxes += _more_tiles(evaluation, confusions)
+    name = escape(model_name(answers.model))
+    return (
+        f'<header><p class="eyebrow">Error report</p><h1>{name} '
+        f'<span class="quiet">on {escape(data_name(answers))}</span></h1>'
+        f'<p class="lead">{lead}</p>{warned}{tiles(boxes)}</header>'
+    )
+
+
+def _more_tiles(
+    evaluation: Any, confusions: Confusions | None
+) -> Iterator[tuple[str, str, str]]:
+    if confusions is None:
+        scores = evaluation.labels
+        mean_precision = percent(scores.mean_average_precision)
+        yield "mean average precision", mean_precision, "of the classes"
+        yield "F1", percent(scores.f1_macro), f"all answers: {percent(scores.f1_micro)}"
+    else:
+        f1 = mean([row.f1 for row in confusions.rows])
+        yield "F1", percent(f1), "mean of the classes"
+        if evaluation.top5_accuracy is not None:
+            yield "top 5", percent(evaluation.top5_accuracy), "right among five answers"
+        if evaluation.rejected is not None:
+            yield "rejected", percent(evaluation.rejected), "as none of these"
+    error = evaluation.calibration_error
+    if error is not None:
+        yield "calibration error", f"{error:.3f}", "expected, 15 bins"
+    yield "loss", f"{evaluation.loss:.3f}", "cross-entropy, nats"
+
+
+def _warnings(evaluation: Any, against: Any) -> Iterator[str]:
+    for who, one in (("The", evaluation), ("The other", against)):
+        if one is not None and one.num_trained_on and one.part != "train":
+            count = number_of(one.num_trained_on, "picture")
+            yield f"{who} model was trained on {count} of these: it looks too good."
+    missing = evaluation.classes_without_images
+    if missing:
+        listed = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        count = number_of(len(missing), "class has", "classes have")
+        yield f"{count} no picture here, and count nothing: {listed}."
+
+
+def summary_section(
+    answers: PictureAnswers, confusions: Confusions | None, copies: Copies
+) -> str:
+    """Return in some sentences what a reader should know."""
+    found = [*_about_mistakes(answers, confusions)]
+    sure = escape(how_sure(*chosen(answers)))
+    found.append(f'{sure} <a href="#calibration">Calibration</a>')
+    if not answers.is_multi_label and not answers.rights.all():
+        curve = coverage_curve(answers.confidences, answers.rights)
+        place = curve.at_share(_LEFT_TO_A_PERSON)
+        found.append(
+            f"Of the surest {percent(float(curve.shares[place]), 0)} of the answers, "
+            f"{percent(float(curve.accuracies[place]))} are right. "
+            '<a href="#coverage">Coverage</a>'
+        )
+    if copies.num_leaked:
+        leaked = number_of(copies.num_leaked, "picture is", "pictures are")
+        found.append(f'{leaked} in training, too. <a href="#copies">Copies</a>')
+    items = "".join(f"<li>{one}</li>" for one in found)
+    body = [f'<ul class="findings">{items}</ul>']
+    return section("summary", "What stands out", body)
+
+
+def _about_mistakes(
+    answers: PictureAnswers, confusions: Confusions | None
+) -> Iterator[str]:
+    rights = answers.rights
+    wrong = int((~rights).sum())
+    if not wrong:
+        yield (
+            f"No mistake in {number_of(len(rights), 'picture')}. So few say that it is "
+            f"right in {between(1.0, len(rights))}."
+        )
+        return
+    if confusions is None:
+        some = number_of(wrong, "picture has", "pictures have")
+        yield f"{some} a label too many or too few."
+        return
+    if confusions.pairs:
+        names, pair = answers.class_names, confusions.pairs[0]
+        yield (
+            f"<b>{escape(names[pair.label])}</b> is taken for "
+            f"<b>{escape(names[pair.answer])}</b> most often: {pair.count:,} times, "
+            f'{percent(pair.share)} of its pictures. <a href="#pairs">Pictures</a>'
+        )
+    judged = [row for row in confusions.rows if row.num_images and row.f1 is not None]
+    if len(judged) > 2:
+        worst = min(judged, key=lambda row: (row.f1, row.name))
+        yield (
+            f"The hardest class is <b>{escape(worst.name)}</b>: "
+            f"{percent(worst.recall)} of its {number_of(worst.num_images, 'picture')} "
+            f"{'is' if worst.num_images == 1 else 'are'} found, F1 "
+            f'{percent(worst.f1)}. <a href="#classes">Classes</a>'
+        )
+    sure = int((~rights & (answers.confidences >= _SURE)).sum())
+    if sure:
+        yield (
+            f"Of {number_of(wrong, 'mistake')}, {sure:,} "
+            f"{'is' if sure == 1 else 'are'} made with a probability of "
+            f'{percent(_SURE, 0)} or more. <a href="#mistakes">Look at them</a>'
+        )
