@@ -29,15 +29,27 @@ def add_explain(commands: Commands) -> None:
     about = "folder for a .png of each picture"
     parser.add_argument("--output", metavar="FOLDER", required=True, help=about)
     parser.add_argument(
-        "--method", choices=get_args(MethodName), default="rollout", help="default rollout"
+        "--method",
+        choices=get_args(MethodName),
+        default="rollout",
+        help="default rollout",
     )
-    about = "class that occlusion looks at, name or number; default: the likeliest"
-    parser.add_argument("--target", metavar="CLASS", help=about)
-    about = "of attention: number of the block; default -1, the last"
+    about = "class of relevance, grad_cam and occlusion, name or number; default: the "
+    parser.add_argument("--target", metavar="CLASS", help=about + "likeliest")
+    about = "of methods that look at one block: its number; default -1, the last"
     parser.add_argument("--block", type=int, default=-1, metavar="N", help=about)
     about = "of attention: number of the head; default: the mean of all"
     parser.add_argument("--head", type=int, metavar="N", help=about)
-    add_switches(parser, overwrite="replace the folder that is at the output")
+    about = "of similarity: pixels from the left and from the top of each picture"
+    parser.add_argument("--point", nargs=2, type=float, metavar=("X", "Y"), help=about)
+    about = "of similarity: image file in which the point is; default: each one"
+    parser.add_argument("--of", metavar="IMAGE", help=about)
+    add_switches(
+        parser,
+        joint="of components: the same colours mean the same in all pictures",
+        foreground="of components: leave out the ground",
+        overwrite="replace the folder that is at the output",
+    )
 
 
 def run_explain(options: Namespace) -> None:
@@ -61,6 +73,10 @@ def run_explain(options: Namespace) -> None:
         target=int(target) if target and target.isdecimal() else target,
         block=options.block,
         head=options.head,
+        point=tuple(options.point) if options.point else None,
+        of=Path(options.of) if options.of else None,
+        joint=options.joint,
+        foreground=options.foreground,
     )
     with replacing(folder) as temporary:
         temporary.mkdir()

@@ -42,11 +42,17 @@ def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
         low: what the lowest means.
         high: what the highest means.
     """
+    drawn = over(picture, colours_of(scaled(values)), ~np.isnan(values))
+    return with_legend(drawn, low, high)
+
+
+def with_legend(drawn: Any, low: str, high: str) -> Any:
+    """Return a PIL image with the colours below it, from the lowest to the highest."""
     from PIL import Image, ImageDraw
 
-    height, width = values.shape
+    width, height = drawn.size
     whole = Image.new("RGB", (width, height + _LEGEND), "white")
-    whole.paste(over(picture, colours_of(scaled(values)), ~np.isnan(values)))
+    whole.paste(drawn)
     pen = ImageDraw.Draw(whole)
     before, after = (int(pen.textlength(text)) for text in (low, high))
     bar = max(1, width - before - after - 24)
@@ -93,7 +99,9 @@ def ring(picture: Any, point: tuple[float, float]) -> Any:
     box = [c + d for d in (-radius, radius) for c in point]
     width = max(2, round(radius / 3))
     # White in black, so that it is seen on each ground.
-    pen.ellipse([box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], None, "black", width + 2)
+    pen.ellipse(
+        [box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], None, "black", width + 2
+    )
     pen.ellipse(box, None, "white", width)
     return drawn
 

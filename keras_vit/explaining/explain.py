@@ -15,6 +15,7 @@ from keras_vit.explaining.grids import patch_size_of
 from keras_vit.explaining.methods import METHODS, MethodName, check_asked
 from keras_vit.explaining.needs import Asked, is_backbone
 from keras_vit.explaining.seen_part import on_picture
+from keras_vit.explaining.shown import shown_bytes
 from keras_vit.explaining.targets import class_of
 from keras_vit.inference.predictor import (
     Predictor,
@@ -121,7 +122,7 @@ def explain(
         given = [predictor.preprocessing.to_array(pictures[i]) for i in some]
         taken = np.stack([predictor.preprocessing.to_values(x) for x in given])
         outputs, found = read(given, taken)
-        shown += [_bytes(pixels, predictor.preprocessing) for pixels in given]
+        shown += [shown_bytes(pixels, predictor.preprocessing) for pixels in given]
         rows += list(outputs)
         known += list(found)
     finish = METHODS[method].finish
@@ -150,7 +151,7 @@ def _explanation(
     patch_size = patch_size_of(asked.model, preprocessing.image_size)
     of = asked.of
     if of is not None:
-        of = _bytes(preprocessing.to_array(of), preprocessing)
+        of = shown_bytes(preprocessing.to_array(of), preprocessing)
     return Explanation(
         values=_on_picture(patches, picture.shape[:2], preprocessing, patch_size),
         patches=patches.astype("float32"),
@@ -172,12 +173,3 @@ def _on_picture(patches: np.ndarray, *place: Any) -> np.ndarray:
     channels = np.moveaxis(np.nan_to_num(patches), -1, 0)
     colours = np.stack([on_picture(one, *place) for one in channels], axis=-1)
     return np.where(is_known[..., None], colours, np.nan).astype("float32")
-
-
-def _bytes(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Return a picture as it can be shown, uint8 (H, W, 3)."""
-    low, high = preprocessing.value_range
-    shown = (pixels.astype("float64") - low) * (255 / (high - low))
-    shown = shown if shown.shape[-1] == 3 else shown.mean(axis=-1, keepdims=True)
-    shown = np.broadcast_to(shown, (*shown.shape[:2], 3))
-    return np.clip(np.rint(shown), 0, 255).astype("uint8")

@@ -100,7 +100,9 @@ class GradientReader:
             signs = ops.where(ops.logical_or(is_yes, not self._has_no), 1.0, -1.0)
             return ops.cast(signs[:, None], outputs.dtype)
         likely = ops.cast(ops.argmax(outputs, axis=-1), "int32")
-        return ops.one_hot(ops.where(is_given, targets, likely), count, -1, outputs.dtype)
+        return ops.one_hot(
+            ops.where(is_given, targets, likely), count, -1, outputs.dtype
+        )
 
 
 def relevance_model(model: Any) -> GradientModel:

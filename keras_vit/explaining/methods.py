@@ -148,7 +148,25 @@ def _runs(model: keras.Model) -> Callable[[np.ndarray], tuple[np.ndarray, np.nda
         )
         return outputs, values
 
-    return run
+    return _filled(run)
+
+
+def _filled(run: Callable[..., Any]) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Return what calls a function with as many images each time, the last time too.
+
+    A model is compiled for each number of images.
+    """
+    most = 0
+
+    def call(taken: np.ndarray, *rest: Any) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal most
+        count = len(taken)
+        most = max(most, count)
+        filled = np.concatenate([taken, taken[-1:].repeat(most - count, axis=0)])
+        outputs, values = run(filled, *rest)
+        return outputs[:count], values[:count]
+
+    return call
 
 
 def _open_similarity(asked: Asked, predictor: Predictor) -> Reader:
@@ -184,15 +202,17 @@ def _of_gradients(make: Callable[[Asked], GradientModel]) -> Any:
     def open(asked: Asked, predictor: Predictor) -> Reader:
         count = int(asked.model.output_shape[-1])
         target = target_of(predictor, asked.target, count)
-        reader = GradientReader(
-            make(asked),
-            lambda size: num_tokens_of(asked.model, size),
-            has_no=num_classes_of(predictor, count) > count,
+        run = _filled(
+            GradientReader(
+                make(asked),
+                lambda size: num_tokens_of(asked.model, size),
+                has_no=num_classes_of(predictor, count) > count,
+            )
         )
         activate = keras.activations.get(output_activation(asked.model))
 
         def read(given: Any, taken: np.ndarray) -> tuple[np.ndarray, Any]:
-            logits, values = reader(taken, target)
+            logits, values = run(taken, target)
             outputs = keras.ops.convert_to_numpy(
                 activate(keras.ops.convert_to_tensor(logits))
             )

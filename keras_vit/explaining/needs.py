@@ -27,14 +27,13 @@ class Asked:
 
     def changed_options(self) -> dict[str, Any]:
         """Return the options of some methods that were given, by name."""
-        options = fields(self)[3:]
-        given = {option.name: getattr(self, option.name) for option in options}
-        return {
-            option.name: given[option.name]
-            for option in options
-            if given[option.name] is not option.default
-            and not np.array_equal(given[option.name], option.default)
-        }
+        found = {}
+        for option in fields(self)[3:]:
+            value, default = getattr(self, option.name), option.default
+            is_same = isinstance(value, int) and value == default
+            if value is not default and not is_same:
+                found[option.name] = value
+        return found
 
 
 def is_backbone(model: Any) -> bool:
@@ -120,7 +119,9 @@ def needs_head(asked: Asked) -> None:
 def needs_point(asked: Asked) -> None:
     """Refuse what is no point."""
     point = asked.point
-    is_pair = np.shape(point) == (2,) and np.issubdtype(np.asarray(point).dtype, np.number)
+    is_pair = np.shape(point) == (2,) and np.issubdtype(
+        np.asarray(point).dtype, np.number
+    )
     if not (is_pair and np.isfinite(point).all()):
         raise ValueError(
             "method='similarity' compares patches with the one at a point, "

@@ -40,7 +40,7 @@ def norms(patches: np.ndarray) -> np.ndarray:
 
 
 def similarities(patches: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Return the cosine of each patch, (R, C, D), and a vector, (D,): float32 (R, C)."""
+    """Return the cosine of each patch, (R, C, D), and a vector (D,), float32."""
     patches, vector = patches.astype("float64"), vector.astype("float64")
     lengths = np.linalg.norm(patches, axis=-1) * np.linalg.norm(vector)
     return (patches @ vector / np.maximum(lengths, 1e-30)).astype("float32")

@@ -55,6 +55,7 @@ class PictureLog(keras.callbacks.Callback):
         ValueError: if a number is out of range.
 
     Example:
+        >>> import tempfile
         >>> folder = tempfile.mkdtemp()
         >>> data = keras_vit.load_data("digits")
         >>> log = keras_vit.PictureLog(folder, data, every=5)

@@ -6,7 +6,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_vit.files import check_writable, replacing
+from keras_vit.preprocessing import Preprocessing
 
 
 class Shown(ABC):
@@ -56,3 +59,12 @@ class Shown(ABC):
 
     def _repr_png_(self) -> bytes:
         return self.image()._repr_png_()
+
+
+def shown_bytes(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Return a picture that was read for a model as bytes to show, (H, W, 3)."""
+    low, high = preprocessing.value_range
+    shown = (pixels.astype("float64") - low) * (255 / (high - low))
+    shown = shown if shown.shape[-1] == 3 else shown.mean(axis=-1, keepdims=True)
+    shown = np.broadcast_to(shown, (*shown.shape[:2], 3))
+    return np.clip(np.rint(shown), 0, 255).astype("uint8")

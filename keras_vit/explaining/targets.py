@@ -47,4 +47,6 @@ def num_classes_of(predictor: Predictor, count: int) -> int:
 def class_of(predictor: Predictor, target: Any, row: np.ndarray) -> int:
     """Return the number of the class of a map, by the outputs (K,) of a picture."""
     found = target_of(predictor, target, len(row))
-    return int(predictor.probabilities(row[None])[0].argmax()) if found is None else found
+    return (
+        int(predictor.probabilities(row[None])[0].argmax()) if found is None else found
+    )

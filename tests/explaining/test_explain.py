@@ -20,7 +20,8 @@ def vit(**options):
     own = {"image_size": 32, "patch_size": 8, "num_classes": 3, **options}
     model = keras_vit.ViT.from_variant("test", **own)
     size = model.config.image_size or (32, 40)
-    model.preprocessing = Preprocessing(image_size=size)
+    channels = model.config.channels
+    model.preprocessing = Preprocessing(image_size=size, channels=channels)
     for weight in model.weights:  # Zero heads and tokens would hide what is wrong.
         if "float" in str(weight.dtype):
             values = np.random.default_rng(len(weight.path)).normal(size=weight.shape)
