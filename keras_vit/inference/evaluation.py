@@ -102,10 +102,15 @@ class Evaluation:
         Example:
             >>> data = keras_vit.load_data("digits")
             >>> model = keras_vit.ViT.from_variant(
-            ...     "digits", preprocessing=keras_vit.Preprocessing(16, channels=1)
+            ...     "digits",
+            ...     preprocessing=keras_vit.Preprocessing(image_size=16, channels=1),
             ... )
             >>> found = keras_vit.evaluate(model, data)
-            >>> page = found.report("digits.html")  # doctest: +SKIP
+            >>> found.answers.probabilities.shape
+            (599, 10)
+            >>> found.report("digits.pdf")
+            Traceback (most recent call last):
+            ValueError: A page ends in .html, received 'digits.pdf'. Rename it.
         """
         # The report draws maps, with what stands beside this module.
         from keras_vit.reporting.report import write_report
