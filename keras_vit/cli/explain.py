@@ -11,7 +11,9 @@ from keras_vit.cli.arguments import Commands, add_command, add_switches, print_f
 from keras_vit.explaining.explain import explain
 from keras_vit.explaining.explanation import Explanation
 from keras_vit.explaining.methods import MethodName
+from keras_vit.explaining.page import write_maps
 from keras_vit.files import check_replaceable, check_writable, replacing
+from keras_vit.pages.document import check_page
 
 
 def add_explain(commands: Commands) -> None:
@@ -26,7 +28,7 @@ def add_explain(commands: Commands) -> None:
     about = "a .keras file, an output folder of train, a timm name, a hub id or a file"
     parser.add_argument("model", metavar="MODEL", help=about)
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image file")
-    about = "folder for a .png of each picture"
+    about = "folder for a .png of each picture, or a page: FILE.html"
     parser.add_argument("--output", metavar="FOLDER", required=True, help=about)
     parser.add_argument(
         "--method",
@@ -48,7 +50,7 @@ def add_explain(commands: Commands) -> None:
         parser,
         joint="of components: the same colours mean the same in all pictures",
         foreground="of components: leave out the ground",
-        overwrite="replace the folder that is at the output",
+        overwrite="replace what is at the output",
     )
 
 
@@ -57,7 +59,10 @@ def run_explain(options: Namespace) -> None:
     folder = Path(options.output).expanduser()
     images = [Path(image) for image in options.images]
     names = _names(images, options.method)
-    if folder.exists():
+    is_page = folder.suffix.lower() in (".html", ".htm")
+    if is_page:
+        check_page(folder, options.overwrite)
+    elif folder.exists():
         if not options.overwrite:
             raise FileExistsError(
                 f"{str(folder)!r} exists. Choose another --output, or replace it with "
@@ -78,16 +83,25 @@ def run_explain(options: Namespace) -> None:
         joint=options.joint,
         foreground=options.foreground,
     )
-    with replacing(folder) as temporary:
-        temporary.mkdir()
-        for name, explanation in zip(names, found, strict=True):
-            explanation.save(temporary / name)
+    if is_page:
+        shown = ["/".join(image.parts[-2:]) for image in images]
+        model = Path(options.model).name
+        write_maps(found, shown, folder, model=model, overwrite=options.overwrite)
+    else:
+        _write_folder(folder, names, found)
     rows = {
-        str(image): {"map": str(folder / name), **_facts(one)}
+        str(image): {"map": str(folder if is_page else folder / name), **_facts(one)}
         for image, name, one in zip(images, names, found, strict=True)
     }
     lines = [f"{row['map']}: {row['text']}" for row in rows.values()]
     print_found(options, rows, *lines)
+
+
+def _write_folder(folder: Path, names: list[str], found: list[Explanation]) -> None:
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        for name, explanation in zip(names, found, strict=True):
+            explanation.save(temporary / name)
 
 
 def _facts(found: Explanation) -> dict[str, object]:

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -249,6 +250,35 @@ def test_copies_are_found_and_pictures_that_have_gone(tmp_path):
     wrong.write_bytes(b"no picture")
     page = written(found, tmp_path)
     assert "could not be read when the report was made" in page.text
+
+
+class Stream:
+    """Pictures that cannot be read by number, as those of TensorFlow Datasets."""
+
+    fingerprint = "0123456789abcdef"
+
+
+def test_a_stream_is_reported_without_pictures(three, tmp_path):
+    found = three[0]
+    data = replace(found.answers.data, train=Stream())
+    answers = replace(found.answers, images=Stream(), data=data)
+    page = written(replace(found, answers=answers), tmp_path)
+    assert "Pictures of a stream cannot be read again" in page.text
+    assert "A stream cannot be searched for copies" in page.text
+    assert "<img" not in page.text and "0123456789abcdef" in page.text
+
+
+def test_any_classifier_of_keras_is_reported_and_a_backbone_refused(tmp_path):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+    data = keras_vit.load_data((numbered(12), np.arange(12) % 2), validation_fraction=0)
+    found = keras_vit.evaluate(model, data, preprocessing=STEPS)
+    page = written(found, tmp_path)
+    assert "Heat maps read attention, which a keras_vit.ViT has" in page.text
+    assert page.text.count('class="pixels" src="data:image/png') >= 6
+    backbone = tiny(num_classes=None, preprocessing=Preprocessing(image_size=32))
+    with pytest.raises(ValueError, match="a model without a head"):
+        keras_vit.evaluate(backbone, data)
 
 
 def test_small_pictures_are_drawn_with_their_pixels_and_large_ones_reduced(tmp_path):
