@@ -17,6 +17,8 @@ import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.cli import main
 from keras_vit.inference.predictor import Predictor
+from keras_vit.reporting import album, class_scores
+from keras_vit.reporting.class_scores import confusions_of
 from tests.one_backend import NO_BACKEND
 from tests.pictures import write_folder
 from tests.tiny_model import tiny
@@ -250,6 +252,29 @@ def test_copies_are_found_and_pictures_that_have_gone(tmp_path):
     wrong.write_bytes(b"no picture")
     page = written(found, tmp_path)
     assert "could not be read when the report was made" in page.text
+
+
+def test_of_very_many_classes_those_with_mistakes_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(class_scores, "MOST_DRAWN", 70)
+    labels = np.arange(200) % 100
+    answers = np.where(labels % 3 == 1, labels - 1, labels)
+    found = evaluated(labels, answers, tuple(map(str, range(100))))
+    confusions = confusions_of(found.answers)
+    assert len(confusions.drawn) == 70 and confusions.matrix.shape == (70, 70)
+    wrong = np.unique([labels[labels != answers], answers[labels != answers]])
+    assert set(wrong) <= set(confusions.drawn)
+    expected = metrics.confusion_matrix(labels, answers, labels=confusions.drawn)
+    np.testing.assert_array_equal(confusions.matrix, expected)
+    page = written(found, tmp_path)
+    assert "The 70 classes with most mistakes, of 100." in page.text
+
+
+def test_a_page_does_not_grow_without_end(three, tmp_path, monkeypatch):
+    monkeypatch.setattr(album, "_MOST_BYTES", 3000)
+    page = written(three[0], tmp_path)
+    assert "left out: the page is full" in page.text
+    assert "Some pictures were left out" in page.text
+    assert sum(map(len, re.findall(r'src="([^"]+)"', page.text))) <= 3000
 
 
 class Stream:
