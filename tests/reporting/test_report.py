@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -145,6 +146,8 @@ def test_what_a_report_is_made_of_is_no_part_of_json_and_text(three):
     assert "answers" not in found.as_json() and "answers" not in repr(found)
     assert json.loads(json.dumps(found.as_json()))["num_images"] == 90
     assert found == replace(found, answers=None)
+    again = pickle.loads(pickle.dumps(found))
+    assert again == found and again.answers is None
     np.testing.assert_array_equal(found.answers.answers, answers)
     assert found.answers.probabilities.dtype == "float32"
 
@@ -191,6 +194,9 @@ def test_two_models_are_compared_on_the_same_pictures(three, tmp_path):
     part = page.text[page.text.index('id="comparison"') :]
     cells = re.findall(r'<td class="number" data-sort="\d+">(\d+)</td>', part)
     assert [int(cell) for cell in cells[:4]] == counts
+    for i in range(3):
+        for rights in (first, second):
+            assert f'data-sort="{rights[labels == i].mean():.6g}"' in part
     evaluation = keras_vit.evaluate(model, found.answers.data)
     again = written(found, tmp_path, against=evaluation)
     assert again.text.count("McNemar") == 1
