@@ -33,8 +33,7 @@ def add_explain(commands: Commands) -> None:
     parser.add_argument(
         "--method",
         choices=get_args(MethodName),
-        default="rollout",
-        help="default rollout",
+        help="default: relevance of a model with classes, rollout of another ViT",
     )
     about = "class of relevance, grad_cam and occlusion, name or number; default: the "
     parser.add_argument("--target", metavar="CLASS", help=about + "likeliest")
@@ -58,18 +57,12 @@ def run_explain(options: Namespace) -> None:
     """Draw the maps, and write all of them or none."""
     folder = Path(options.output).expanduser()
     images = [Path(image) for image in options.images]
-    names = _names(images, options.method)
+    names = map_names(images, options.method)
     is_page = folder.suffix.lower() in (".html", ".htm")
     if is_page:
         check_page(folder, options.overwrite)
-    elif folder.exists():
-        if not options.overwrite:
-            raise FileExistsError(
-                f"{str(folder)!r} exists. Choose another --output, or replace it with "
-                "--overwrite."
-            )
-        check_replaceable(folder, names)
-    check_writable(folder.parent)
+    else:
+        check_folder(folder, names, options.overwrite)
     target = options.target
     found = explain(
         find_source(options.model),
@@ -88,7 +81,7 @@ def run_explain(options: Namespace) -> None:
         model = Path(options.model).name
         write_maps(found, shown, folder, model=model, overwrite=options.overwrite)
     else:
-        _write_folder(folder, names, found)
+        write_folder(folder, names, found)
     rows = {
         str(image): {"map": str(folder if is_page else folder / name), **_facts(one)}
         for image, name, one in zip(images, names, found, strict=True)
@@ -97,7 +90,20 @@ def run_explain(options: Namespace) -> None:
     print_found(options, rows, *lines)
 
 
-def _write_folder(folder: Path, names: list[str], found: list[Explanation]) -> None:
+def check_folder(folder: Path, names: list[str], overwrite: bool) -> None:
+    """Refuse a folder for maps that cannot be written or must not be replaced."""
+    if folder.exists():
+        if not overwrite:
+            raise FileExistsError(
+                f"{str(folder)!r} exists. Choose another folder, or replace it with "
+                "--overwrite."
+            )
+        check_replaceable(folder, names)
+    check_writable(folder.parent)
+
+
+def write_folder(folder: Path, names: list[str], found: list[Explanation]) -> None:
+    """Write all maps, or none."""
     with replacing(folder) as temporary:
         temporary.mkdir()
         for name, explanation in zip(names, found, strict=True):
@@ -112,8 +118,9 @@ def _facts(found: Explanation) -> dict[str, object]:
     }
 
 
-def _names(images: list[Path], method: str) -> list[str]:
+def map_names(images: list[Path], method: str | None) -> list[str]:
     """Return a file name for each picture, all different, also in other cases."""
+    method = method or "map"
     names: list[str] = []
     taken: set[str] = set()
     for image in images:

@@ -137,5 +137,7 @@ def _mean(weights: Any) -> Any:
 
 
 def _with_map(model: Any, found: dict[str, Any], read: Any) -> keras.Model:
-    outputs = {"outputs": found["outputs"], "map": ops.squeeze(read, 1)}
+    # A sum over one row: graphics cards of phones cut no axis away, and of images of
+    # any size Keras does not know that it is one.
+    outputs = {"outputs": found["outputs"], "map": ops.sum(read, axis=1)}
     return keras.Model(model.inputs[0], outputs, name=f"{model.name}_map")

@@ -29,7 +29,7 @@ def test_the_command_writes_one_page(tmp_path, capsys):
     text = page.read_text()
     assert text.count("<figure>") == 4 and text.count("<img") == 8
     assert all(f'alt="{row["text"]}"' not in text for row in rows.values())  # Quoted.
-    assert text.count("Heat map by rollout for &#x27;") == 4
+    assert text.count("Heat map by relevance for &#x27;") == 4
     assert "digit_0/0.png" in text and "<cat>" not in text and "://" not in text
     assert main(given) == 2 and "exists" in capsys.readouterr().err
     assert page.read_text() == text
