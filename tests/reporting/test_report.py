@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -324,6 +325,28 @@ def test_small_pictures_are_drawn_with_their_pixels_and_large_ones_reduced(tmp_p
     page = written(keras_vit.evaluate(model, data), tmp_path)
     assert len(page.text) < 300_000
     assert page.text.count('class="pixels" src="data:image/png') >= 1
+
+
+def test_pictures_are_called_by_their_place_in_the_data(tmp_path):
+    path = tmp_path / "photos" / "cat"
+    path.mkdir(parents=True)
+    for name in ("a.jpg", "it's b.png"):
+        Image.fromarray(numbered(2)[1]).save(path / name)
+    model = answering(np.eye(256, 2), ("cat", "dog"))
+    model = replace(model, run=lambda images: np.tile([0.0, 1.0], (len(images), 1)))
+    data = keras_vit.load_data(tmp_path / "photos", validation_fraction=0)
+    page = written(keras_vit.evaluate(model, data), tmp_path)
+    assert ">cat/it&#x27;s b.png<" in page.text
+    archive = shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "photos")
+    data = keras_vit.load_data(archive, validation_fraction=0)
+    inside = written(keras_vit.evaluate(model, data), tmp_path)
+    assert ">cat/a.jpg<" in inside.text
+    with Image.open(path / "a.jpg") as picture:
+        data = keras_vit.load_data(
+            ([picture], [0]), class_names=("cat",), validation_fraction=0
+        )
+        opened = written(keras_vit.evaluate(model, data), tmp_path)
+    assert ">a.jpg<" in opened.text
 
 
 def test_what_is_refused_is_refused_before_any_work(three, tmp_path, capsys):
