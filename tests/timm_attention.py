@@ -20,7 +20,7 @@ class TimmAttention:
         for_class: mean over heads of relu(gradient * weights), (B, T, T) for each.
         pooled: weights of an attention pooling, (B, h, 1, seen), or None.
         pooled_for_class: as `for_class`, (B, 1, seen), or None.
-        tokens: what the first norm of each block gives, (B, T, D) for each.
+        tokens: that each block reads, (B, T, D) for each.
         token_gradients: of the scores with respect to these.
         readers: share of each token after the last block in the vector, (T,); None
             where an attention pooling says it.
@@ -86,12 +86,10 @@ def timm_attention(model: Any, images: np.ndarray, target: int) -> TimmAttention
                 found.append(result)
             return result
 
-    normed: list[Any] = []
-    norms = [_first_norm(block) for block in model.blocks]
+    read: list[Any] = []
     hooks = [
-        norm.register_forward_hook(lambda _, __, output: normed.append(output))
-        for norm in norms
-        if norm is not None
+        block.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+        for block in model.blocks
     ]
     with torch.device("cpu"), torch.enable_grad(), Softmax():
         given = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
@@ -99,7 +97,7 @@ def timm_attention(model: Any, images: np.ndarray, target: int) -> TimmAttention
     for hook in hooks:
         hook.remove()
     gradients = torch.autograd.grad(
-        outputs[:, target].sum(), [*found, *normed], allow_unused=True
+        outputs[:, target].sum(), [*found, *read], allow_unused=True
     )
     steps = [gradient * x for gradient, x in zip(gradients, found, strict=False)]
     weights = [_double(x) for x in found]
@@ -122,10 +120,10 @@ def timm_attention(model: Any, images: np.ndarray, target: int) -> TimmAttention
         ],
         pooled=weights[-1] if has_pooling else None,
         pooled_for_class=for_class[-1].mean(axis=1) if has_pooling else None,
-        tokens=[_double(x) for x in normed],
+        tokens=[_double(x) for x in read],
         token_gradients=[
             np.zeros(x.shape) if gradient is None else _double(gradient)
-            for gradient, x in zip(gradients[len(found) :], normed, strict=True)
+            for gradient, x in zip(gradients[len(found) :], read, strict=True)
         ],
         readers=None if has_pooling else _readers(model, weights[0].shape[-1]),
     )
@@ -170,7 +168,7 @@ def relative_errors(ours: Any, theirs: Any, target: int = 2) -> dict[str, float]
         found = of_blocks(rollout_model(ours))["map"]
         errors["rollout"] = error(found, expected.rollout())
     maps = {"relevance": expected.relevance()[0, first:]}
-    if len(expected.tokens) == config.num_layers and config.block != "post_norm":
+    if len(expected.tokens) == config.num_layers:
         maps["grad_cam"] = expected.grad_cam(first)[0]
     ours.preprocessing = keras_vit.Preprocessing(  # Which changes nothing.
         image_size=size, value_range=(-9, 9), mean=0.5, std=1 / 18
@@ -194,13 +192,6 @@ def _readers(model: Any, num_tokens: int) -> np.ndarray:
         first = 0 if includes else model.num_prefix_tokens
         shares[first:] = 1 / (num_tokens - first)
     return shares
-
-
-def _first_norm(block: Any) -> Any:
-    for name in ("norm1", "in_norm"):
-        if hasattr(block, name):
-            return getattr(block, name)
-    return None
 
 
 def _factor(block: Any) -> float | None:

@@ -188,15 +188,18 @@ class Pair:
     order: str = "(height, width)"
 
     @property
+    def what(self) -> str:
+        """Number and unit, in words."""
+        return f"one number of {self.unit} or {self.order}"
+
+    @property
     def values(self) -> str:
-        return f"One number of {self.unit} or {self.order}, each at least 1"
+        return f"O{self.what[1:]}, each at least 1"
 
     def __call__(self, name: str, value: Any) -> tuple[int, int]:
         pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
         if len(pair) != 2:
-            raise out_of_range(
-                name, value, f"one number of {self.unit} or {self.order}"
-            )
+            raise out_of_range(name, value, self.what)
         return Whole()(name, pair[0]), Whole()(name, pair[1])
 
 

@@ -18,7 +18,7 @@ from keras import ops
 from keras_vit.config import ViTConfig
 from keras_vit.explaining.token_reading import readers_after
 from keras_vit.features import attends, replayed
-from keras_vit.layers.base.attention_scores import AttentionInput, AttentionScores
+from keras_vit.layers.base.attention_scores import AttentionScores
 from keras_vit.surgery import changed
 
 # Bytes of attention weights per call; with their gradients it is several times that.
@@ -168,15 +168,14 @@ def relevance_model(model: Any) -> GradientModel:
 
 
 def grad_cam_model(model: Any, block: int) -> GradientModel:
-    """Return the model of Grad-CAM on the tokens that a block's attention reads.
+    """Return the model of Grad-CAM on the tokens that a block reads.
 
     The channels of the patches are added, each times the mean over the patches of the
-    gradient of the logit; what is below 0 counts as 0. The tokens are those after the
-    first norm of the block. After the last block it could not be: there no gradient
-    reaches the patches of a model that reads its class token.
+    gradient of the logit; what is below 0 counts as 0. The tokens are those before the
+    block: after the last one no gradient reaches the patches of a model that reads its
+    class token.
 
-    Reference: Selvaraju and others, arXiv:1610.02391, equations 1 and 2. The block's
-    first norm is what pytorch-grad-cam takes for a ViT.
+    Reference: Selvaraju and others, arXiv:1610.02391, equations 1 and 2.
 
     Args:
         model: a ViT with classes.
@@ -184,7 +183,7 @@ def grad_cam_model(model: Any, block: int) -> GradientModel:
     """
     config: ViTConfig = model.config
     plain = _with_logits(model)
-    width = config.hidden_dim * (2 if config.block == "twin" else 1)
+    width = config.hidden_dim
     count = config.num_tokens if config.image_size else None
     added = keras.Input((count, width), name="tokens_added")
     first = config.num_prefix_tokens
@@ -193,9 +192,8 @@ def grad_cam_model(model: Any, block: int) -> GradientModel:
     def call(layer: Any, x: Any, **options: Any) -> Any:
         if layer.name != f"block_{block}":
             return layer(x, **options)
-        tokens["tokens"] = AttentionInput(layer, name="attention_input")(x)
-        normed = keras.layers.Add(name="plus_added")([tokens["tokens"], added])
-        return layer(x, **options, normed=normed)
+        tokens["tokens"] = x
+        return layer(keras.layers.Add(name="plus_added")([x, added]), **options)
 
     outputs = replayed(plain, block, call)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_vit.config.options import Pair
 from keras_vit.layers.base.layer import Shape, Tensor, check_rank
 
 
@@ -27,7 +27,8 @@ class Patches(keras.layers.Layer):
     Output shape: (B, N, P * P * C), N = (H // P) * (W // P).
 
     Raises:
-        ValueError: if the images are not of rank 4 or smaller than a patch.
+        TypeError: if `patch_size` is no number of pixels.
+        ValueError: if it is below 1, or the images are not of rank 4 or smaller than a patch.
 
     Example:
         >>> patches = keras_vit.layers.Patches(patch_size=4)
@@ -39,14 +40,7 @@ class Patches(keras.layers.Layer):
 
     def __init__(self, patch_size: int | tuple[int, int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        is_pair = isinstance(patch_size, (tuple, list))
-        self.patch_size = tuple(patch_size) if is_pair else (patch_size, patch_size)
-        is_valid = all(isinstance(p, Integral) and p > 0 for p in self.patch_size)
-        if len(self.patch_size) != 2 or not is_valid:
-            raise ValueError(
-                "patch_size must be one number of pixels or (height, width), each at "
-                f"least 1, received patch_size={patch_size!r}."
-            )
+        self.patch_size = Pair()("patch_size", patch_size)
 
     def build(self, input_shape: Shape) -> None:
         check_rank(self, input_shape, "(B, H, W, C)")

@@ -278,8 +278,7 @@ class AttentionProduct(CompositeLayer):
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, h, T, T)
         weights = ops.softmax(ops.cast(scores, wide_dtype(self)), axis=-1)
         weights = ops.cast(weights, self.compute_dtype)
-        if attention_offset is not None:
-            weights = weights + attention_offset
+        weights = weights if attention_offset is None else weights + attention_offset
         dropped = drop(self.dropout, weights, training)
         x = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))  # (B, T, h, d)
         return (x, weights) if return_attention_scores else x

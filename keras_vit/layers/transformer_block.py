@@ -50,7 +50,6 @@ class TransformerBlock(CompositeLayer):
             Default False.
         attention_offset: added to the attention weights, of their shape, for gradients
             with respect to them. Default None.
-        normed: takes the place of `attention_input(tokens)`. Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, T, D), and with `return_attention_scores` what the attention
@@ -139,13 +138,12 @@ class TransformerBlock(CompositeLayer):
         training: bool | None = None,
         return_attention_scores: bool = False,
         attention_offset: Tensor | None = None,
-        normed: Tensor | None = None,
     ) -> Any:
         options = scores_options(return_attention_scores, attention_offset)
         if rotation is not None:
             options["rotation"] = rotation
         first = self.normalize_first
-        x = self.attention_input(tokens) if normed is None else normed
+        x = self.attention_norm(tokens) if first else tokens
         x = self.attention(x, training=training, **options)
         x, scores = x if return_attention_scores else (x, None)
         x = x if first else self.attention_norm(x)
@@ -156,7 +154,3 @@ class TransformerBlock(CompositeLayer):
         x = x if self.mlp_scale is None else self.mlp_scale(x)
         tokens = tokens + drop(self.mlp_stochastic_depth, x, training)
         return (tokens, scores) if return_attention_scores else tokens
-
-    def attention_input(self, tokens: Tensor) -> Tensor:
-        """Return what attention reads: the tokens, normalized if norms stand first."""
-        return self.attention_norm(tokens) if self.normalize_first else tokens

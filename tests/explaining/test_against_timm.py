@@ -24,8 +24,10 @@ TIMM = {
     "vit_so400m_patch14_siglip_224": ("attention", "rollout", "relevance", "grad_cam"),
     "vit_wee_patch16_reg1_gap_256": ("attention", "rollout", "relevance", "grad_cam"),
     "vit_dpwee_patch16_reg1_gap_256": ("attention", "relevance", "grad_cam"),
-    "vit_small_patch16_18x2_224": ("attention", "rollout", "relevance"),
-    "eva02_enormous_patch14_clip_224": ("attention", "rollout", "relevance"),
+    "vit_small_patch16_18x2_224": ("attention", "rollout", "relevance", "grad_cam"),
+    "eva02_enormous_patch14_clip_224": (
+        *("attention", "rollout", "relevance", "grad_cam"),
+    ),
     "vit_small_patch16_rope_mixed_ape_224": (
         *("attention", "rollout", "relevance", "grad_cam"),
     ),

@@ -73,10 +73,19 @@ def test_patches_take_images_of_unknown_size():
     assert shapes == [(2, 6, 48), (3, 4, 48)]
 
 
-@pytest.mark.parametrize("patch_size", [0, (4, 0), (4, 4, 4)])
-def test_patches_reject_a_bad_patch_size(patch_size):
-    with pytest.raises(ValueError, match=r"one number of pixels or \(height, width\)"):
+@pytest.mark.parametrize(
+    ("patch_size", "message"),
+    [
+        (0, "at least 1, received patch_size=0"),
+        ((4, 0), "at least 1, received patch_size=0"),
+        ((4, 4, 4), r"one number of pixels or \(height, width\)"),
+    ],
+)
+def test_patches_reject_a_bad_patch_size(patch_size, message):
+    with pytest.raises(ValueError, match=message):
         Patches(patch_size)
+    with pytest.raises(TypeError, match="patch_size must be a whole number"):
+        Patches("4")
 
 
 def test_patches_reject_images_that_are_not_of_rank_4():

@@ -1,7 +1,4 @@
-"""A layer together with what its attention does.
-
-B batch, h heads, T tokens, D hidden.
-"""
+"""A layer together with its attention weights. B batch, h heads, T tokens, D hidden."""
 
 from __future__ import annotations
 
@@ -59,35 +56,6 @@ class AttentionScores(CompositeLayer):
         if rotation is not None:
             options["rotation"] = rotation
         return self.layer(tokens, training=training, **options)
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        return keras.Operation.compute_output_spec(self, *args, **kwargs)
-
-
-@keras.saving.register_keras_serializable(package="keras_vit")
-class AttentionInput(CompositeLayer):
-    """Return what the attention of a block reads: its normalized tokens.
-
-    Args:
-        layer: block with a method `attention_input`; it is used as it is.
-
-    Input shape: (B, T, D).
-    Output shape: (B, T, D), of a block with two attentions (B, T, 2 D).
-    """
-
-    handed = ("layer",)
-
-    def __init__(self, layer: keras.layers.Layer, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        with self.sublayers():
-            self.layer: Any = layer
-
-    def build(self, input_shape: Shape) -> None:
-        if not self.layer.built:
-            self.layer.build(input_shape)
-
-    def call(self, tokens: Tensor) -> Tensor:
-        return self.layer.attention_input(tokens)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         return keras.Operation.compute_output_spec(self, *args, **kwargs)

@@ -64,7 +64,6 @@ class ParallelBlock(CompositeLayer):
             Default False.
         attention_offset: added to the attention weights, of their shape, for gradients
             with respect to them. Default None.
-        normed: takes the place of the normalized tokens, (B, T, D). Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, T, D), and with `return_attention_scores` (B, h, T, T).
@@ -169,11 +168,9 @@ class ParallelBlock(CompositeLayer):
         training: bool | None = None,
         return_attention_scores: bool = False,
         attention_offset: Tensor | None = None,
-        normed: Tensor | None = None,
     ) -> Any:
         length, width = ops.shape(tokens)[1], self.hidden_dim
-        x = self.attention_input(tokens) if normed is None else normed
-        x = ops.reshape(x, (-1, width))  # (B * T, D)
+        x = ops.reshape(self.norm(tokens), (-1, width))  # (B * T, D)
         x = self.expand(x)  # (B * T, M + 3 D)
         # A slice, because XNNPACK has no split into parts of different width; of rank
         # 3, because GPU delegates slice no less.
@@ -195,10 +192,6 @@ class ParallelBlock(CompositeLayer):
             x = self.scale(x)
         tokens = tokens + drop(self.stochastic_depth, x, training)
         return (tokens, scores) if return_attention_scores else tokens
-
-    def attention_input(self, tokens: Tensor) -> Tensor:
-        """Return what attention and MLP read: the normalized tokens, (B, T, D)."""
-        return self.norm(tokens)
 
     def _heads(self, x: Tensor, norm: Any, length: Any) -> Tensor:
         """Split queries, keys or values (B, T, D) into heads and normalize them."""

@@ -43,7 +43,6 @@ class TwinBlock(CompositeLayer):
             heads of both attentions in a row. Default False.
         attention_offset: added to the attention weights, of their shape, for gradients
             with respect to them. Default None.
-        normed: takes the place of `attention_input(tokens)`. Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, T, D), and with `return_attention_scores` (B, 2 h, T, T).
@@ -85,22 +84,18 @@ class TwinBlock(CompositeLayer):
         training: bool | None = None,
         return_attention_scores: bool = False,
         attention_offset: Tensor | None = None,
-        normed: Tensor | None = None,
     ) -> Any:
-        offsets = inputs = (None, None)
+        offsets = (None, None)
         if attention_offset is not None:
             offsets = ops.split(attention_offset, 2, axis=1)
-        if normed is not None:
-            inputs = ops.split(normed, 2, axis=-1)
         first, second = (
             branch(
                 tokens,
                 training=training,
                 **scores_options(return_attention_scores, offset),
-                **({} if own is None else {"normed": own}),
             )
-            for branch, offset, own in zip(
-                (self.attention_0, self.attention_1), offsets, inputs, strict=True
+            for branch, offset in zip(
+                (self.attention_0, self.attention_1), offsets, strict=True
             )
         )
         scores = None
@@ -111,11 +106,6 @@ class TwinBlock(CompositeLayer):
         first = self.mlp_0(tokens, training=training)
         tokens = tokens + first + self.mlp_1(tokens, training=training)
         return (tokens, scores) if return_attention_scores else tokens
-
-    def attention_input(self, tokens: Tensor) -> Tensor:
-        """Return what the two attentions read, side by side, (B, T, 2 D)."""
-        branches: Any = (self.attention_0, self.attention_1)
-        return ops.concatenate([branch.norm(tokens) for branch in branches], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -137,7 +127,6 @@ class Branch(CompositeLayer):
         return_attention_scores: whether the weights of an attention are returned, too.
             Default False.
         attention_offset: handed on to an attention. Default None.
-        normed: takes the place of the normalized tokens. Default None.
 
     Input shape: (B, T, D).
     Output shape: (B, T, D).
@@ -185,11 +174,9 @@ class Branch(CompositeLayer):
         training: bool | None = None,
         return_attention_scores: bool = False,
         attention_offset: Tensor | None = None,
-        normed: Tensor | None = None,
     ) -> Any:
         options = scores_options(return_attention_scores, attention_offset)
-        x = self.norm(tokens) if normed is None else normed
-        x = self.layer(x, training=training, **options)
+        x = self.layer(self.norm(tokens), training=training, **options)
         x, scores = x if return_attention_scores else (x, None)
         if self.scale is not None:
             x = self.scale(x)
