@@ -28,7 +28,8 @@ class Patches(keras.layers.Layer):
 
     Raises:
         TypeError: if `patch_size` is no number of pixels.
-        ValueError: if it is below 1, or the images are not of rank 4 or smaller than a patch.
+        ValueError: if it is below 1, or the images are not of rank 4 or smaller than a
+            patch.
 
     Example:
         >>> patches = keras_vit.layers.Patches(patch_size=4)
