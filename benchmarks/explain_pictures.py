@@ -1,4 +1,4 @@
-"""The pictures of docs/explain.md, and the same of ten photographs to look at.
+r"""The pictures of docs/explain.md, and the same of ten photographs to look at.
 
 DINOv2 ViT-S/14 with its own weights (a folder in Hugging Face's layout), at 518 pixels,
 on the photographs of scikit-learn (china, flower) and scikit-image.
