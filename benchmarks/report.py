@@ -132,8 +132,8 @@ def look(
         )
     lowest, _ = tab.evaluate(contrasts)
     context.close()
-    seen = f"{width:>5} {scheme:<6} {seconds:>6.2f} s  {wide:>5} wide  contrast {lowest:.1f}"
-    return f"{seen}  axe-core: {names or 'no violation'}"
+    seen = f"{width:>5} {scheme:<6} {seconds:>6.2f} s  {wide:>5} wide"
+    return f"{seen}  contrast {lowest:.1f}  axe-core: {names or 'no violation'}"
 
 
 def main() -> None:

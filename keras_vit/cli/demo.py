@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 
 from keras_vit.cli.arguments import Commands, add_command, add_file_options, print_found
 from keras_vit.data.sources.picture_files import image_files
@@ -16,7 +16,7 @@ def add_demo(commands: Commands) -> None:
         run_demo,
         "demo",
         "write a page that runs a model in the browser",
-        "saved_models/photos --output site/ --attention",
+        "saved_models/photos --output site/",
     )
     parser.add_argument(
         "model", metavar="MODEL", help=".keras or .tflite file, or folder of train"
@@ -25,7 +25,9 @@ def add_demo(commands: Commands) -> None:
     parser.add_argument("--title", metavar="TEXT", help="default: name of the model")
     about = "up to six pictures that become a part of the page, to try it with"
     parser.add_argument("--examples", nargs="+", metavar="IMAGE", help=about)
-    add_file_options(parser, attention="show where the model looked")
+    add_file_options(parser)
+    about = "whether it shows where the model looked; default: if the model has a map"
+    parser.add_argument("--attention", action=BooleanOptionalAction, help=about)
 
 
 def run_demo(options: Namespace) -> None:

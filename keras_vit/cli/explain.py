@@ -11,7 +11,9 @@ from keras_vit.cli.arguments import Commands, add_command, add_switches, print_f
 from keras_vit.explaining.explain import explain
 from keras_vit.explaining.explanation import Explanation
 from keras_vit.explaining.methods import MethodName
+from keras_vit.explaining.page import write_maps
 from keras_vit.files import check_replaceable, check_writable, replacing
+from keras_vit.pages.document import check_page
 
 
 def add_explain(commands: Commands) -> None:
@@ -26,13 +28,12 @@ def add_explain(commands: Commands) -> None:
     about = "a .keras file, an output folder of train, a timm name, a hub id or a file"
     parser.add_argument("model", metavar="MODEL", help=about)
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image file")
-    about = "folder for a .png of each picture"
+    about = "folder for a .png of each picture, or a page: FILE.html"
     parser.add_argument("--output", metavar="FOLDER", required=True, help=about)
     parser.add_argument(
         "--method",
         choices=get_args(MethodName),
-        default="rollout",
-        help="default rollout",
+        help="default: relevance of a model with classes, rollout of another ViT",
     )
     about = "class of relevance, grad_cam and occlusion, name or number; default: the "
     parser.add_argument("--target", metavar="CLASS", help=about + "likeliest")
@@ -48,7 +49,7 @@ def add_explain(commands: Commands) -> None:
         parser,
         joint="of components: the same colours mean the same in all pictures",
         foreground="of components: leave out the ground",
-        overwrite="replace the folder that is at the output",
+        overwrite="replace what is at the output",
     )
 
 
@@ -56,15 +57,12 @@ def run_explain(options: Namespace) -> None:
     """Draw the maps, and write all of them or none."""
     folder = Path(options.output).expanduser()
     images = [Path(image) for image in options.images]
-    names = _names(images, options.method)
-    if folder.exists():
-        if not options.overwrite:
-            raise FileExistsError(
-                f"{str(folder)!r} exists. Choose another --output, or replace it with "
-                "--overwrite."
-            )
-        check_replaceable(folder, names)
-    check_writable(folder.parent)
+    names = map_names(images, options.method)
+    is_page = folder.suffix.lower() in (".html", ".htm")
+    if is_page:
+        check_page(folder, options.overwrite)
+    else:
+        check_folder(folder, names, options.overwrite)
     target = options.target
     found = explain(
         find_source(options.model),
@@ -78,16 +76,38 @@ def run_explain(options: Namespace) -> None:
         joint=options.joint,
         foreground=options.foreground,
     )
-    with replacing(folder) as temporary:
-        temporary.mkdir()
-        for name, explanation in zip(names, found, strict=True):
-            explanation.save(temporary / name)
+    if is_page:
+        shown = ["/".join(image.parts[-2:]) for image in images]
+        model = Path(options.model).name
+        write_maps(found, shown, folder, model=model, overwrite=options.overwrite)
+    else:
+        write_folder(folder, names, found)
     rows = {
-        str(image): {"map": str(folder / name), **_facts(one)}
+        str(image): {"map": str(folder if is_page else folder / name), **_facts(one)}
         for image, name, one in zip(images, names, found, strict=True)
     }
     lines = [f"{row['map']}: {row['text']}" for row in rows.values()]
     print_found(options, rows, *lines)
+
+
+def check_folder(folder: Path, names: list[str], overwrite: bool) -> None:
+    """Refuse a folder for maps that cannot be written or must not be replaced."""
+    if folder.exists():
+        if not overwrite:
+            raise FileExistsError(
+                f"{str(folder)!r} exists. Choose another folder, or replace it with "
+                "--overwrite."
+            )
+        check_replaceable(folder, names)
+    check_writable(folder.parent)
+
+
+def write_folder(folder: Path, names: list[str], found: list[Explanation]) -> None:
+    """Write all maps, or none."""
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        for name, explanation in zip(names, found, strict=True):
+            explanation.save(temporary / name)
 
 
 def _facts(found: Explanation) -> dict[str, object]:
@@ -98,8 +118,9 @@ def _facts(found: Explanation) -> dict[str, object]:
     }
 
 
-def _names(images: list[Path], method: str) -> list[str]:
+def map_names(images: list[Path], method: str | None) -> list[str]:
     """Return a file name for each picture, all different, also in other cases."""
+    method = method or "map"
     names: list[str] = []
     taken: set[str] = set()
     for image in images:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from keras_vit.checkpoints.hub import find_source
 from keras_vit.cli.arguments import (
     MODEL_HELP,
     Commands,
@@ -18,6 +19,8 @@ from keras_vit.cli.arguments import (
     print_found,
 )
 from keras_vit.cli.data import add_columns, list_options
+from keras_vit.cli.explain import check_folder, map_names, write_folder
+from keras_vit.explaining.explain import explain
 from keras_vit.inference.predict import each_prediction
 from keras_vit.inference.predict_to_file import predict_to_file
 
@@ -40,6 +43,8 @@ def add_predict(commands: Commands) -> None:
     about = "default 5; of a model for several labels those from their threshold on"
     parser.add_argument("--top", type=int, metavar="K", help=about)
     add_views(parser)
+    about = "folder for a map of each picture: what the model looks at for its class"
+    parser.add_argument("--explain", metavar="FOLDER", help=about)
     add_columns(parser, "path")
     group = parser.add_argument_group("a file of predictions")
     about = "write a row for each picture; the same command goes on after a stop"
@@ -63,6 +68,12 @@ def run_predict(options: Namespace) -> int:
         0, or `EXIT_LEFT_OUT` if a picture could not be read and others could.
     """
     if options.output is not None:
+        if options.explain is not None:
+            raise ValueError(
+                "--explain draws a map of each picture that is named here, received "
+                "--output as well. Leave one of them out; keras-vit explain draws "
+                "maps alone."
+            )
         return _write(options)
     for name in ("submission", "mean_with", "held_out"):
         if getattr(options, name):
@@ -72,6 +83,8 @@ def run_predict(options: Namespace) -> int:
             )
     images: list[str] = options.images
     _check_files(images)
+    if options.explain is not None:
+        _check_maps(options)
     rows, refused = {}, []
     results = each_prediction(
         options.model, images, options.top, keep_going=True, augment=options.tta
@@ -91,9 +104,28 @@ def run_predict(options: Namespace) -> int:
         if len(refused) == 1:
             raise refused[0]
         raise ValueError(f"None of the {len(images)} pictures can be read.")
+    if options.explain is not None:
+        folder, read = Path(options.explain).expanduser(), [Path(name) for name in rows]
+        model = find_source(options.model)
+        write_folder(folder, map_names(read, None), explain(model, read))
+        if not options.json:
+            print(f"maps in {folder}")
     if options.json:
         print(json.dumps(rows, indent=1))
     return EXIT_LEFT_OUT if refused else 0
+
+
+def _check_maps(options: Namespace) -> None:
+    """Refuse, before any work, what has no maps or cannot hold them."""
+    images = [Path(name) for name in options.images]
+    folder = Path(options.explain).expanduser()
+    check_folder(folder, map_names(images, None), options.overwrite)
+    model = find_source(options.model)
+    if Path(model).is_file() and Path(model).suffix not in (".keras", ".safetensors"):
+        raise ValueError(
+            f"--explain looks into a Keras model, received the file {str(model)!r}. "
+            "Pass the .keras file that it was made from."
+        )
 
 
 def _write(options: Namespace) -> int:

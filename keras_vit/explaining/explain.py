@@ -12,7 +12,12 @@ import numpy as np
 from keras_vit.data.checks import check_value
 from keras_vit.explaining.explanation import Explanation
 from keras_vit.explaining.grids import patch_size_of
-from keras_vit.explaining.methods import METHODS, MethodName, check_asked
+from keras_vit.explaining.methods import (
+    METHODS,
+    MethodName,
+    check_asked,
+    default_method,
+)
 from keras_vit.explaining.needs import Asked, is_backbone
 from keras_vit.explaining.seen_part import on_picture
 from keras_vit.explaining.shown import shown_bytes
@@ -31,7 +36,7 @@ def explain(
     model: keras.Model | str | Path,
     images: Sequence[Any] | np.ndarray,
     *,
-    method: MethodName = "rollout",
+    method: MethodName | None = None,
     target: int | str | None = None,
     block: int = -1,
     head: int | None = None,
@@ -49,18 +54,20 @@ def explain(
         model: a `keras_vit.ViT`, or what `load` takes; "occlusion" takes each other
             Keras classifier of images, too. It stays as it is.
         images: paths, PIL images or arrays (H, W) or (H, W, C), mixed as you like.
-        method: what the vector of a picture is made of, for all classes alike:
-            "rollout" (default) follows attention through all blocks (arXiv:2005.00928);
-            "attention" takes that of one block; "pooling" that of an attention pooling.
+        method: default None: "relevance" for a ViT with classes, "rollout" for one
+            without, "occlusion" for another classifier.
+            What the vector of a picture is made of, for all classes alike: "rollout"
+            follows attention through all blocks (arXiv:2005.00928); "attention" takes
+            that of one block; "pooling" that of an attention pooling.
             What speaks for a class: "relevance" follows attention times its gradient
             through all blocks (Chefer's rules, arXiv:2103.15679); "grad_cam" adds the
             channels of the tokens of one block by their gradients (arXiv:1610.02391);
             "occlusion" hides one part after the other and looks at the probability,
-            which takes a forward pass for each patch. What a patch is to the model:
-            "token_norms" is the length of its token after a block (artefacts,
-            arXiv:2309.16588); "components" the first three principal components of the
-            patches as colours (arXiv:2304.07193); "similarity" the cosine to the patch
-            at a point.
+            which takes a forward pass for each patch.
+            What a patch is to the model: "token_norms" is the length of its token after
+            a block (artefacts, arXiv:2309.16588); "components" the first three
+            principal components of the patches as colours (arXiv:2304.07193);
+            "similarity" the cosine to the patch at a point.
         target: class that "relevance", "grad_cam" and "occlusion" look at, its number
             or name. Default None: the most likely one of each picture.
         block: of "attention", "grad_cam" (whose tokens are those that it reads),
@@ -100,7 +107,7 @@ def explain(
         model = load(model)
     asked = Asked(
         model=model,
-        method=method,
+        method=method or default_method(model),
         target=target,
         block=block,
         head=head,
@@ -115,7 +122,7 @@ def explain(
     predictor = opened(model, preprocessing)
     pictures = as_pictures(images)
     predictor.check_values(pictures)
-    read = METHODS[method].open(asked, predictor)
+    read = METHODS[asked.method].open(asked, predictor)
     shown, rows, known = [], [], []
     for start in range(0, len(pictures), batch_size):
         some = range(start, min(start + batch_size, len(pictures)))
@@ -125,7 +132,7 @@ def explain(
         shown += [shown_bytes(pixels, predictor.preprocessing) for pixels in given]
         rows += list(outputs)
         known += list(found)
-    finish = METHODS[method].finish
+    finish = METHODS[asked.method].finish
     maps = known if finish is None else finish(asked, known)
     return [
         _explanation(predictor, asked, *of_one)

@@ -24,6 +24,7 @@ from keras_vit.explaining.kept import kept
 from keras_vit.explaining.needs import (
     Asked,
     block_of,
+    is_backbone,
     needs_attention_pooling,
     needs_block,
     needs_classes,
@@ -48,6 +49,7 @@ from keras_vit.explaining.token_reading import (
     rollout_model,
 )
 from keras_vit.inference.predictor import Predictor
+from keras_vit.model import ViT
 from keras_vit.output_activation import output_activation
 
 MethodName = Literal[
@@ -89,6 +91,16 @@ class Method:
     options: tuple[str, ...] = ()
     is_of_class: bool = False
     finish: Callable[[Asked, list[np.ndarray]], list[np.ndarray]] | None = None
+
+
+def default_method(model: Any) -> MethodName:
+    """Return the method that says most (docs/explain.md) of what can be said.
+
+    Occlusion is for models that are no ViT: it takes a forward pass for each patch.
+    """
+    if not isinstance(model, ViT):
+        return "occlusion"
+    return "rollout" if is_backbone(model) else "relevance"
 
 
 def check_asked(asked: Asked) -> None:

@@ -18,7 +18,6 @@ from keras_vit.explaining.explain import explain
 from keras_vit.explaining.explanation import Explanation
 from keras_vit.explaining.methods import MethodName
 from keras_vit.files import check_writable, replacing
-from keras_vit.model import ViT
 from keras_vit.training.checkpoint import synchronize
 from keras_vit.training.progress import check_tensorboard
 
@@ -41,8 +40,7 @@ class PictureLog(keras.callbacks.Callback):
             test or training part, evenly over it.
         every: epochs from one drawing to the next, at least 1. Default 1.
         count: pictures, at least 1. Default 8.
-        method: of `explain`. Default None: "rollout" of a ViT that has it, else
-            "occlusion", which takes a forward pass for each patch.
+        method: of `explain`. Default None: the one that it takes by default.
         augmentation: of the training. Default None: `augmented.png` is not drawn.
         mixing: of the training. Default None.
         tensorboard: folder for TensorBoard, which gets the same pictures; needs the
@@ -91,7 +89,8 @@ class PictureLog(keras.callbacks.Callback):
         self._board = None if tensorboard is None else Path(tensorboard).expanduser()
         if self._board is not None:
             check_tensorboard(self._board)
-        self._data, self._every, self._method = data, every, method
+        self._data, self._every = data, every
+        self._method: MethodName | None = method
         self._augmentation, self._mixing = augmentation, mixing
         part: Any = data.validation or data.test or data.train
         chosen = np.unique(np.linspace(0, len(part) - 1, count).round().astype(int))
@@ -115,8 +114,7 @@ class PictureLog(keras.callbacks.Callback):
                 mixing=self._mixing,
             )
             self._write("augmented", "augmented.png", drawn, number)
-        method: Any = self._method or _default_method(model)
-        found = explain(model, [*self._pictures.pictures()], method=method)
+        found = explain(model, [*self._pictures.pictures()], method=self._method)
         drawn = _grid(found, [self._names(label) for label in self._pictures.labels])
         self._write("maps", f"maps_{number:04d}.png", drawn, number)
 
@@ -136,13 +134,6 @@ class PictureLog(keras.callbacks.Callback):
             with writer.as_default():
                 tf.summary.image(name, np.asarray(drawn)[None], step=epoch - 1)
             writer.close()
-
-
-def _default_method(model: Any) -> MethodName:
-    config = getattr(model, "config", None)
-    if not isinstance(model, ViT) or config is None or config.pooling is None:
-        return "occlusion"
-    return "occlusion" if config.attention == "differential" else "rollout"
 
 
 def _grid(found: Sequence[Explanation], right: Sequence[str]) -> Any:

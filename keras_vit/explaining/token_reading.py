@@ -29,7 +29,7 @@ def attention_model(model: Any, block: int, head: int | None) -> keras.Model:
     last = model.config.num_layers - 1
     readers = readers_after(model.config, read, last, _pooled(found))
     readers = readers / ops.sum(readers, axis=-1, keepdims=True)
-    read = ops.matmul(readers, ops.cast(read, "float32"))
+    read = _read_through(readers, ops.cast(read, "float32"))
     return _with_map(model, found, read)
 
 
@@ -62,7 +62,7 @@ def rollout_model(model: Any) -> keras.Model:
         readers = readers_after(config, weights, block, _pooled(found))
         if readers is not None:
             read = readers if read is None else read + readers
-        read = (read + ops.matmul(read, weights)) / 2
+        read = (read + _read_through(read, weights)) / 2
     return _with_map(model, found, read)
 
 
@@ -109,6 +109,16 @@ def _pooled(found: dict[str, Any]) -> Any:
     return _mean(found["pooling"]) if "pooling" in found else None
 
 
+def _read_through(read: Any, weights: Any) -> Any:
+    """Return read, (B, 1, T), times weights, (B, T, T).
+
+    As a sum: what reads first is a constant, by which the graphics cards of phones and
+    browsers multiply no matrix from the left.
+    """
+    shares = ops.transpose(read, (0, 2, 1))  # (B, T, 1)
+    return ops.sum(shares * weights, axis=1, keepdims=True)
+
+
 def _even(weights: Any, start: int, stop: int | None) -> Any:
     """Return equal shares of the tokens from `start` up to `stop`, (B, 1, T)."""
     row = weights[:, :1]
@@ -127,5 +137,7 @@ def _mean(weights: Any) -> Any:
 
 
 def _with_map(model: Any, found: dict[str, Any], read: Any) -> keras.Model:
-    outputs = {"outputs": found["outputs"], "map": read[:, 0]}
+    # A sum over one row: graphics cards of phones cut no axis away, and of images of
+    # any size Keras does not know that it is one.
+    outputs = {"outputs": found["outputs"], "map": ops.sum(read, axis=1)}
     return keras.Model(model.inputs[0], outputs, name=f"{model.name}_map")

@@ -113,7 +113,8 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
 def interval_bar(share: float, low: float, high: float, said: str) -> str:
     """Return a share with its interval on a line from 0 to 1; `said` is plain text."""
     return (
-        f'<svg class="interval" viewBox="0 0 104 12" role="img" '
+        f'<svg class="interval" viewBox="0 0 104 12" '
+        f'preserveAspectRatio="xMinYMid" role="img" '
         f'aria-label="{escape(said)}"><path class="rest" d="M2 6H102"/>'
         f'<path class="whisker" d="M{2 + 100 * low:.1f} 6H{2 + 100 * high:.1f}"/>'
         f'<circle cx="{2 + 100 * share:.1f}" cy="6" r="3.4"/></svg>'

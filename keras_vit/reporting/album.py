@@ -12,6 +12,7 @@ import numpy as np
 from keras_vit.data.images import Images
 from keras_vit.explaining.drawing import colours_of, over, scaled
 from keras_vit.explaining.explain import explain
+from keras_vit.explaining.methods import default_method
 from keras_vit.inference.picture_answers import PictureAnswers
 from keras_vit.inference.predictor import find_model
 from keras_vit.inspecting.pictures import small_picture
@@ -73,8 +74,13 @@ class Album:
         if not pictures:
             return
         try:
+            # Occlusion, of other classifiers, takes a pass for each patch.
+            method = default_method(self.model)
             found = explain(
-                self.model, pictures, preprocessing=self.answers.preprocessing
+                self.model,
+                pictures,
+                method="rollout" if method == "occlusion" else method,
+                preprocessing=self.answers.preprocessing,
             )
         except (TypeError, ValueError) as error:
             self.model, self.why_no_maps = None, str(error)

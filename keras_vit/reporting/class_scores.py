@@ -9,6 +9,8 @@ import numpy as np
 
 from keras_vit.inference.picture_answers import PictureAnswers
 
+MOST_DRAWN = 400  # classes of a matrix
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassRow:
@@ -54,25 +56,44 @@ class Confusions:
     """What is right and wrong where a picture has one label.
 
     Args:
-        matrix: of `confusion_matrix`, int64 (C, C).
         rows: each class.
         pairs: of classes that are confused, the most frequent first.
+        drawn: numbers of the classes of the matrix, int (D,): those with pictures or
+            answers; of very many those with most mistakes.
+        matrix: of `confusion_matrix` between them, int64 (D, D).
     """
 
-    matrix: np.ndarray
     rows: list[ClassRow]
     pairs: list[ConfusedPair]
+    drawn: np.ndarray
+    matrix: np.ndarray
 
 
 def confusions_of(answers: PictureAnswers) -> Confusions:
-    """Return what a model gets right and wrong."""
-    names = answers.class_names
-    matrix = confusion_matrix(answers.labels, answers.answers, len(names))
-    sums = (matrix.sum(axis=1), matrix.sum(axis=0))
+    """Return what a model gets right and wrong.
+
+    There is no matrix of all classes: of 20,000 it would take gigabytes.
+    """
+    names, labels, given = answers.class_names, answers.labels, answers.answers
+    count, rights = len(names), answers.rights
+    images, said, hits = (
+        np.bincount(numbers, minlength=count)
+        for numbers in (labels, given, labels[rights])
+    )
+    wrong = images + said - 2 * hits
+    used = np.flatnonzero(images + said)
+    most = np.argsort(-wrong[used], kind="stable")[:MOST_DRAWN]
+    drawn = np.sort(used[most])
+    place = np.full(count, -1)
+    place[drawn] = np.arange(len(drawn))
+    inside = (place[labels] >= 0) & (place[given] >= 0)
     return Confusions(
-        matrix=matrix,
-        rows=class_rows(names, *sums, np.diag(matrix)),
-        pairs=confused_pairs(matrix),
+        rows=class_rows(names, images, said, hits),
+        pairs=confused_pairs(labels, given, images),
+        drawn=drawn,
+        matrix=confusion_matrix(
+            place[labels[inside]], place[given[inside]], len(drawn)
+        ),
     )
 
 
@@ -132,20 +153,30 @@ def mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def confused_pairs(matrix: np.ndarray) -> list[ConfusedPair]:
-    """Return each pair of classes that is confused, the most frequent first."""
-    totals = matrix.sum(axis=1)
-    found = [
+def confused_pairs(
+    labels: np.ndarray, answers: np.ndarray, num_images: np.ndarray
+) -> list[ConfusedPair]:
+    """Return each pair of classes that is confused, the most frequent first.
+
+    Args:
+        labels: class of each picture, int (N,).
+        answers: class that is the answer, int (N,).
+        num_images: pictures of each class, (C,).
+    """
+    wrong = labels != answers
+    found, counts = np.unique(
+        np.stack([labels[wrong], answers[wrong]]), axis=1, return_counts=True
+    )
+    pairs = [
         ConfusedPair(
-            label=int(i),
-            answer=int(j),
-            count=int(matrix[i, j]),
-            share=float(matrix[i, j] / totals[i]),
+            label=int(label),
+            answer=int(answer),
+            count=int(count),
+            share=float(count / num_images[label]),
         )
-        for i, j in np.argwhere(matrix)
-        if i != j
+        for label, answer, count in zip(*found, counts, strict=True)
     ]
-    return sorted(found, key=lambda pair: (-pair.count, -pair.share))
+    return sorted(pairs, key=lambda pair: (-pair.count, -pair.share))
 
 
 def near_order(matrix: np.ndarray) -> np.ndarray:

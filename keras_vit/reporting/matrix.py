@@ -10,11 +10,11 @@ import numpy as np
 
 from keras_vit.pages.parts import scroll_box
 from keras_vit.pages.thumbnails import as_png
+from keras_vit.reporting.class_scores import ClassRow
 from keras_vit.reporting.wording import number_of, shorter
 
 _MOST_NUMBERS = 16  # classes of which each cell has its number
 _MOST_NAMES = 60  # of which each row has its name
-_MOST = 400  # that are drawn
 _LEVELS = 9  # of colour
 _CELL = 15  # units of a square
 # The same in light and dark: what is right is grey, what is wrong has the colour.
@@ -23,38 +23,31 @@ _BLOCK, _BLOCKS = 8, 6  # classes side by side, and how many places are shown so
 _PIXELS = 1200  # about so wide is a matrix without names
 
 
-def draw_matrix(matrix: np.ndarray, names: Sequence[str], order: np.ndarray) -> str:
+def draw_matrix(matrix: np.ndarray, rows: Sequence[ClassRow], order: np.ndarray) -> str:
     """Return a confusion matrix as HTML; rows are labels, columns are answers.
 
     Args:
         matrix: counts, int (C, C).
-        names: of the classes.
+        rows: the classes.
         order: of rows and columns, int (C,).
     """
-    order, left_out = _worth_drawing(matrix, order)
-    counts = matrix[np.ix_(order, order)]
-    shares = counts / np.maximum(matrix[order].sum(axis=1, keepdims=True), 1)
-    ordered = [names[int(i)] for i in order]
-    if len(order) <= _MOST_NUMBERS:
-        return _numbers(counts, shares, ordered) + left_out
-    if len(order) <= _MOST_NAMES:
-        return _squares(counts, shares, ordered) + left_out
-    drawn = _pixels(counts, shares, ordered) + left_out
-    return drawn + _blocks(counts, shares, ordered)
-
-
-def _worth_drawing(matrix: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return the classes that are drawn, in order, and what is said of the others."""
+    left_out = ""
     wrong = matrix.sum(axis=1) + matrix.sum(axis=0) - 2 * np.diag(matrix)
-    if len(order) <= _MOST_NAMES or not wrong.any():
-        return order[:_MOST], ""
-    ranked = np.argsort(-wrong[order], kind="stable")[:_MOST]
-    kept = order[np.sort(ranked[wrong[order][ranked] > 0])]
-    rest = len(order) - len(kept)
-    why = "without a mistake" if len(kept) < _MOST else "with fewer mistakes"
-    count = number_of(rest, "class", "classes")
-    note = f'<p class="note">{count} {why} are left out.</p>' if rest else ""
-    return kept, note
+    if len(order) > _MOST_NAMES and wrong.any():
+        kept = order[wrong[order] > 0]
+        rest = number_of(len(order) - len(kept), "class", "classes")
+        if len(kept) < len(order):
+            left_out = f'<p class="note">{rest} without a mistake are left out.</p>'
+        order = kept
+    counts = matrix[np.ix_(order, order)]
+    totals = np.array([max(rows[int(i)].num_images, 1) for i in order])
+    shares, names = counts / totals[:, None], [rows[int(i)].name for i in order]
+    if len(order) <= _MOST_NUMBERS:
+        return _numbers(counts, shares, names) + left_out
+    if len(order) <= _MOST_NAMES:
+        return _squares(counts, shares, names) + left_out
+    drawn = _pixels(counts, shares, names) + left_out
+    return drawn + _blocks(counts, shares, names)
 
 
 def _level(share: float) -> int:

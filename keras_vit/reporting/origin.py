@@ -54,6 +54,8 @@ def _curves(history: History, measure: str, best: float) -> str:
             drawn.append((kind, said, rows, key))
     if not drawn:
         return ""
+    if len(drawn) == 1:
+        drawn = [("main", *drawn[0][1:])]
     values = [row[key] for _, _, rows, key in drawn for row in rows]
     chart = Chart(
         x=(history[0]["epoch"], history[-1]["epoch"]),

@@ -13,6 +13,7 @@ from keras_vit.pages.chart import Chart
 from keras_vit.pages.parts import name_cell, number_cell, section, table
 from keras_vit.reporting.album import Album
 from keras_vit.reporting.class_scores import class_rows
+from keras_vit.reporting.classes import MOST_ROWS
 from keras_vit.reporting.wording import number_of, percent
 
 _TALL = 14  # rows from which a table scrolls by itself
@@ -35,7 +36,7 @@ def labels_section(evaluation: Any, answers: PictureAnswers) -> str:
         ),
     )
     lines = []
-    for i in order:
+    for i in order[:MOST_ROWS]:
         row, one = rows[i], scores.classes[i]
         precision = one.average_precision
         shares = (precision, row.precision, row.recall, row.f1)
@@ -48,13 +49,15 @@ def labels_section(evaluation: Any, answers: PictureAnswers) -> str:
                 number_cell(*_better(float(better[i]), precision)),
             ]
         )
+    said = number_of(len(lines), "class", "classes")
+    said += f" of {len(rows):,}" * (len(rows) > len(lines))
     head = ["class", "pictures", "average precision", "precision", "recall", "F1"]
     head += ["threshold", "best here"]
     drawn = order[:_CURVES]
     curves = "".join(_curve(answers, scores, i) for i in drawn)
     body = [
         table(
-            f"{number_of(len(rows), 'class', 'classes')}, the hardest first",
+            f"{said}, the hardest first",
             head,
             lines,
             kind="tall" if len(lines) > _TALL else "",

@@ -168,8 +168,7 @@ def coverage_section(answers: PictureAnswers, other: PictureAnswers | None) -> s
     if other is not None:
         drawn += legend([("main", "this model"), ("other", "the other model")])
     rows = []
-    for share in _COVERED:
-        place = curve.at_share(share)
+    for place in dict.fromkeys(curve.at_share(share) for share in _COVERED):
         reached, accuracy = curve.shares[place], curve.accuracies[place]
         rows.append(
             [

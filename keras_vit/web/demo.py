@@ -10,7 +10,9 @@ from typing import Any
 
 import keras
 
+from keras_vit.exporting.attention_map import has_attention_map
 from keras_vit.exporting.export import export
+from keras_vit.exporting.quantizations import FLOAT32, QUANTIZATIONS
 from keras_vit.files import replacing
 from keras_vit.inference.predictor import find_model
 from keras_vit.keras_file import load_keras
@@ -34,7 +36,7 @@ def write_demo(
     title: str | None = None,
     quantization: str | None = None,
     calibration: Sequence[Any] | str | Path | None = None,
-    attention: bool = False,
+    attention: bool | None = None,
     images: Sequence[Any] | str | Path | None = None,
     examples: Sequence[Any] = (),
     overwrite: bool = False,
@@ -57,6 +59,7 @@ def write_demo(
             default, float32.
         calibration: as in `export`.
         attention: whether the page shows where the model looked; as in `export`.
+            Default None: where the model and the quantization have a map of it.
         images: pictures to verify the export on, as in `export`. Default: digits.
         examples: up to six pictures (paths, PIL images or arrays) that become a part
             of the page, to try it with: whoever visits it can copy them. Two or three
@@ -92,6 +95,8 @@ def write_demo(
             shutil.copyfile(opened, folder / MODEL_FILE)
         else:
             target = folder / MODEL_FILE
+            if attention is None:
+                options["attention"] = _has_map(opened, quantization)
             export(opened, target, format="litert", report=False, **options)
         settings = page_settings(folder / MODEL_FILE, title or _title(source))
         steps = Preprocessing(**read_metadata(folder / MODEL_FILE)["preprocessing"])
@@ -122,6 +127,13 @@ def _open(source: keras.Model | Path, options: dict[str, Any]) -> keras.Model | 
         )
     page_settings(source, title="")
     return source
+
+
+def _has_map(model: keras.Model, quantization: str | None) -> bool:
+    row = QUANTIZATIONS.get(quantization or FLOAT32)
+    if row is None or row.needs_calibration:  # `export` names what is unknown.
+        return False
+    return has_attention_map(getattr(model, "config", None))
 
 
 def _title(source: keras.Model | Path) -> str:

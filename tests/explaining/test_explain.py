@@ -80,7 +80,7 @@ def test_rollout_is_the_product_of_all_blocks(name, rng):
         ),
         "token": lambda: last[:, 0],
     }[model.config.pooling]()
-    [shown] = explain(model, [picture])
+    [shown] = explain(model, [picture], method="rollout")
     np.testing.assert_allclose(
         shown.patches.ravel(), expected[0, first:], rtol=1e-5, atol=1e-7
     )
@@ -211,14 +211,28 @@ def test_what_is_not_there_is_refused(options, message):
 
 def test_models_without_a_map_are_refused():
     with pytest.raises(ValueError, match="not defined for differential attention"):
-        explain(vit(attention="differential"), [])
+        explain(vit(attention="differential"), [], method="rollout")
     with pytest.raises(ValueError, match="received a model with pooling=None"):
         explain(vit(pooling=None, num_classes=None), [])
     with pytest.raises(ValueError, match="received a model without a head"):
         explain(vit(num_classes=None), [], method="occlusion")
     images = keras.Input((8, 8, 3))
     with pytest.raises(TypeError, match="which a keras_vit.ViT has"):
-        explain(keras.Model(images, keras.layers.Flatten()(images)), [])
+        model = keras.Model(images, keras.layers.Flatten()(images))
+        explain(model, [], method="rollout")
+
+
+def test_the_default_is_what_says_most_of_what_the_model_can_say():
+    picture, other = np.zeros((32, 32, 3), "uint8"), keras.Input((32, 32, 3))
+    plain = keras.Model(other, keras.layers.Dense(3)(keras.layers.Flatten()(other)))
+    plain.preprocessing = keras_vit.Preprocessing(image_size=32)
+    models = {
+        "relevance": vit(),
+        "rollout": vit(num_classes=None),
+        "occlusion": plain,
+    }
+    for method, model in models.items():
+        assert explain(model, [picture])[0].method == method
 
 
 def test_the_command_writes_a_map_of_each_picture_or_none(tmp_path, capsys):
@@ -234,11 +248,11 @@ def test_the_command_writes_a_map_of_each_picture_or_none(tmp_path, capsys):
     command += ["--output", str(output)]
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found[str(pictures[1])]["map"].endswith("Cat_2.rollout.png")
+    assert found[str(pictures[1])]["map"].endswith("Cat_2.map.png")
     names = {path.name for path in output.iterdir()}
-    assert names == {"cat.rollout.png", "Cat_2.rollout.png"}
+    assert names == {"cat.map.png", "Cat_2.map.png"}
     assert main(command) == 2
-    assert "exists. Choose another --output" in capsys.readouterr().err
+    assert "exists. Choose another folder" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0
     # A folder with pictures of others is never replaced.
     command[-1] = str(pictures[0].parent)
@@ -249,3 +263,30 @@ def test_the_command_writes_a_map_of_each_picture_or_none(tmp_path, capsys):
     capsys.readouterr()
     assert main(bad) == 2 and not (tmp_path / "no").exists()
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_predict_draws_what_it_looked_at(tmp_path, capsys):
+    model = vit(class_names=("owl", "cat", "dog"))
+    model.save(tmp_path / "model.keras")
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    folder, pictures = tmp_path / "maps", [str(tmp_path / f"{c}.png") for c in "ab"]
+    command = ["predict", str(tmp_path / "model.keras"), *pictures]
+    assert main([*command, "--explain", str(folder)]) == 3  # One was left out.
+    assert [path.name for path in folder.iterdir()] == ["a.map.png"]
+    assert f"maps in {folder}" in capsys.readouterr().out
+    [found] = explain(model, [pictures[0]])
+    with Image.open(folder / "a.map.png") as drawn:
+        np.testing.assert_array_equal(np.asarray(drawn), np.asarray(found.image()))
+    assert main([*command, "--explain", str(folder)]) == 2
+    assert "exists. Choose another folder" in capsys.readouterr().err
+    assert main([*command, "--explain", str(folder), "--overwrite"]) == 3
+    capsys.readouterr()
+    (tmp_path / "model.tflite").write_bytes(b"TFL3")
+    other = ["predict", str(tmp_path / "model.tflite"), pictures[0]]
+    assert main([*other, "--explain", str(tmp_path / "new")]) == 2
+    assert "looks into a Keras model" in capsys.readouterr().err
+    table = ["--output", str(tmp_path / "table.csv"), "--explain", str(tmp_path / "n")]
+    assert main([*command, *table]) == 2
+    assert "Leave one of them out" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists() and not (tmp_path / "table.csv").exists()

@@ -113,7 +113,7 @@ def test_a_point_lies_in_the_patch_that_sees_it():
         ({"method": "similarity", "point": (1, float("nan"))}, "in pixels"),
         ({"point": (1, 1)}, r"option of the methods \['similarity'\]"),
         ({"method": "components", "head": 0}, r"methods \['attention'\]"),
-        ({"block": 0}, "received block=0 with method='rollout'"),
+        ({"block": 0}, "received block=0 with method='relevance'"),
         ({"method": "token_norms", "block": 5}, "block must be from -2 to 1"),
     ],
 )

@@ -61,7 +61,11 @@ def test_precision_recall_and_f1_of_each_class(rng):
 
 def test_pairs_are_the_cells_beside_the_diagonal():
     matrix = np.array([[5, 2, 0], [2, 1, 1], [0, 0, 4]])
-    found = [(p.label, p.answer, p.count, p.share) for p in confused_pairs(matrix)]
+    labels, answers = np.repeat(
+        np.indices((3, 3)).reshape(2, 9), matrix.ravel(), axis=1
+    )
+    pairs = confused_pairs(labels, answers, matrix.sum(axis=1))
+    found = [(p.label, p.answer, p.count, p.share) for p in pairs]
     assert found == [(1, 0, 2, 0.5), (0, 1, 2, pytest.approx(2 / 7)), (1, 2, 1, 0.25)]
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +17,8 @@ import keras_vit
 from keras_vit import Preprocessing
 from keras_vit.cli import main
 from keras_vit.inference.predictor import Predictor
+from keras_vit.reporting import album, class_scores
+from keras_vit.reporting.class_scores import confusions_of
 from tests.one_backend import NO_BACKEND
 from tests.pictures import write_folder
 from tests.tiny_model import tiny
@@ -249,6 +252,58 @@ def test_copies_are_found_and_pictures_that_have_gone(tmp_path):
     wrong.write_bytes(b"no picture")
     page = written(found, tmp_path)
     assert "could not be read when the report was made" in page.text
+
+
+def test_of_very_many_classes_those_with_mistakes_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(class_scores, "MOST_DRAWN", 70)
+    labels = np.arange(200) % 100
+    answers = np.where(labels % 3 == 1, labels - 1, labels)
+    found = evaluated(labels, answers, tuple(map(str, range(100))))
+    confusions = confusions_of(found.answers)
+    assert len(confusions.drawn) == 70 and confusions.matrix.shape == (70, 70)
+    wrong = np.unique([labels[labels != answers], answers[labels != answers]])
+    assert set(wrong) <= set(confusions.drawn)
+    expected = metrics.confusion_matrix(labels, answers, labels=confusions.drawn)
+    np.testing.assert_array_equal(confusions.matrix, expected)
+    page = written(found, tmp_path)
+    assert "The 70 classes with most mistakes, of 100." in page.text
+
+
+def test_a_page_does_not_grow_without_end(three, tmp_path, monkeypatch):
+    monkeypatch.setattr(album, "_MOST_BYTES", 3000)
+    page = written(three[0], tmp_path)
+    assert "left out: the page is full" in page.text
+    assert "Some pictures were left out" in page.text
+    assert sum(map(len, re.findall(r'src="([^"]+)"', page.text))) <= 3000
+
+
+class Stream:
+    """Pictures that cannot be read by number, as those of TensorFlow Datasets."""
+
+    fingerprint = "0123456789abcdef"
+
+
+def test_a_stream_is_reported_without_pictures(three, tmp_path):
+    found = three[0]
+    data = replace(found.answers.data, train=Stream())
+    answers = replace(found.answers, images=Stream(), data=data)
+    page = written(replace(found, answers=answers), tmp_path)
+    assert "Pictures of a stream cannot be read again" in page.text
+    assert "A stream cannot be searched for copies" in page.text
+    assert "<img" not in page.text and "0123456789abcdef" in page.text
+
+
+def test_any_classifier_of_keras_is_reported_and_a_backbone_refused(tmp_path):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+    data = keras_vit.load_data((numbered(12), np.arange(12) % 2), validation_fraction=0)
+    found = keras_vit.evaluate(model, data, preprocessing=STEPS)
+    page = written(found, tmp_path)
+    assert "Heat maps read attention, which a keras_vit.ViT has" in page.text
+    assert page.text.count('class="pixels" src="data:image/png') >= 6
+    backbone = tiny(num_classes=None, preprocessing=Preprocessing(image_size=32))
+    with pytest.raises(ValueError, match="a model without a head"):
+        keras_vit.evaluate(backbone, data)
 
 
 def test_small_pictures_are_drawn_with_their_pixels_and_large_ones_reduced(tmp_path):

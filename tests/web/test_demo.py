@@ -58,7 +58,8 @@ def test_the_page_knows_classes_and_preprocessing(photo_site, photo_model):
     assert settings["class_names"] == list(photo_model.class_names)
     assert settings["input"]["shape"] == [1, 40, 32, 3]
     assert settings["preprocessing"]["resized_size"] == [44, 35]
-    assert settings["attention"] == {"name": "attention", "grid": [5, 4]}
+    expected = {"name": "attention", "method": "rollout", "grid": [5, 4]}
+    assert settings["attention"] == expected
 
 
 def test_the_command_writes_a_page(digits_file, tmp_path, without_npm, capsys):
@@ -255,6 +256,7 @@ def test_a_saved_model_is_refused(tmp_path):
         {"use_distillation_token": True},
         {"block": "parallel"},
         {"block": "twin"},
+        {"image_size": None},
     ],
 )
 def test_an_attention_map_is_a_share_for_each_patch(options, rng):
@@ -270,6 +272,17 @@ def test_an_attention_map_is_a_share_for_each_patch(options, rng):
         assert 0 < float(share) <= 1 + 1e-5
 
 
+def test_differential_attention_has_what_the_last_block_reads(rng):
+    options = {"attention": "differential", "num_classes": 3}
+    model = with_random_weights(keras_vit.ViT.from_variant("test", **options))
+    images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
+    found = with_attention_map(model)(images)["attention"]
+    scores = keras_vit.attention_scores(model)(images)["block_1"]
+    expected = keras.ops.convert_to_numpy(scores)[:, :, 0, 1:].mean(axis=1)
+    found = keras.ops.convert_to_numpy(found).reshape(2, -1)
+    assert abs(found - expected).max() < 1e-5
+
+
 def test_the_map_changes_no_output(rng):
     model = with_random_weights(keras_vit.ViT.from_variant("test", num_classes=3))
     images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
@@ -282,7 +295,6 @@ def test_the_map_changes_no_output(rng):
     ("options", "reason"),
     [
         ({"pooling": None, "num_classes": None}, "pooling=None"),
-        ({"attention": "differential"}, "attention='differential'"),
     ],
 )
 def test_models_without_an_attention_map_are_named(options, reason):

@@ -425,11 +425,12 @@ def test_the_map_of_a_file_is_what_the_model_attends_to(photo_model, photo_site)
     from ai_edge_litert.interpreter import Interpreter
 
     image = photo_model.preprocessing(PHOTOS[0])[None]
-    scores = keras_vit.attention_scores(photo_model)(image)
-    last = keras.ops.convert_to_numpy(  # (1, heads, tokens, tokens)
-        scores[f"block_{photo_model.config.num_layers - 1}"]
-    )
-    expected = last[0, :, 0, 1:].mean(axis=0).reshape(5, 4)
+    scores = keras_vit.attention_scores(photo_model, None)(image)
+    mixed = np.eye(21)  # The class token and 5 x 4 patches.
+    for number in range(photo_model.config.num_layers):
+        weights = keras.ops.convert_to_numpy(scores[f"block_{number}"])[0]
+        mixed = (np.eye(21) + weights.mean(axis=0)) / 2 @ mixed
+    expected = mixed[0, 1:].reshape(5, 4)
     interpreter = Interpreter(model_path=str(photo_site / "model.tflite"))
     found = interpreter.get_signature_runner()(images=image)["attention"]
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
