@@ -78,7 +78,7 @@ def run_explain(options: Namespace) -> None:
     )
     if is_page:
         shown = ["/".join(image.parts[-2:]) for image in images]
-        model = Path(options.model).name
+        model = Path(options.model).name or options.model
         write_maps(found, shown, folder, model=model, overwrite=options.overwrite)
     else:
         write_folder(folder, names, found)

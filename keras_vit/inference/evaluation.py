@@ -56,6 +56,11 @@ class Evaluation:
     labels: LabelScores | None = None
     answers: PictureAnswers | None = field(default=None, repr=False, compare=False)
 
+    def __getstate__(self) -> list[Any]:
+        # Another process gets the numbers. The model and the pictures stay here.
+        names = [one.name for one in fields(self)]
+        return [None if name == "answers" else getattr(self, name) for name in names]
+
     def as_json(self) -> dict[str, Any]:
         """Return what is known, as JSON values."""
         names = [one.name for one in fields(self) if one.name != "answers"]

@@ -11,9 +11,10 @@ from keras_vit.inference.picture_answers import PictureAnswers
 from keras_vit.intervals import mcnemar, paired_difference
 from keras_vit.pages.parts import name_cell, number_cell, section, table
 from keras_vit.reporting.album import Album
-from keras_vit.reporting.wording import number_of
+from keras_vit.reporting.wording import number_of, percent, signed
 
-_SHOWN = 12
+_SHOWN = 12  # pictures of each kind
+_CLASSES = 10
 _CLEAR = 0.05  # p-value
 
 
@@ -81,18 +82,49 @@ def against_section(
     ]
     body = [
         f'<p class="verdict"><b>{verdict}</b> Accuracy differs by '
-        f"{100 * gain:+.1f} points (95% interval {100 * low:+.1f} to "
-        f"{100 * high:+.1f}); McNemar's exact test gives p = {_p(p)}.</p>",
+        f"{signed(100 * gain, 1)} points (95% interval {signed(100 * low, 1)} to "
+        f"{signed(100 * high, 1)}); McNemar's exact test gives p = {_p(p)}.</p>",
         table(
             "Pictures by who is right",
             ["pictures", f"{escape(name)} right", f"{escape(name)} wrong"],
             rows,
         ),
+        *_by_class(answers, other, name),
         *_only("Only this model is right", answers, other, first & ~second, album),
         *_only(f"Only {name} is right", answers, other, second & ~first, album),
     ]
     lead = f"On the same {number_of(len(first), 'picture')}, next to {escape(name)}."
     return section("comparison", "Next to the other model", body, lead)
+
+
+def _by_class(answers: PictureAnswers, other: PictureAnswers, name: str) -> list[str]:
+    """Return the classes of which one model finds more pictures than the other."""
+    if answers.is_multi_label:
+        return []
+    count = len(answers.class_names)
+    images, first, second = (
+        np.bincount(answers.labels, weights, count)
+        for weights in (None, answers.rights, other.rights)
+    )
+    order = np.argsort(-np.abs(first - second), kind="stable")
+    rows = []
+    for i in order[:_CLASSES]:
+        if first[i] != second[i]:
+            total, gain = int(images[i]), float(first[i]) - float(second[i])
+            shares = [float(hits[i]) / total for hits in (first, second)]
+            rows.append(
+                [
+                    name_cell(answers.class_names[int(i)]),
+                    number_cell(total),
+                    *(number_cell(x, percent(x), bar_of=x) for x in shares),
+                    number_cell(gain, signed(gain)),
+                ]
+            )
+    if not rows:
+        return []
+    head = ["class", "pictures", "recall", f"recall of {escape(name)}", "difference"]
+    caption = "Recall by class, the largest differences in pictures first"
+    return [table(caption, head, rows)]
 
 
 def shown_against(answers: PictureAnswers, other: PictureAnswers) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from keras_vit.inspecting.pictures import small_picture
 from keras_vit.keras_file import load_keras
 from keras_vit.model import ViT
 from keras_vit.pages.thumbnails import SMALL, as_jpeg
-from keras_vit.read_image import name_of
 
 _SIDE, _QUALITY = 208, 74  # of a small copy: pixels, JPEG
 _MOST_BYTES = 8_000_000  # of all pictures of a page
@@ -97,9 +97,12 @@ class Album:
             return f"picture {number}"
         position = int(images.indices[number])
         picture = images.read(position)
-        if hasattr(picture, "shape") or name_of(picture).startswith("a picture"):
-            return f"picture {position}"
-        path = Path(name_of(picture).strip("'"))
+        if not isinstance(picture, (str, PathLike)):
+            # In an archive, or a PIL image that was opened from a file.
+            inside = getattr(picture, "inside", None)
+            opened = Path(getattr(picture, "filename", None) or "").name
+            return inside or opened or f"picture {position}"
+        path = Path(picture)
         folder = Path(self.answers.data.name).expanduser()
         for base in (folder, folder.parent):  # Of a list its folder.
             if base != Path() and path.is_relative_to(base):

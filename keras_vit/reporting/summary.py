@@ -22,7 +22,7 @@ _LEFT_TO_A_PERSON = 0.9  # share of the pictures that still get an answer
 def model_name(model: Any) -> str:
     """Return how a page calls a model: its file or folder, or what it is."""
     if isinstance(model, (str, Path)):
-        path = Path(model)
+        path = Path(model).expanduser().resolve()
         return path.parent.name if path.stem == "model" else path.name
     return getattr(model, "name", None) or type(model).__name__
 

@@ -16,6 +16,11 @@ def between(share: float, count: int) -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
+def signed(value: float, digits: int = 0) -> str:
+    """Return a difference with its sign, such as "+1.5" or "−0.3"."""
+    return f"{value:+,.{digits}f}".replace("-", "−")
+
+
 def number_of(count: int, word: str, plural: str | None = None) -> str:
     """Return a number with its word, such as "1 picture", "2,000 pictures"."""
     return f"{count:,} {word if count == 1 else plural or word + 's'}"

@@ -1,10 +1,13 @@
 """Labelled images and their batches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import keras_vit
 from keras_vit import Augmentation, Preprocessing
+from keras_vit.data.images import joined
 from keras_vit.data.sources.arrays import images_from_arrays
 
 PREPROCESSING = Preprocessing(image_size=4, channels=1, mean=0.0, std=1.0)
@@ -67,6 +70,21 @@ def test_a_subset_keeps_images_and_labels_together(images):
     np.testing.assert_array_equal(numbers(batch), [40, 7])
     np.testing.assert_array_equal(batch[1], [40 % 3, 7 % 3])
     np.testing.assert_array_equal(subset.labels, [40 % 3, 7 % 3])
+
+
+def test_joined_sets_keep_groups_and_read_no_picture_again(images):
+    known = replace(images, all_groups=np.arange(50) // 10, group_names=tuple("abcde"))
+    parts = [known.subset(np.arange(20, 30)), known.subset(np.arange(5))]
+    contents = np.concatenate([part.content for part in parts])
+
+    def read(number):
+        raise AssertionError(f"picture {number} is read again")
+
+    whole = joined([replace(part, read=read) for part in parts])
+    np.testing.assert_array_equal(whole.content, contents)
+    np.testing.assert_array_equal(whole.groups, [2] * 10 + [0] * 5)
+    assert whole.group_names == tuple("abcde")
+    assert joined([parts[0], images]).groups is None
 
 
 def test_samples_are_spread_over_the_set(images):

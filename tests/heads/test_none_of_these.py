@@ -1,5 +1,6 @@
 """Models that say that a picture is of none of their classes."""
 
+import zipfile
 from dataclasses import replace
 
 import keras
@@ -12,6 +13,7 @@ from keras_vit import Preprocessing
 from keras_vit.data.class_matching import NONE_OF_THESE
 from keras_vit.heads.search_head import HeadOptions, search_head
 from keras_vit.training.recipes import RECIPES
+from keras_vit.web.settings import page_settings
 from tests.contract import set_random_weights, to_numpy
 from tests.one_backend import ONE_BACKEND
 
@@ -202,13 +204,26 @@ def test_what_has_no_such_answer_is_refused(data):
 
 
 @ONE_BACKEND
-def test_files_reject_as_the_model(data, fitted, tmp_path):
-    path = tmp_path / "model.tflite"
-    report = keras_vit.export(
-        fitted.model, path, quantization="dynamic_int8", images=STRANGE
-    )
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("model.tflite", {"quantization": "dynamic_int8"}),
+        ("phone.tflite", {"profile": "mobile"}),
+        ("model.onnx", {"format": "onnx"}),
+    ],
+)
+def test_files_reject_as_the_model(name, options, data, fitted, tmp_path):
+    path = tmp_path / name
+    report = keras_vit.export(fitted.model, path, images=STRANGE, **options)
     assert report.path == path
     assert answers(path, STRANGE) == [NONE_OF_THESE] * 2
     found = keras_vit.evaluate(path, data)
     expected = keras_vit.evaluate(fitted.model, data)
     assert found.rejected == pytest.approx(expected.rejected, abs=0.1)
+    if name == "model.tflite":  # The page lists it as any class.
+        names = page_settings(path, title="")["class_names"]
+        assert names == [*COLOURS, NONE_OF_THESE]
+    if name == "phone.tflite":  # So do the labels that MediaPipe reads.
+        with zipfile.ZipFile(path) as inside:
+            labels = inside.read("labels.txt").decode().split("\n")
+        assert labels[:4] == [*COLOURS, NONE_OF_THESE]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -145,6 +147,8 @@ def test_what_a_report_is_made_of_is_no_part_of_json_and_text(three):
     assert "answers" not in found.as_json() and "answers" not in repr(found)
     assert json.loads(json.dumps(found.as_json()))["num_images"] == 90
     assert found == replace(found, answers=None)
+    again = pickle.loads(pickle.dumps(found))
+    assert again == found and again.answers is None
     np.testing.assert_array_equal(found.answers.answers, answers)
     assert found.answers.probabilities.dtype == "float32"
 
@@ -191,6 +195,9 @@ def test_two_models_are_compared_on_the_same_pictures(three, tmp_path):
     part = page.text[page.text.index('id="comparison"') :]
     cells = re.findall(r'<td class="number" data-sort="\d+">(\d+)</td>', part)
     assert [int(cell) for cell in cells[:4]] == counts
+    for i in range(3):
+        for rights in (first, second):
+            assert f'data-sort="{rights[labels == i].mean():.6g}"' in part
     evaluation = keras_vit.evaluate(model, found.answers.data)
     again = written(found, tmp_path, against=evaluation)
     assert again.text.count("McNemar") == 1
@@ -318,6 +325,28 @@ def test_small_pictures_are_drawn_with_their_pixels_and_large_ones_reduced(tmp_p
     page = written(keras_vit.evaluate(model, data), tmp_path)
     assert len(page.text) < 300_000
     assert page.text.count('class="pixels" src="data:image/png') >= 1
+
+
+def test_pictures_are_called_by_their_place_in_the_data(tmp_path):
+    path = tmp_path / "photos" / "cat"
+    path.mkdir(parents=True)
+    for name in ("a.jpg", "it's b.png"):
+        Image.fromarray(numbered(2)[1]).save(path / name)
+    model = answering(np.eye(256, 2), ("cat", "dog"))
+    model = replace(model, run=lambda images: np.tile([0.0, 1.0], (len(images), 1)))
+    data = keras_vit.load_data(tmp_path / "photos", validation_fraction=0)
+    page = written(keras_vit.evaluate(model, data), tmp_path)
+    assert ">cat/it&#x27;s b.png<" in page.text
+    archive = shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "photos")
+    data = keras_vit.load_data(archive, validation_fraction=0)
+    inside = written(keras_vit.evaluate(model, data), tmp_path)
+    assert ">cat/a.jpg<" in inside.text
+    with Image.open(path / "a.jpg") as picture:
+        data = keras_vit.load_data(
+            ([picture], [0]), class_names=("cat",), validation_fraction=0
+        )
+        opened = written(keras_vit.evaluate(model, data), tmp_path)
+    assert ">a.jpg<" in opened.text
 
 
 def test_what_is_refused_is_refused_before_any_work(three, tmp_path, capsys):
