@@ -129,13 +129,16 @@ def timm_attention(model: Any, images: np.ndarray, target: int) -> TimmAttention
     )
 
 
-def relative_errors(ours: Any, theirs: Any, target: int = 2) -> dict[str, float]:
+def relative_errors(
+    ours: Any, theirs: Any, target: int = 2, *, with_gradients: bool = True
+) -> dict[str, float]:
     """Compare maps of a ViT with those of the timm model that it was loaded from.
 
     Args:
         ours: a `keras_vit.ViT`.
         theirs: of timm, with the same weights.
         target: class for those that are of one.
+        with_gradients: whether "relevance" and "grad_cam" are compared.
 
     Returns:
         For "attention" of all blocks, "rollout", "relevance" and "grad_cam", as far as
@@ -167,6 +170,8 @@ def relative_errors(ours: Any, theirs: Any, target: int = 2) -> dict[str, float]
     if config.attention == "softmax":
         found = of_blocks(rollout_model(ours))["map"]
         errors["rollout"] = error(found, expected.rollout())
+    if not with_gradients:
+        return errors
     maps = {"relevance": expected.relevance()[0, first:]}
     if len(expected.tokens) == config.num_layers:
         maps["grad_cam"] = expected.grad_cam(first)[0]

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_vit.data.checks import check_value
 from keras_vit.explaining.grids import grid_of, patch_size_of
+from keras_vit.explaining.kept import kept
 from keras_vit.explaining.needs import Asked, needs_positive_weights, needs_vit
 from keras_vit.explaining.plots import dots
 from keras_vit.explaining.shown import Shown
@@ -100,7 +101,9 @@ def attention_distance(
         )
     pictures = as_pictures(images)
     check_value(len(pictures) > 0, "len(images)", len(pictures), "at least 1")
-    measure = _measure_model(model, taken_by.image_size)
+    size = taken_by.image_size
+    key = ("attention_distance", size)
+    measure: Any = kept(model, key, lambda: _measure_model(model, size))
     rows = []
     for start in range(0, len(pictures), batch_size):
         some = range(start, min(start + batch_size, len(pictures)))

@@ -27,6 +27,7 @@ _COLOURS = np.array(
 _SHARE = 0.55  # of the colour; the rest is the picture
 _UNSEEN = 0.35  # brightness of what the model did not see
 _LEGEND = 26  # pixels below the picture
+_TEXT = 13  # pixels of a line in it
 _SMALLEST = 224  # pixels of a picture's longer side
 _GAP = 8  # pixels between two pictures
 
@@ -48,20 +49,23 @@ def draw(picture: np.ndarray, values: np.ndarray, low: str, high: str) -> Any:
 
 def with_legend(drawn: Any, low: str, high: str) -> Any:
     """Return a PIL image with the colours below it, from the lowest to the highest."""
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     width, height = drawn.size
+    font: Any = ImageFont.load_default(_TEXT)
     whole = Image.new("RGB", (width, height + _LEGEND), "white")
     whole.paste(drawn)
     pen = ImageDraw.Draw(whole)
-    before, after = (int(pen.textlength(text)) for text in (low, high))
+    # The space of Pillow's font is so narrow that words run together.
+    low, high = (text.replace(" ", "  ") for text in (low, high))
+    before, after = (int(pen.textlength(text, font)) for text in (low, high))
     bar = max(1, width - before - after - 24)
     shades = colours_of(np.linspace(0, 1, bar)[None].repeat(8, axis=0))
     strip = Image.fromarray(np.rint(shades).astype("uint8"))
     top = height + _LEGEND // 2
     whole.paste(strip, (before + 12, top - 4))
-    pen.text((6, top), low, fill="black", anchor="lm")
-    pen.text((width - 6, top), high, fill="black", anchor="rm")
+    pen.text((6, top), low, "black", font, anchor="lm")
+    pen.text((width - 6, top), high, "black", font, anchor="rm")
     return whole
 
 
@@ -107,13 +111,18 @@ def ring(picture: Any, point: tuple[float, float]) -> Any:
 
 
 def beside(first: Any, second: Any) -> Any:
-    """Return two PIL images side by side, the first as high as the second."""
+    """Return two PIL images side by side, the first as high as the second's picture.
+
+    Args:
+        first: without a legend.
+        second: with one.
+    """
     from PIL import Image
 
-    height = second.height
+    height = second.height - _LEGEND
     width = max(1, round(first.width * height / first.height))
-    whole = Image.new("RGB", (width + _GAP + second.width, height), "white")
-    whole.paste(first.resize((width, height)))
+    whole = Image.new("RGB", (width + _GAP + second.width, second.height), "white")
+    whole.paste(first.resize((width, height), Image.Resampling.LANCZOS))
     whole.paste(second, (width + _GAP, 0))
     return whole
 

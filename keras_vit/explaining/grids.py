@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.config import ViTConfig
 from keras_vit.model import ViT
 
 # Side of what stands for a patch in a model that has none, as a share of the image.
@@ -23,19 +24,24 @@ def patch_size_of(model: Any, size: Sequence[int]) -> tuple[int, int]:
 
 def grid_of(model: Any, size: Sequence[int]) -> tuple[int, int]:
     """Return rows and columns of patches of an image of this size."""
-    patch = patch_size_of(model, size)
     pads = isinstance(model, ViT) and model.config.pad_images
+    return _grid(patch_size_of(model, size), pads, size)
+
+
+def num_tokens_of(config: ViTConfig, size: Sequence[int]) -> int:
+    """Return the number of tokens of an image of this size."""
+    rows, columns = _grid(config.patch_size, config.pad_images, size)
+    return rows * columns + config.num_prefix_tokens
+
+
+def _grid(
+    patch_size: tuple[int, int], pads: bool, size: Sequence[int]
+) -> tuple[int, int]:
     rows, columns = (
         -(-side // of_patch) if pads else side // of_patch
-        for side, of_patch in zip(size, patch, strict=True)
+        for side, of_patch in zip(size, patch_size, strict=True)
     )
     return rows, columns
-
-
-def num_tokens_of(model: ViT, size: Sequence[int]) -> int:
-    """Return the number of tokens of an image of this size."""
-    rows, columns = grid_of(model, size)
-    return rows * columns + model.config.num_prefix_tokens
 
 
 def in_grid(model: Any, values: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import keras
 import numpy as np
 
+from keras_vit.config import ViTConfig
 from keras_vit.explaining.gradient_reading import (
     GradientModel,
     GradientReader,
@@ -19,6 +20,7 @@ from keras_vit.explaining.gradient_reading import (
     relevance_model,
 )
 from keras_vit.explaining.grids import grid_of, in_grid, num_tokens_of, patch_size_of
+from keras_vit.explaining.kept import kept
 from keras_vit.explaining.needs import (
     Asked,
     block_of,
@@ -124,7 +126,7 @@ def _of_tokens(make: Callable[[Asked], keras.Model]) -> Any:
     """Return what opens a model that gives a value for each token."""
 
     def open(asked: Asked, predictor: Predictor) -> Reader:
-        run = _runs(make(asked))
+        run = _runs(asked, lambda: make(asked))
 
         def read(given: Any, taken: np.ndarray) -> tuple[np.ndarray, Any]:
             outputs, values = run(taken)
@@ -140,7 +142,8 @@ def _of_patches(use_norm: bool, change: Callable[[np.ndarray], np.ndarray]) -> A
     """Return what opens a model that gives a vector for each patch."""
 
     def open(asked: Asked, predictor: Predictor) -> Reader:
-        run = _runs(patch_model(asked.model, block_of(asked), use_norm))
+        block = block_of(asked)
+        run = _runs(asked, lambda: patch_model(asked.model, block, use_norm))
 
         def read(given: Any, taken: np.ndarray) -> tuple[np.ndarray, Any]:
             outputs, vectors = run(taken)
@@ -151,7 +154,11 @@ def _of_patches(use_norm: bool, change: Callable[[np.ndarray], np.ndarray]) -> A
     return open
 
 
-def _runs(model: keras.Model) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def _runs(asked: Asked, make: Callable[[], keras.Model]) -> Callable[..., Any]:
+    """Return what calls a model, which is made where it is not kept."""
+    key = (asked.method, asked.block, asked.head)
+    model = kept(asked.model, key, make)
+
     def run(taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found: Any = model.predict_on_batch(taken)
         outputs, values = (
@@ -182,7 +189,7 @@ def _filled(run: Callable[..., Any]) -> Callable[..., tuple[np.ndarray, np.ndarr
 
 
 def _open_similarity(asked: Asked, predictor: Predictor) -> Reader:
-    run = _runs(patch_model(asked.model, block_of(asked), True))
+    run = _runs(asked, lambda: patch_model(asked.model, block_of(asked), True))
     preprocessing = predictor.preprocessing
 
     def vector_in(pixels: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -214,13 +221,18 @@ def _of_gradients(make: Callable[[Asked], GradientModel]) -> Any:
     def open(asked: Asked, predictor: Predictor) -> Reader:
         count = int(asked.model.output_shape[-1])
         target = target_of(predictor, asked.target, count)
-        run = _filled(
-            GradientReader(
-                make(asked),
-                lambda size: num_tokens_of(asked.model, size),
-                has_no=num_classes_of(predictor, count) > count,
+        config: ViTConfig = asked.model.config
+        has_no = num_classes_of(predictor, count) > count
+
+        def new() -> GradientReader:
+            return GradientReader(
+                make(asked), lambda size: num_tokens_of(config, size), has_no
             )
-        )
+
+        key = (asked.method, asked.block, has_no)
+        # With an activation it stands on a copy of the model as it is now.
+        is_copy = config.classifier_activation is not None
+        run = _filled(new() if is_copy else kept(asked.model, key, new))
         activate = keras.activations.get(output_activation(asked.model))
 
         def read(given: Any, taken: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -261,7 +273,7 @@ def _open_occlusion(asked: Asked, predictor: Predictor) -> Reader:
 
 
 _READS = ("reads least", "reads most")
-_SPEAKS = ("speaks least for it", "speaks most for it")
+_SPEAKS = ("speaks least", "speaks most")
 METHODS: dict[str, Method] = {
     "rollout": Method(
         needs=(needs_vit_with_pooling, needs_positive_weights),

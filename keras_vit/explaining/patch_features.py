@@ -96,11 +96,16 @@ def _coloured(pictures: Sequence[np.ndarray], foreground: bool) -> list[np.ndarr
 def _projected(rows: np.ndarray, count: int) -> np.ndarray:
     """Return the first principal components of rows, (M, D): (M, count)."""
     centred = rows - rows.mean(axis=0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    directions = vectors[:, ::-1][:, :count]
+    if len(rows) < rows.shape[1]:
+        _, _, vectors = np.linalg.svd(centred, full_matrices=False)
+        directions = vectors[:count].T
+    else:
+        directions = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :count]
     # The same sign on each machine: the largest weight of a direction is above 0.
     largest = np.abs(directions).argmax(axis=0)
-    found = centred @ (directions * np.sign(directions[largest, range(count)]))
+    found = centred @ (
+        directions * np.sign(directions[largest, range(directions.shape[1])])
+    )
     return np.pad(found, ((0, 0), (0, count - found.shape[1])))
 
 

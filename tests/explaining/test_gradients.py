@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit.explaining import gradient_reading
+from keras_vit.explaining import gradient_reading, kept
 from keras_vit.explaining.explain import explain
 from tests.contract import to_numpy
 from tests.explaining.test_explain import vit
@@ -107,6 +110,24 @@ def test_calls_hold_no_more_weights_than_they_may(monkeypatch):
     alone = explain(model, PICTURES, method="relevance")
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one.patches, other.patches, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["rollout", "relevance", "components"])
+def test_a_model_is_compiled_once_and_not_held(method):
+    model = vit()
+    explain(model, PICTURES[:1], method=method)
+    made = [*kept._KEPT[model].values()]
+    model.get_layer("block_0").set_weights(
+        [0.9 * x for x in model.get_layer("block_0").get_weights()]
+    )
+    [found] = explain(model, PICTURES[:1], method=method)
+    assert [*kept._KEPT[model].values()] == made
+    [expected] = explain(keras_vit.changed(model), PICTURES[:1], method=method)
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-3, atol=1e-5)
+    number, alive = len(kept._KEPT), weakref.ref(model)
+    del model, made
+    gc.collect()
+    assert alive() is None and len(kept._KEPT) < number
 
 
 def test_differential_attention_has_relevance():

@@ -9,6 +9,9 @@ from sklearn.neighbors import NearestNeighbors
 
 import keras_vit
 from tests.explaining.test_explain import vit
+from tests.one_backend import NO_BACKEND
+
+pytestmark = NO_BACKEND
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (9, 32, 32, 3), dtype="uint8")
 

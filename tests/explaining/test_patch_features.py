@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.decomposition import PCA
 
 import keras_vit
 from keras_vit import Preprocessing
+from keras_vit.cli.command_line import main
 from keras_vit.explaining.explain import explain
 from keras_vit.explaining.patch_features import components, similarities
 from keras_vit.explaining.seen_part import patch_at
@@ -120,3 +122,18 @@ def test_a_point_lies_in_the_patch_that_sees_it():
 def test_options_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         explain(vit(), [PICTURE], **options)
+
+
+@NO_BACKEND
+def test_the_command_takes_a_point_of_another_picture(tmp_path):
+    keras_vit.save(vit(), tmp_path / "model.keras")
+    for name in ("a", "b"):
+        Image.fromarray(PICTURE).save(tmp_path / f"{name}.png")
+    command = ["explain", str(tmp_path / "model.keras"), str(tmp_path / "a.png")]
+    command += ["--output", str(tmp_path / "maps")]
+    similarity = ["--method", "similarity", "--point", "3", "4"]
+    assert main([*command, *similarity, "--of", str(tmp_path / "b.png")]) == 0
+    with Image.open(tmp_path / "maps" / "a.similarity.png") as drawn:
+        assert drawn.width > 2 * 240
+    colours = ["--method", "components", "--joint", "--foreground", "--overwrite"]
+    assert main([*command[:-1], str(tmp_path / "colours"), *colours]) == 0
