@@ -18,10 +18,10 @@ from keras_vit.model import ViT
 from keras_vit.training.run_folder import (
     BEST_FOLDER,
     CHECKPOINT_FOLDER,
-    DERIVED_FILES,
     LOG_FOLDER,
     OWN_FILES,
     PICTURE_FOLDER,
+    derived_files,
 )
 from keras_vit.training.run_lock import LOCK_FILE, holds_something
 
@@ -100,8 +100,6 @@ def check_output(folder: Path, overwrite: bool, model: ViT) -> None:
                 f"{str(folder)!r} exists. Choose another output, or replace it with "
                 "overwrite=True (--overwrite)."
             )
-        own = {*OWN_FILES, *DERIVED_FILES, CHECKPOINT_FOLDER, BEST_FOLDER}
-        own |= {LOG_FOLDER, PICTURE_FOLDER, LOCK_FILE}
-        reports = {path.name for path in folder.glob("model.*.report.*")}
-        check_replaceable(folder, own | reports)
+        own = {*OWN_FILES, *derived_files(folder), CHECKPOINT_FOLDER, BEST_FOLDER}
+        check_replaceable(folder, own | {LOG_FOLDER, PICTURE_FOLDER, LOCK_FILE})
     check_writable(folder, required_bytes=2 * 4 * model.count_params())

@@ -14,6 +14,7 @@ import keras
 
 from keras_vit.data.trained_pictures import FILE_NAME as PICTURES_FILE
 from keras_vit.distribution.base import differing_keys
+from keras_vit.exporting.quantizations import QUANTIZATIONS
 from keras_vit.files import check_writable, replacing
 from keras_vit.keras_file import load_keras
 from keras_vit.model_copy import write_weights
@@ -41,11 +42,8 @@ NEW_CHECKPOINT_FOLDER = "checkpoint.new"  # while a former run is replaced
 LOG_FOLDER = "tensorboard"
 PICTURE_FOLDER = "pictures"  # drawn while a model trains, if asked
 HEAD_FILE = "head.json"  # of a head on frozen features
-# What other parts write beside the model by default: of no use once it is replaced.
-DERIVED_FILES = (
-    *("README.md", "model.tflite", "model_saved_model", "model.onnx"),
-    *("model_openvino", "model.pt2", "model.stablehlo"),
-)
+# What an export writes beside the model by default, after the name of its precision.
+_EXPORTED = (*(".tflite", "_saved_model", ".onnx", "_openvino", ".pt2", ".stablehlo"),)
 
 # What a run itself writes, apart from its checkpoint.
 OWN_FILES = (
@@ -174,7 +172,8 @@ class FormerRun:
         The model goes first: where it is missing beside a new checkpoint, a process has
         died in here, and `go_on_exchanging` does the rest.
         """
-        for name in (*OWN_FILES, *DERIVED_FILES, CHECKPOINT_FOLDER, BEST_FOLDER):
+        derived = derived_files(self.folder)
+        for name in (*OWN_FILES, *derived, CHECKPOINT_FOLDER, BEST_FOLDER):
             path = self.folder / name
             if path.is_dir():
                 shutil.rmtree(path)
@@ -183,6 +182,19 @@ class FormerRun:
             if path.exists() and path.stat().st_mtime_ns == time:
                 path.unlink()
         os.replace(self.folder / NEW_CHECKPOINT_FOLDER, self.folder / CHECKPOINT_FOLDER)
+
+
+def derived_files(folder: Path) -> list[str]:
+    """Return the names of what was made of the model in a folder, and lies beside it.
+
+    That is its card, and what `keras-vit export` writes of it by default, in each
+    format and precision, with the reports. All is of no use once it is replaced.
+    """
+    precisions = ("", *(f"_{name}" for name in QUANTIZATIONS))
+    files = [f"model{precision}{end}" for precision in precisions for end in _EXPORTED]
+    reports = [f"{name}.report.{end}" for name in files for end in ("json", "md")]
+    names = ["README.md", *files, *reports]
+    return [name for name in names if (folder / name).exists()]
 
 
 def former_run(folder: Path | None) -> FormerRun | None:

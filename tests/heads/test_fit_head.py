@@ -266,9 +266,13 @@ def test_a_run_is_written_whole(data, tmp_path):
     assert found.num_trained_on == 0 and found.part == "validation"
     with pytest.raises(FileExistsError, match="--overwrite"):
         keras_vit.fit_head(make_model(), data, output=output, verbose=False)
+    # What an export has put beside the model goes with it.
+    for name in ("model_dynamic_int8.tflite", "model_dynamic_int8.tflite.report.md"):
+        (output / name).write_bytes(b"made of the former model")
     keras_vit.fit_head(
         make_model(), data, output=output, verbose=False, overwrite=True, batch_size=8
     )
+    assert {path.name for path in output.iterdir()} == names
     (output / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=r"notes\.txt"):
         keras_vit.fit_head(

@@ -151,12 +151,16 @@ def test_a_run_that_fails_at_once_leaves_the_former_one(
 
 def test_a_new_run_replaces_the_former_one_and_all_of_it(data, tmp_path):
     train(data, tmp_path)
-    (tmp_path / "model.tflite").write_bytes(b"of the former model")
+    exported = ["model.tflite", "model_dynamic_int8.tflite", "model.onnx.report.md"]
+    for name in exported:
+        (tmp_path / name).write_bytes(b"of the former model")
+    (tmp_path / "model_of_mine.tflite").write_bytes(b"of another one")
     result = train(
         data, tmp_path, Recipe(epochs=1, warmup_epochs=0, batch_size=48), overwrite=True
     )
     assert len(result.history) == 1
-    assert not (tmp_path / "model.tflite").exists()
+    assert not any((tmp_path / name).exists() for name in exported)
+    assert (tmp_path / "model_of_mine.tflite").exists()
     assert not list(tmp_path.glob("checkpoint*"))
 
 
