@@ -55,7 +55,7 @@ def explain(
             Keras classifier of images, too. It stays as it is.
         images: paths, PIL images or arrays (H, W) or (H, W, C), mixed as you like.
         method: default None: "relevance" for a ViT with classes, "rollout" for one
-            without, "occlusion" for another classifier.
+            without or with an attention pooling, "occlusion" for another classifier.
             What the vector of a picture is made of, for all classes alike: "rollout"
             follows attention through all blocks (arXiv:2005.00928); "attention" takes
             that of one block; "pooling" that of an attention pooling.
@@ -107,7 +107,7 @@ def explain(
         model = load(model)
     asked = Asked(
         model=model,
-        method=method or default_method(model),
+        method=method or default_method(model, target),
         target=target,
         block=block,
         head=head,

@@ -93,14 +93,20 @@ class Method:
     finish: Callable[[Asked, list[np.ndarray]], list[np.ndarray]] | None = None
 
 
-def default_method(model: Any) -> MethodName:
+def default_method(model: Any, target: Any = None) -> MethodName:
     """Return the method that says most (docs/explain.md) of what can be said.
 
     Occlusion is for models that are no ViT: it takes a forward pass for each patch.
+    Relevance is worse than a random order where an attention pooling stands last, and
+    so is only for who asks for a class there.
     """
     if not isinstance(model, ViT):
         return "occlusion"
-    return "rollout" if is_backbone(model) else "relevance"
+    config = model.config
+    attends_last = config.pooling in ("attention", "query")
+    has_rollout = config.attention == "softmax"
+    is_general = target is None and attends_last and has_rollout
+    return "rollout" if is_backbone(model) or is_general else "relevance"
 
 
 def check_asked(asked: Asked) -> None:
@@ -113,6 +119,12 @@ def check_asked(asked: Asked) -> None:
     method = METHODS[asked.method]
     for need in method.needs:
         need(asked)
+    if asked.target is not None and not method.is_of_class:
+        names = [name for name, other in METHODS.items() if other.is_of_class]
+        raise ValueError(
+            f"target is a class, which the methods {names} look at, received "
+            f"target={asked.target!r} with method={asked.method!r}. Leave it out."
+        )
     for name, value in asked.changed_options().items():
         if name not in method.options:
             readers = [n for n, other in METHODS.items() if name in other.options]

@@ -201,6 +201,7 @@ def test_the_picture_shows_the_map_and_what_was_not_seen(tmp_path):
         ({"method": "pooling"}, "is for an attention pooling"),
         ({"method": "occlusion", "target": "owl"}, "target must be a class"),
         ({"method": "occlusion", "target": 3}, "from 0 to 2"),
+        ({"method": "rollout", "target": 1}, "target is a class, which the methods"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ],
 )
@@ -227,11 +228,11 @@ def test_the_default_is_what_says_most_of_what_the_model_can_say():
     plain = keras.Model(other, keras.layers.Dense(3)(keras.layers.Flatten()(other)))
     plain.preprocessing = keras_vit.Preprocessing(image_size=32)
     models = {
-        "relevance": vit(),
-        "rollout": vit(num_classes=None),
-        "occlusion": plain,
+        "relevance": [vit(), vit(attention="differential", pooling="attention")],
+        "rollout": [vit(num_classes=None), vit(pooling="attention")],
+        "occlusion": [plain],
     }
-    for method, model in models.items():
+    for method, model in ((name, one) for name in models for one in models[name]):
         assert explain(model, [picture])[0].method == method
 
 
