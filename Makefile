@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO := $(VENV)/demo
 
-.PHONY: demo test test-tensorflow test-jax test-torch bench lint clean
+.PHONY: demo test test-tensorflow test-jax test-torch bench docs lint clean
 
 # Train on the embedded digits, evaluate, export, predict from the exported file.
 demo: $(VENV)/.ready-$(BACKEND)
@@ -30,6 +30,11 @@ bench: $(VENV)/.ready-test
 	for script in import_time speed load_speed digits parity_timm \
 			parity_transformers parity_first_party parity_keras_hub; do \
 		$(BIN)/python benchmarks/$$script.py --all || exit 1; done
+
+# The site, into site/. Some docstrings are complete when the package is imported: JAX is the
+# smallest backend.
+docs: $(VENV)/.ready-docs
+	KERAS_BACKEND=jax $(BIN)/python tools/build_site.py
 
 lint: $(VENV)/.ready-lint
 	$(BIN)/ruff format --check .
@@ -61,6 +66,10 @@ $(VENV)/.ready-browser: | $(BIN)/python
 		apt-get install -y -qq --no-install-recommends $$missing) >/dev/null 2>&1; \
 	then touch $@; \
 	else echo "the page is not tested without$$missing: apt-get install$$missing"; fi
+
+$(VENV)/.ready-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[docs]'
+	touch $@
 
 $(VENV)/.ready-lint: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[test,lint]'

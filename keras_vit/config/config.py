@@ -542,9 +542,7 @@ class ViTConfig:
         return count_macs(self)
 
 
-ViTConfig.__doc__ = str(ViTConfig.__doc__).format(
-    options=describe_options(ViTConfig).strip()
-)
+ViTConfig.__doc__ = describe_options(ViTConfig)
 
 
 @dataclass(frozen=True, slots=True)
