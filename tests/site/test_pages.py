@@ -6,6 +6,7 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 ENTRY = re.compile(r"^::: (keras_vit[\w.]*)$", re.MULTILINE)
 
 
-def in_nav(part: object) -> list[str]:
+def in_nav(part: Any) -> list[str]:
     """Return the pages of a part of the navigation, in order."""
     if isinstance(part, str):
         return [part]
