@@ -25,7 +25,7 @@ from keras_vit.explaining.targets import class_of
 from keras_vit.inference.predictor import (
     Predictor,
     as_pictures,
-    load_embedder,
+    load_backbone,
     load_predictor,
 )
 from keras_vit.loading import load
@@ -118,7 +118,7 @@ def explain(
         foreground=foreground,
     )
     check_asked(asked)
-    opened = load_embedder if is_backbone(model) else load_predictor
+    opened = load_backbone if is_backbone(model) else load_predictor
     predictor = opened(model, preprocessing)
     pictures = as_pictures(images)
     predictor.check_values(pictures)

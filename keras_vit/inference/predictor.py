@@ -240,6 +240,21 @@ def load_embedder(
     return predictor
 
 
+def load_backbone(
+    model: keras.Model, preprocessing: Preprocessing | None = None
+) -> Predictor:
+    """Open a Keras model as it is, whatever its outputs are.
+
+    Args:
+        model: whose outputs may be vectors or tokens.
+        preprocessing: takes the place of the model's own.
+
+    Raises:
+        ValueError: if nothing says how images are preprocessed.
+    """
+    return _of_keras(model, model.name, preprocessing)
+
+
 def as_pictures(images: Any) -> Any:
     """Return pictures that have a number and a length; one becomes a list of itself."""
     is_array = getattr(images, "ndim", None) in (2, 3) and not is_table(images)

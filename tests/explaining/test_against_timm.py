@@ -5,6 +5,7 @@ The sweep over all architectures is benchmarks/explain_timm.py.
 
 from __future__ import annotations
 
+import keras
 import pytest
 
 import keras_vit
@@ -34,7 +35,11 @@ TIMM = {
 }
 
 
-@pytest.mark.parametrize("name", TIMM)
+# Gradients are each backend's own: the others than timm's take some of these.
+SOME = [*TIMM][:3] if keras.backend.backend() != "torch" else [*TIMM]
+
+
+@pytest.mark.parametrize("name", SOME)
 def test_maps_equal_those_of_timms_attention(name, tmp_path):
     theirs = timm_model(name, **shrink(timm_table()[name]))
     write_timm(theirs, tmp_path)

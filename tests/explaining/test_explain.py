@@ -179,7 +179,7 @@ def test_occlusion_finds_what_a_classifier_looks_at():
 def test_the_picture_shows_the_map_and_what_was_not_seen(tmp_path):
     model = vit()
     picture = np.full((40, 80, 3), 200, "uint8")
-    [found] = explain(model, [Image.fromarray(picture)])
+    [found] = explain(model, [Image.fromarray(picture)], method="rollout")
     path = found.save(tmp_path / "map.png")
     pixels = np.asarray(Image.open(path))
     # A small picture is enlarged, here three times.

@@ -137,3 +137,14 @@ def test_the_command_takes_a_point_of_another_picture(tmp_path):
         assert drawn.width > 2 * 240
     colours = ["--method", "components", "--joint", "--foreground", "--overwrite"]
     assert main([*command[:-1], str(tmp_path / "colours"), *colours]) == 0
+
+
+@pytest.mark.parametrize("method", ["token_norms", "components"])
+def test_a_model_that_gives_tokens_has_maps_of_its_patches(method):
+    model = vit(num_classes=None)
+    tokens = keras_vit.changed(model, pooling=None)
+    expected, found = (
+        keras_vit.explain(one, [PICTURE], method=method)[0].patches
+        for one in (model, tokens)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
