@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO := $(VENV)/demo
 
-.PHONY: demo test test-tensorflow test-jax test-torch bench docs lint clean
+.PHONY: demo test test-tensorflow test-jax test-torch bench docs wheel lint clean
 
 # Train on the embedded digits, evaluate, export, predict from the exported file.
 demo: $(VENV)/.ready-$(BACKEND)
@@ -35,6 +35,10 @@ bench: $(VENV)/.ready-test
 # smallest backend.
 docs: $(VENV)/.ready-docs
 	KERAS_BACKEND=jax $(BIN)/python tools/build_site.py
+
+# Into dist/: built twice, and refused if the two differ.
+wheel: $(VENV)/.ready-wheel
+	$(BIN)/python tools/build_wheel.py
 
 lint: $(VENV)/.ready-lint
 	$(BIN)/ruff format --check .
@@ -66,6 +70,10 @@ $(VENV)/.ready-browser: | $(BIN)/python
 		apt-get install -y -qq --no-install-recommends $$missing) >/dev/null 2>&1; \
 	then touch $@; \
 	else echo "the page is not tested without$$missing: apt-get install$$missing"; fi
+
+$(VENV)/.ready-wheel: | $(BIN)/python
+	$(PIP) build
+	touch $@
 
 $(VENV)/.ready-docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[docs]'
