@@ -14,6 +14,11 @@ from typing import Any
 import griffe
 
 
+def list_items(section: str) -> str:
+    """Return the lines of a section with those that name an argument as list items."""
+    return re.sub(r"^(    )(?=[\w*]+: )", r"\1- ", section, flags=re.MULTILINE)
+
+
 class FinishedDocstrings(griffe.Extension):
     """Replace docstrings that have a place for the options, and name sections."""
 
@@ -25,6 +30,13 @@ class FinishedDocstrings(griffe.Extension):
         if obj.is_class and "{options}" in text:
             imported = getattr(importlib.import_module(obj.module.path), obj.name)
             text = inspect.cleandoc(imported.__doc__)
+        # Griffe makes a list of the arguments of `__init__`, not of those of `call`.
+        text = re.sub(
+            r"^( *)Call arguments:\n((?:\1 .*\n?)+)",
+            lambda found: found[0].replace(found[2], list_items(found[2])),
+            text,
+            flags=re.MULTILINE,
+        )
         # Under "Example:" griffe would take the lines with >>> for quotations.
         obj.docstring.value = re.sub(
             r"^( *)Example:$", r"\1Examples:", text, flags=re.MULTILINE
