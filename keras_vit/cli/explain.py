@@ -33,7 +33,8 @@ def add_explain(commands: Commands) -> None:
     parser.add_argument(
         "--method",
         choices=get_args(MethodName),
-        help="default: relevance of a model with classes, rollout of another ViT",
+        help="default: relevance of a class; rollout of a ViT without classes or with "
+        "an attention pooling; occlusion of other models",
     )
     about = "class of relevance, grad_cam and occlusion, name or number; default: the "
     parser.add_argument("--target", metavar="CLASS", help=about + "likeliest")
@@ -41,6 +42,8 @@ def add_explain(commands: Commands) -> None:
     parser.add_argument("--block", type=int, default=-1, metavar="N", help=about)
     about = "of attention: number of the head; default: the mean of all"
     parser.add_argument("--head", type=int, metavar="N", help=about)
+    about = "of occlusion: side of what is hidden, in patches; default 2"
+    parser.add_argument("--window", type=int, default=2, metavar="N", help=about)
     about = "of similarity: pixels from the left and from the top of each picture"
     parser.add_argument("--point", nargs=2, type=float, metavar=("X", "Y"), help=about)
     about = "of similarity: image file in which the point is; default: each one"
@@ -56,19 +59,25 @@ def add_explain(commands: Commands) -> None:
 def run_explain(options: Namespace) -> None:
     """Draw the maps, and write all of them or none."""
     folder = Path(options.output).expanduser()
-    images = [Path(image) for image in options.images]
+    for name in options.images:
+        if Path(name).expanduser().is_dir():
+            raise ValueError(
+                f"Pictures are given as files, received the folder {name!r}. Name the "
+                f"files, for example {name.rstrip('/')}/*"
+            )
+    images = [Path(image) for image in dict.fromkeys(options.images)]
     names = map_names(images, options.method)
     is_page = folder.suffix.lower() in (".html", ".htm")
     if is_page:
         check_page(folder, options.overwrite)
     else:
         check_folder(folder, names, options.overwrite)
-    target = options.target
     found = explain(
         find_source(options.model),
         images,
         method=options.method,
-        target=int(target) if target and target.isdecimal() else target,
+        target=options.target,
+        window=options.window,
         block=options.block,
         head=options.head,
         point=tuple(options.point) if options.point else None,
@@ -98,7 +107,9 @@ def check_folder(folder: Path, names: list[str], overwrite: bool) -> None:
                 f"{str(folder)!r} exists. Choose another folder, or replace it with "
                 "--overwrite."
             )
-        check_replaceable(folder, names)
+        kinds = ("map", *get_args(MethodName))
+        former = [path.name for one in kinds for path in folder.glob(f"*.{one}.png")]
+        check_replaceable(folder, [*names, *former])
     check_writable(folder.parent)
 
 

@@ -119,6 +119,11 @@ def _check_maps(options: Namespace) -> None:
     """Refuse, before any work, what has no maps or cannot hold them."""
     images = [Path(name) for name in options.images]
     folder = Path(options.explain).expanduser()
+    if folder.suffix.lower() in (".html", ".htm"):
+        raise ValueError(
+            f"--explain is a folder for maps, received {options.explain!r}. keras-vit "
+            "explain --output FILE.html writes a page."
+        )
     check_folder(folder, map_names(images, None), options.overwrite)
     model = find_source(options.model)
     if Path(model).is_file() and Path(model).suffix not in (".keras", ".safetensors"):

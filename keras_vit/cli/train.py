@@ -25,6 +25,7 @@ from keras_vit.cli.data import add_source, add_split, open_data
 from keras_vit.cli.train_head import HEAD, SETTINGS, run_head
 from keras_vit.cli.values import size
 from keras_vit.config import VARIANTS, ViTConfig
+from keras_vit.data.checks import check_count
 from keras_vit.data.image_data import ImageData
 from keras_vit.distribution import current, distribute
 from keras_vit.explaining.picture_log import PictureLog
@@ -295,6 +296,7 @@ def _callbacks(
     """Return what draws while the model trains, if that was asked for."""
     if options.pictures is None:
         return []
+    check_count("--pictures", options.pictures, 1)
     if current().num_replicas > 1:
         raise ValueError(
             "--pictures draws on one device, received "

@@ -24,7 +24,7 @@ from keras_vit.model_preprocessing import preprocessing_of
 from keras_vit.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class AttentionDistance(Shown):
     """How far each head looks.
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.data.checks import check_value
+from keras_vit.data.checks import check_count
 from keras_vit.explaining.explanation import Explanation
 from keras_vit.explaining.grids import patch_size_of
 from keras_vit.explaining.methods import (
@@ -101,8 +101,8 @@ def explain(
         >>> found.values.shape, found.patches.shape
         ((60, 90), (4, 4))
     """
-    check_value(batch_size >= 1, "batch_size", batch_size, "at least 1")
-    check_value(window >= 1, "window", window, "at least 1")
+    check_count("batch_size", batch_size, 1)
+    check_count("window", window, 1)
     if isinstance(model, (str, Path)):
         model = load(model)
     asked = Asked(

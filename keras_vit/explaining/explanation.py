@@ -19,7 +19,7 @@ from keras_vit.explaining.methods import METHODS
 from keras_vit.explaining.shown import Shown
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Explanation(Shown):
     """What a model looks at in one picture.
 
@@ -56,8 +56,10 @@ class Explanation(Shown):
                 "Colours by the first three principal components of the features of "
                 "patches: what is alike for the model has like colours."
             )
-        where = _place(self.patches, int(np.nanargmax(self.patches)))
         said = "" if self.class_name is None else f" for {self.class_name!r}"
+        if not np.ptp(self.patches) > 0:
+            return f"Heat map by {self.method}{said}: the same everywhere."
+        where = _place(self.patches, int(np.nanargmax(self.patches)))
         if self.probability is not None:
             said += f" ({self.probability:.0%})"
         if self.point is not None:

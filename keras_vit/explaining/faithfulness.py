@@ -13,16 +13,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.data.checks import check_value
+from keras_vit.data.checks import check_count
 from keras_vit.explaining.explanation import Explanation
 from keras_vit.explaining.grids import grid_of, patch_size_of
+from keras_vit.explaining.targets import class_of
 from keras_vit.inference.predictor import Predictor, as_pictures, load_predictor
 from keras_vit.loading import load
 from keras_vit.model import ViT
 from keras_vit.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Faithfulness:
     """What becomes of a probability as patches go or come, in the order of a map.
 
@@ -55,7 +56,7 @@ def deletion_insertion(
     images: Sequence[Any] | np.ndarray,
     explanations: Sequence[Explanation] | None,
     *,
-    target: int | None = None,
+    target: int | str | None = None,
     steps: int = 16,
     seed: int = 0,
     preprocessing: Preprocessing | None = None,
@@ -73,8 +74,8 @@ def deletion_insertion(
             takes. It stays as it is.
         images: paths, PIL images or arrays, as `explain` takes them.
         explanations: one map for each of them, from `explain`. None: a random order.
-        target: number of the class. Default None: that of the map, else the most likely
-            of each picture.
+        target: number or name of the class. Default None: that of the map, else the
+            most likely of each picture.
         steps: how many parts of the patches go one after the other, at least 1; each
             takes two forward passes. Default 16.
         seed: of the random order. Default 0.
@@ -102,7 +103,7 @@ def deletion_insertion(
 
     Reference: Petsiuk, Das and Saenko, RISE, arXiv:1806.07421, section 4.2.
     """
-    check_value(steps >= 1, "steps", steps, "at least 1")
+    check_count("steps", steps, 1)
     if isinstance(model, (str, Path)):
         model = load(model)
     if isinstance(model, ViT) and model.config.num_classes is None:
@@ -136,7 +137,7 @@ def _curves(
     model: Any,
     image: np.ndarray,
     ranks: np.ndarray,
-    target: int | None,
+    target: int | str | None,
     steps: int,
 ) -> Faithfulness:
     owners = _owners(model, image, ranks.shape)
@@ -148,17 +149,18 @@ def _curves(
     colour = image.mean(axis=(0, 1), keepdims=True)
     deleted = np.where(first[..., None], colour, image[None])
     inserted = np.where(first[..., None], image[None], _blurred(image))
-    rows = [
-        predictor.probabilities(np.asarray(predictor.run(some.astype(image.dtype))))
+    outputs = [
+        np.asarray(predictor.run(some.astype(image.dtype)))
         for some in (deleted, inserted)
     ]
-    if target is None:
-        target = int(rows[0][0].argmax())
-    elif not 0 <= target < rows[0].shape[1]:
+    if outputs[0].ndim != 2:
         raise ValueError(
-            f"target must be the number of a class, from 0 to {rows[0].shape[1] - 1}, "
-            f"received target={target!r}."
+            "Deletion and insertion look at the probability of a class, received a "
+            f"model with outputs of shape {(None, *outputs[0].shape[1:])}. Pass a "
+            "classifier."
         )
+    target = class_of(predictor, target, outputs[0][0])
+    rows = [predictor.probabilities(some) for some in outputs]
     deletion, insertion = (row[:, target].astype("float32") for row in rows)
     shares = (counts / order.size).astype("float32")
     return Faithfulness(

@@ -52,6 +52,7 @@ class GradientReader:
         given: the model.
         num_tokens: from (height, width) of images to T.
         has_no: whether a single logit stands for two classes, no and yes.
+        limit: logit above which a single one says yes. Default 0.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class GradientReader:
         given: GradientModel,
         num_tokens: Callable[[tuple[int, int]], int],
         has_no: bool,
+        limit: float = 0.0,
     ) -> None:
+        self._limit = limit
         self._given, self._num_tokens, self._has_no = given, num_tokens, has_no
         # The module imports its backend, so only that of the active one is imported.
         name = f"keras_vit.explaining.gradients_{keras.backend.backend()}"
@@ -95,7 +98,7 @@ class GradientReader:
         count = outputs.shape[-1]
         is_given = targets >= 0
         if count == 1:
-            likely = outputs[:, 0] > 0
+            likely = outputs[:, 0] > self._limit
             is_yes = ops.where(is_given, targets == 1, likely)
             signs = ops.where(ops.logical_or(is_yes, not self._has_no), 1.0, -1.0)
             return ops.cast(signs[:, None], outputs.dtype)

@@ -5,6 +5,7 @@ B batch; R, C patches.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -227,6 +228,14 @@ def _open_similarity(asked: Asked, predictor: Predictor) -> Reader:
     return read
 
 
+def _limit(predictor: Predictor) -> float:
+    """Return the logit from which on a single one says yes."""
+    if predictor.thresholds is None:
+        return 0.0
+    share = min(max(float(predictor.thresholds[0]), 1e-7), 1 - 1e-7)
+    return math.log(share / (1 - share))
+
+
 def _of_gradients(make: Callable[[Asked], GradientModel]) -> Any:
     """Return what opens a model that gives a value for each token, of one class."""
 
@@ -236,12 +245,14 @@ def _of_gradients(make: Callable[[Asked], GradientModel]) -> Any:
         config: ViTConfig = asked.model.config
         has_no = num_classes_of(predictor, count) > count
 
+        limit = _limit(predictor) if has_no else 0.0
+
         def new() -> GradientReader:
             return GradientReader(
-                make(asked), lambda size: num_tokens_of(config, size), has_no
+                make(asked), lambda size: num_tokens_of(config, size), has_no, limit
             )
 
-        key = (asked.method, asked.block, has_no)
+        key = (asked.method, asked.block, has_no, limit)
         # With an activation it stands on a copy of the model as it is now.
         is_copy = config.classifier_activation is not None
         run = _filled(new() if is_copy else kept(asked.model, key, new))

@@ -23,7 +23,7 @@ _TILE = 48  # pixels, at least, of a drawn filter
 _WHOLE = 480  # pixels, about, of all drawn positions
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PositionSimilarity(Shown):
     """How alike the positions of patches are.
 
@@ -55,7 +55,7 @@ class PositionSimilarity(Shown):
         return with_legend(drawn, f"{low:.2f}", f"{high:.2f}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PatchFilters(Shown):
     """What the patches are compared with.
 

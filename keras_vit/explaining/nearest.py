@@ -26,7 +26,7 @@ from keras_vit.surgery import changed
 AUTO = "auto"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class NearestPictures(Shown):
     """The pictures of a data set that are the most alike for a model.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -97,10 +98,10 @@ def needs_classes(asked: Asked) -> None:
 def needs_block(asked: Asked) -> None:
     """Refuse a block that the model has not."""
     count = asked.model.config.num_layers
-    if isinstance(asked.block, bool) or not -count <= asked.block < count:
+    if not _is_whole(asked.block) or not -count <= asked.block < count:
         raise ValueError(
             f"block must be from {-count} to {count - 1}, the blocks of this model, "
-            f"received block={asked.block}."
+            f"received block={asked.block!r}."
         )
 
 
@@ -109,11 +110,16 @@ def needs_head(asked: Asked) -> None:
     config = asked.model.config
     # Two attentions side by side give their heads in a row.
     count = config.num_heads * (2 if config.block == "twin" else 1)
-    if asked.head is not None and not 0 <= asked.head < count:
+    head = asked.head
+    if head is not None and not (_is_whole(head) and 0 <= head < count):
         raise ValueError(
             f"head must be from 0 to {count - 1}, the heads of this model, received "
-            f"head={asked.head}."
+            f"head={asked.head!r}."
         )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def needs_point(asked: Asked) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -13,11 +13,15 @@ import numpy as np
 from keras_vit.data.augmenting.augmentation import Augmentation
 from keras_vit.data.augmenting.mixing import Mixing
 from keras_vit.data.augmenting.preview import show_augmentation
+from keras_vit.data.checks import check_count
 from keras_vit.data.image_data import ImageData
 from keras_vit.explaining.explain import explain
 from keras_vit.explaining.explanation import Explanation
-from keras_vit.explaining.methods import MethodName
+from keras_vit.explaining.methods import MethodName, check_asked, default_method
+from keras_vit.explaining.needs import Asked
 from keras_vit.files import check_writable, replacing
+from keras_vit.inference.predictor import load_predictor
+from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.checkpoint import synchronize
 from keras_vit.training.progress import check_tensorboard
 
@@ -45,12 +49,15 @@ class PictureLog(keras.callbacks.Callback):
         mixing: of the training. Default None.
         tensorboard: folder for TensorBoard, which gets the same pictures; needs the
             extra `tensorboard`. Default None.
+        preprocessing: takes the place of the model's own. Default None.
 
     Raises:
         ImportError: if TensorBoard is asked for and not installed.
         OSError: if the folder cannot be written.
         TypeError: if `data` is not from `load_data`.
-        ValueError: if a number is out of range.
+        ValueError: if a number is out of range, or there is no such method; when the
+            training begins, if the model has no such map, or nothing says how pictures
+            are preprocessed.
 
     Example:
         >>> import tempfile
@@ -71,6 +78,7 @@ class PictureLog(keras.callbacks.Callback):
         augmentation: Augmentation | None = None,
         mixing: Mixing | None = None,
         tensorboard: str | Path | None = None,
+        preprocessing: Preprocessing | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(data, ImageData):
@@ -78,12 +86,13 @@ class PictureLog(keras.callbacks.Callback):
                 "PictureLog takes what keras_vit.load_data returns, received data of "
                 f"type {type(data).__name__}."
             )
-        for name, value in (("every", every), ("count", count)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"{name} must be a whole number of at least 1, received "
-                    f"{name}={value!r}."
-                )
+        check_count("every", every, 1)
+        check_count("count", count, 1)
+        methods = [one for one in get_args(MethodName) if one != "similarity"]
+        if method is not None and method not in methods:
+            raise ValueError(
+                f"method must be None or one of {methods}, received method={method!r}."
+            )
         self._folder = Path(folder).expanduser()
         check_writable(self._folder)
         self._board = None if tensorboard is None else Path(tensorboard).expanduser()
@@ -91,10 +100,18 @@ class PictureLog(keras.callbacks.Callback):
             check_tensorboard(self._board)
         self._data, self._every = data, every
         self._method: MethodName | None = method
+        self._preprocessing = preprocessing
         self._augmentation, self._mixing = augmentation, mixing
         part: Any = data.validation or data.test or data.train
         chosen = np.unique(np.linspace(0, len(part) - 1, count).round().astype(int))
         self._pictures = part.subset(part.indices[chosen])
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Refuse a model that has no such map, before it trains."""
+        model = _inner(self.model)
+        method = self._method or default_method(model)
+        check_asked(Asked(model=model, method=method))
+        load_predictor(model, self._preprocessing)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draw, if it is time."""
@@ -103,18 +120,23 @@ class PictureLog(keras.callbacks.Callback):
         if number != 1 and number % self._every and not is_last:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        model: Any = self.model
-        synchronize(model)
-        model = getattr(model, "model", model)  # Of a `TrainingModel` the one inside.
+        synchronize(self.model)
+        model = _inner(self.model)
         if number == 1 and self._augmentation is not None:
             drawn = show_augmentation(
                 self._data,
                 self._augmentation,
-                preprocessing=getattr(model, "preprocessing", None),
+                preprocessing=self._preprocessing
+                or getattr(model, "preprocessing", None),
                 mixing=self._mixing,
             )
             self._write("augmented", "augmented.png", drawn, number)
-        found = explain(model, [*self._pictures.pictures()], method=self._method)
+        found = explain(
+            model,
+            [*self._pictures.pictures()],
+            method=self._method,
+            preprocessing=self._preprocessing,
+        )
         drawn = _grid(found, [self._names(label) for label in self._pictures.labels])
         self._write("maps", f"maps_{number:04d}.png", drawn, number)
 
@@ -134,6 +156,11 @@ class PictureLog(keras.callbacks.Callback):
             with writer.as_default():
                 tf.summary.image(name, np.asarray(drawn)[None], step=epoch - 1)
             writer.close()
+
+
+def _inner(model: Any) -> Any:
+    """Return the model inside a `TrainingModel`, and another one as it is."""
+    return getattr(model, "model", model)
 
 
 def _grid(found: Sequence[Explanation], right: Sequence[str]) -> Any:

@@ -85,6 +85,8 @@ def randomization_test(
         raise ValueError(
             f"every must be a whole number of at least 1, received every={every!r}."
         )
+    if not len(images):
+        raise ValueError("There must be at least one image, received none.")
     known = explain(model, images, **options)
     if any(one.patches.ndim != 2 for one in known):
         raise ValueError(

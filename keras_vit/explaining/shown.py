@@ -47,6 +47,11 @@ class Shown(ABC):
             raise ValueError(
                 f"A heat map is saved as .png, received {str(path)!r}. Rename it."
             )
+        if path.is_dir():
+            raise FileExistsError(
+                f"{str(path)!r} is a folder, which is never replaced by a picture. "
+                "Choose another path."
+            )
         if path.exists() and not overwrite:
             raise FileExistsError(
                 f"{str(path)!r} exists. Choose another path, or replace it with "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ def target_of(predictor: Predictor, target: Any, count: int) -> int | None:
     if target is None:
         return None
     names = predictor.class_names
+    if isinstance(target, str) and target not in names and target.isdecimal():
+        target = int(target)  # As the command line gives numbers.
     if isinstance(target, str):
         if target not in names:
             raise ValueError(
@@ -31,7 +34,8 @@ def target_of(predictor: Predictor, target: Any, count: int) -> int | None:
             )
         return names.index(target)
     classes = num_classes_of(predictor, count)
-    if isinstance(target, bool) or not 0 <= int(target) < classes:
+    is_whole = isinstance(target, Integral) and not isinstance(target, bool)
+    if not is_whole or not 0 <= int(target) < classes:
         raise ValueError(
             f"target must be the number of a class, from 0 to {classes - 1}, or its "
             f"name, received target={target!r}."
@@ -47,6 +51,9 @@ def num_classes_of(predictor: Predictor, count: int) -> int:
 def class_of(predictor: Predictor, target: Any, row: np.ndarray) -> int:
     """Return the number of the class of a map, by the outputs (K,) of a picture."""
     found = target_of(predictor, target, len(row))
-    return (
-        int(predictor.probabilities(row[None])[0].argmax()) if found is None else found
-    )
+    return answer_of(predictor, row) if found is None else found
+
+
+def answer_of(predictor: Predictor, row: np.ndarray) -> int:
+    """Return the number of the class that `predict` names first, by outputs (K,)."""
+    return int(predictor.scores(predictor.probabilities(row[None]))[0].argmax())

@@ -165,9 +165,10 @@ def _of_one(
         correct = probabilities[np.arange(len(labels)), labels]
         losses = -np.log(np.maximum(correct, 1e-12))
         kept = probabilities.astype("float32")  # Of many classes these are large.
-        confidences, first = probabilities.max(axis=1), probabilities.argmax(axis=1)
         ranks, answers = _ranks(scores, labels), scores.argmax(axis=1)
-        rows.append((labels, kept, answers, ranks, losses, confidences, first == none))
+        confidences = probabilities[np.arange(len(labels)), answers]
+        is_none = answers == none
+        rows.append((labels, kept, answers, ranks, losses, confidences, is_none))
     labels, kept, answers, rank, loss, confidences, rejected = (
         np.concatenate(column) for column in zip(*rows, strict=True)
     )

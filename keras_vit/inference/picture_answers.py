@@ -66,8 +66,13 @@ class PictureAnswers:
 
     @property
     def confidences(self) -> np.ndarray:
-        """Probability of the most likely class of each picture, float32 (N,)."""
-        return self.probabilities.max(axis=1)
+        """Probability of the answer to each picture, float32 (N,).
+
+        Of several labels it is the highest probability.
+        """
+        if self.is_multi_label:
+            return self.probabilities.max(axis=1)
+        return self.probabilities[np.arange(len(self.answers)), self.answers]
 
     @property
     def readable(self) -> Images | None:

@@ -141,7 +141,23 @@ class Predictor:
 
         With thresholds it is the sigmoid. A single logit says no or yes: its sigmoid is
         the probability of yes, (N, 2) then, or (N, 1) if yes alone has a name.
+
+        Raises:
+            ValueError: if some are no numbers.
         """
+        with np.errstate(invalid="ignore"):  # It is said below.
+            found = self._probabilities(outputs)
+        wrong: Any = np.isnan(found.reshape(len(found), -1)).any(axis=1)
+        if wrong.any():
+            raise ValueError(
+                f"{self.name!r} gives NaN, no probabilities, for {int(wrong.sum())} of "
+                f"{len(wrong)} pictures. Its weights or sums have overflowed: load it "
+                "anew, or train it again with a lower learning rate; with float16, in "
+                "bfloat16 or float32."
+            )
+        return found
+
+    def _probabilities(self, outputs: np.ndarray) -> np.ndarray:
         if self.activation is not None:
             return self._no_and_yes(outputs)
         outputs = np.asarray(outputs, dtype="float64")
@@ -309,6 +325,11 @@ def _of_keras(
 
     def run(images: np.ndarray) -> np.ndarray:
         found: Any = model.predict_on_batch(in_dtype(images, dtype))
+        if isinstance(found, (dict, list, tuple)):
+            raise ValueError(
+                f"A model with one output is needed, received {len(found)} outputs of "
+                f"{name!r}. Choose one: keras.Model(model.inputs, model.outputs[0])."
+            )
         return np.asarray(found, dtype="float32")
 
     preprocessing = preprocessing or preprocessing_of(model)

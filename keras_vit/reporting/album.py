@@ -41,7 +41,7 @@ class Album:
         self.num_unreadable = 0
         self._bytes = 0
         self._copies: dict[int, tuple[str, bool] | None] = {}
-        self._maps: dict[int, tuple[str, str]] = {}
+        self._maps: dict[tuple[int, int | None], tuple[str, str]] = {}
         self.model, self.why_no_maps = (
             _explained_model(answers.model) if heat_maps else (None, "")
         )
@@ -53,8 +53,15 @@ class Album:
         """Whether some pictures have a map."""
         return bool(self._maps)
 
-    def draw_maps(self, numbers: Iterable[int]) -> None:
-        """Make the maps of these pictures in one go: a model is compiled once."""
+    def draw_maps(
+        self, numbers: Iterable[int], class_number: int | None = None
+    ) -> None:
+        """Make the maps of these pictures in one go: a model is compiled once.
+
+        Args:
+            numbers: of the pictures.
+            class_number: of the class that the maps are for. Default None: the answer.
+        """
         images = self.answers.readable
         if self.model is None or images is None:
             return
@@ -75,11 +82,13 @@ class Album:
             return
         try:
             # Occlusion, of other classifiers, takes a pass for each patch.
-            method = default_method(self.model)
+            target = self._target(class_number)
+            method = default_method(self.model, target)
             found = explain(
                 self.model,
                 pictures,
                 method="rollout" if method == "occlusion" else method,
+                target=target,
                 preprocessing=self.answers.preprocessing,
             )
         except (TypeError, ValueError) as error:
@@ -89,7 +98,13 @@ class Album:
             colours, is_seen = colours_of(scaled(one.values)), ~np.isnan(one.values)
             drawn = over(one.picture, colours, is_seen)
             drawn = as_jpeg(drawn, _SIDE, _QUALITY)
-            self._maps[number] = (drawn, one.alt_text)
+            self._maps[number, class_number] = (drawn, one.alt_text)
+
+    def _target(self, class_number: int | None) -> int | str | None:
+        """Return how the model calls a class of the data, which may order them anew."""
+        if class_number is None or not getattr(self.model, "class_names", None):
+            return class_number
+        return self.answers.class_names[class_number]
 
     def name_in(self, images: Images | None, number: int) -> str:
         """Return how a picture of a set is called: its path in the data, or number."""
@@ -109,20 +124,23 @@ class Album:
                 return path.relative_to(base).as_posix()
         return path.name
 
-    def figure(self, number: int, said: str, caption: str) -> str:
+    def figure(
+        self, number: int, said: str, caption: str, class_number: int | None = None
+    ) -> str:
         """Return a picture, its map beside it if there is one, and a caption.
 
         Args:
             number: of the picture.
             said: what is on it, plain text, for those who cannot see it.
             caption: HTML.
+            class_number: of the class that the map is for. Default None: the answer.
         """
         copy = self._copy(number)
         if copy is None:
             shown = '<span class="none">no picture</span>'
         else:
             shown = self._image(copy[0], said, "pixels" if copy[1] else "")
-        drawn = self._maps.get(number)
+        drawn = self._maps.get((number, class_number))
         if drawn is not None and copy is not None:
             shown += self._image(drawn[0], drawn[1], "pixels" if copy[1] else "")
         name = self.name_in(self.answers.readable, number)

@@ -109,8 +109,12 @@ def _of_several(
 ) -> list[str]:
     """Return mistakes and classes where a picture may have several labels."""
     shown = shown_of_several(answers)
-    drawn = [number for kind in shown.values() for number, _ in kind]
-    album.draw_maps([*drawn, *compared])
+    drawn: dict[int, list[int]] = {}
+    for number, i in (pair for kind in shown.values() for pair in kind):
+        drawn.setdefault(i, []).append(number)
+    for i, numbers in drawn.items():
+        album.draw_maps(numbers, i)
+    album.draw_maps(compared)
     mistakes = mistakes_sections(answers, album, shown)
     return [labels_section(evaluation, answers), *mistakes]
 
@@ -133,8 +137,9 @@ def _notes(answers: PictureAnswers, album: Album) -> Iterator[str]:
         said.append("Pictures of a stream cannot be read again, and are not shown.")
     if album.has_maps:
         said.append(
-            "A map beside a picture says what the model reads for its answer, from "
-            "little (dark blue) to much (yellow); how it is made is in "
+            "A map beside a picture says what the model reads for "
+            + ("the class that is named" if answers.is_multi_label else "its answer")
+            + ", from little (dark blue) to much (yellow); how it is made is in "
             "docs/explain.md."
         )
     if album.why_no_maps:

@@ -178,5 +178,5 @@ def _figures(
             f'<b class="{kind}">{escape(name)}</b> {percent(sure, 0)}'
             f'<span class="truth">labels: {escape(label)}</span>'
         )
-        shots.append(album.figure(number, said, caption))
+        shots.append(album.figure(number, said, caption, i))
     return f'<div class="shots">{"".join(shots)}</div>'

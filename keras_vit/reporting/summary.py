@@ -103,7 +103,7 @@ def _warnings(evaluation: Any, against: Any) -> Iterator[str]:
     if missing:
         listed = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         count = number_of(len(missing), "class has", "classes have")
-        yield f"{count} no picture here, and count nothing: {listed}."
+        yield f"{count} no picture here, and no part in the numbers: {listed}."
 
 
 def summary_section(

@@ -181,6 +181,9 @@ class FormerRun:
         for path, time in self.logs:
             if path.exists() and path.stat().st_mtime_ns == time:
                 path.unlink()
+        pictures = self.folder / PICTURE_FOLDER
+        if pictures.is_dir() and not any(pictures.iterdir()):
+            pictures.rmdir()
         os.replace(self.folder / NEW_CHECKPOINT_FOLDER, self.folder / CHECKPOINT_FOLDER)
 
 

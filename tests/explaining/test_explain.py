@@ -202,7 +202,7 @@ def test_the_picture_shows_the_map_and_what_was_not_seen(tmp_path):
         ({"method": "occlusion", "target": "owl"}, "target must be a class"),
         ({"method": "occlusion", "target": 3}, "from 0 to 2"),
         ({"method": "rollout", "target": 1}, "target is a class, which the methods"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
     ],
 )
 def test_what_is_not_there_is_refused(options, message):
@@ -291,3 +291,105 @@ def test_predict_draws_what_it_looked_at(tmp_path, capsys):
     assert main([*command, *table]) == 2
     assert "Leave one of them out" in capsys.readouterr().err
     assert not (tmp_path / "new").exists() and not (tmp_path / "table.csv").exists()
+
+
+def test_a_threshold_of_its_own_decides_which_class_is_explained():
+    model = vit(num_classes=1)
+    model.class_names = ("no", "yes")
+    picture = np.full((32, 32, 3), 90, "uint8")
+    for share, name in ((1e-6, "yes"), (1 - 1e-6, "no")):
+        model.thresholds = (share,)
+        [[first, _]] = keras_vit.predict(model, [picture], top=2)
+        for method in ("relevance", "grad_cam", "occlusion"):
+            [found] = explain(model, [picture], method=method)
+            assert found.class_name == first.class_name == name
+        number = ("no", "yes").index(name)
+        [asked] = explain(model, [picture], method="relevance", target=number)
+        [found] = explain(model, [picture], method="relevance")
+        np.testing.assert_array_equal(found.patches, asked.patches)
+        [curves] = keras_vit.deletion_insertion(model, [picture], None, steps=1)
+        assert curves.target == number
+
+
+def test_names_of_digits_are_names_first():
+    model = vit(num_classes=4)
+    model.class_names = ("5", "0", "1", "2")
+    picture = np.full((32, 32, 3), 90, "uint8")
+    for target, number in (("1", 2), ("5", 0), ("3", 3), (1, 1), (np.int64(2), 2)):
+        [found] = explain(model, [picture], target=target)
+        assert found.target == number
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "attention", "head": True},
+        {"method": "attention", "head": 1.5},
+        {"method": "attention", "block": "last"},
+        {"method": "attention", "block": None},
+        {"method": "relevance", "target": 1.5},
+        {"method": "relevance", "target": [1, 2]},
+        {"method": "occlusion", "window": 1.5},
+        {"batch_size": 1.5},
+    ],
+    ids=str,
+)
+def test_what_is_no_whole_number_is_refused(options):
+    with pytest.raises(ValueError, match="must be (from|the number|a whole number)"):
+        explain(vit(), [np.zeros((32, 32, 3), "uint8")], **options)
+
+
+def test_models_that_give_nan_or_several_outputs_are_refused():
+    model, picture = vit(), np.full((32, 32, 3), 90, "uint8")
+    model.weights[-1].assign(np.full(3, np.nan, "float32"))
+    for judge in (
+        lambda: keras_vit.predict(model, [picture]),
+        lambda: explain(model, [picture]),
+        lambda: keras_vit.deletion_insertion(model, [picture], None),
+    ):
+        with pytest.raises(ValueError, match="gives NaN, no probabilities, for"):
+            judge()
+    images = keras.Input((32, 32, 3))
+    logits = keras.layers.Dense(3)(keras.layers.Flatten()(images))
+    two = keras.Model(images, {"a": logits, "b": logits})
+    with pytest.raises(ValueError, match="received 2 outputs"):
+        explain(two, [picture], preprocessing=model.preprocessing)
+    dense = keras.Model(images, keras.layers.Conv2D(3, 3)(images))
+    with pytest.raises(ValueError, match="Pass a classifier"):
+        keras_vit.deletion_insertion(
+            dense, [picture], None, preprocessing=model.preprocessing
+        )
+
+
+def test_a_folder_is_never_replaced_by_a_picture(tmp_path):
+    [found] = explain(vit(), [np.zeros((32, 32, 3), "uint8")])
+    (tmp_path / "map.png").mkdir()
+    (tmp_path / "map.png" / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="is a folder"):
+        found.save(tmp_path / "map.png", overwrite=True)
+    assert (tmp_path / "map.png" / "notes.txt").exists()
+    assert found == found and len({found}) == 1
+
+
+def test_a_map_that_is_even_says_so():
+    model = vit()
+    kernel = model.get_layer("head").logits.kernel
+    kernel.assign(np.zeros(kernel.shape, "float32"))
+    [found] = explain(model, [np.full((32, 32, 3), 90, "uint8")], method="relevance")
+    assert found.alt_text.endswith("the same everywhere.")
+
+
+def test_the_command_replaces_its_own_maps_and_takes_no_folder(tmp_path, capsys):
+    vit().save(tmp_path / "model.keras")
+    for name in ("a", "b"):
+        Image.new("RGB", (32, 32), "red").save(tmp_path / f"{name}.png")
+    command = ["explain", str(tmp_path / "model.keras"), str(tmp_path / "a.png")]
+    output = ["--output", str(tmp_path / "maps")]
+    assert main([*command, str(tmp_path / "b.png"), *output]) == 0
+    options = ["--method", "occlusion", "--window", "1", "--overwrite"]
+    assert main([*command, *output, *options]) == 0
+    names = [path.name for path in (tmp_path / "maps").iterdir()]
+    assert names == ["a.occlusion.png"]
+    capsys.readouterr()
+    assert main([*command[:2], str(tmp_path), "--output", "new"]) == 2
+    assert "received the folder" in capsys.readouterr().err

@@ -103,3 +103,24 @@ def test_the_command_draws_and_a_new_run_replaces_the_pictures(tmp_path):
     main([*command, "1", *small, "1", "--overwrite"])
     names = {path.name for path in (folder / "pictures").iterdir()}
     assert names == {"augmented.png", "maps_0001.png"}
+
+
+def test_what_has_no_map_is_refused_before_it_trains(data, tmp_path):
+    for method in ("gradcam", "similarity"):
+        with pytest.raises(ValueError, match="method must be None or one of"):
+            keras_vit.PictureLog(tmp_path, data, method=method)
+    log = keras_vit.PictureLog(tmp_path, data, method="pooling")
+    with pytest.raises(ValueError, match="is for an attention pooling"):
+        keras_vit.train(small(), data, callbacks=[log], verbose=0)
+    images = keras.Input((16, 16, 3))
+    model = keras.Model(images, keras.layers.Dense(2)(keras.layers.Flatten()(images)))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss)
+    steps = keras_vit.Preprocessing(image_size=16)
+    batches = data.train.batches(steps, 6)
+    with pytest.raises(ValueError, match="preprocess"):
+        log = keras_vit.PictureLog(tmp_path, data)
+        model.fit(batches, callbacks=[log], verbose=0)
+    log = keras_vit.PictureLog(tmp_path / "p", data, count=1, preprocessing=steps)
+    model.fit(batches, callbacks=[log], verbose=0)
+    assert (tmp_path / "p" / "maps_0001.png").exists()

@@ -161,7 +161,7 @@ def test_no_mistake_one_class_and_a_class_without_pictures(tmp_path):
     assert "2 of 2 train pictures are right." in page.text
     assert 'id="least-sure"' not in page.text
     page = written(evaluated([0, 1], [0, 0], ("cat", "dog", "owl")), tmp_path)
-    assert "1 class has no picture here, and count nothing: owl." in page.text
+    assert "1 class has no picture here, and no part in the numbers: owl." in page.text
     assert "1 class has neither pictures nor answers." in page.text
 
 
