@@ -64,7 +64,7 @@ def look_for_a_word(page: Any, address: str) -> None:
     page.wait_for_load_state("networkidle")
     page.keyboard.press("Control+k")
     page.keyboard.type("calibrate", delay=20)
-    page.get_by_text("Let the probabilities of a trained model say").wait_for()
+    page.locator("a[href*='unknown.html']:visible", has_text="Probabilities").wait_for()
     page.keyboard.press("Enter")
     page.wait_for_url("**/api.html*")
 
