@@ -14,7 +14,7 @@ from keras import ops
 from keras_vit.data.checks import check_value
 from keras_vit.explaining.grids import grid_of, patch_size_of
 from keras_vit.explaining.kept import kept
-from keras_vit.explaining.needs import Asked, needs_positive_weights, needs_vit
+from keras_vit.explaining.needs import check_vit
 from keras_vit.explaining.plots import dots
 from keras_vit.explaining.shown import Shown
 from keras_vit.features import attention_scores
@@ -90,9 +90,12 @@ def attention_distance(
     check_value(batch_size >= 1, "batch_size", batch_size, "at least 1")
     if isinstance(model, (str, Path)):
         model = load(model)
-    asked = Asked(model=model, method="attention_distance")
-    needs_vit(asked)
-    needs_positive_weights(asked)
+    check_vit(model, "attention_distance")
+    if model.config.attention == "differential":
+        raise ValueError(
+            "attention_distance is not defined for differential attention, whose "
+            "weights may be below 0, and so are no shares of what is read."
+        )
     taken_by = preprocessing or preprocessing_of(model)
     if taken_by is None:
         raise ValueError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_vit.data.checks import check_value
 from keras_vit.explaining.drawing import colours_of, with_legend
-from keras_vit.explaining.needs import Asked, needs_vit
+from keras_vit.explaining.needs import check_vit
 from keras_vit.explaining.plots import tiles
 from keras_vit.explaining.shown import Shown
 from keras_vit.loading import load
@@ -187,5 +187,5 @@ def patch_filters(model: keras.Model | str | Path, count: int = 28) -> PatchFilt
 
 def _opened(model: Any, function: str) -> Any:
     found = load(model) if isinstance(model, (str, Path)) else model
-    needs_vit(Asked(model=found, method=function))
+    check_vit(found, function)
     return found

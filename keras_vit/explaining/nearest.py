@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_vit.data.checks import check_value
 from keras_vit.data.image_data import ImageData, Part
-from keras_vit.explaining.needs import Asked, needs_vit_with_pooling
+from keras_vit.explaining.needs import Asked, check_vit, needs_vit_with_pooling
 from keras_vit.explaining.plots import row_of_pictures
 from keras_vit.explaining.shown import Shown, shown_bytes
 from keras_vit.heads.feature_cache import cache_folder
@@ -110,6 +110,7 @@ def nearest_pictures(
     """
     if isinstance(model, (str, Path)):
         model = load(model)
+    check_vit(model, "nearest_pictures")
     needs_vit_with_pooling(Asked(model=model, method="nearest_pictures"))
     among = data.part(part)
     check_value(batch_size >= 1, "batch_size", batch_size, "at least 1")

@@ -57,6 +57,15 @@ def needs_vit(asked: Asked) -> None:
         )
 
 
+def check_vit(model: Any, function: str) -> None:
+    """Refuse what is no ViT where a function is for nothing else."""
+    if not isinstance(model, ViT):
+        raise TypeError(
+            f"{function} is for a keras_vit.ViT, received {type(model).__name__}. Load "
+            "one: keras_vit.load(NAME)."
+        )
+
+
 def needs_vit_with_pooling(asked: Asked) -> None:
     """Refuse a model whose output is no vector of the picture."""
     needs_vit(asked)

@@ -212,7 +212,8 @@ def test_each_class_may_count_the_same(folder, data):
     balanced = fit(model, part, class_weight="balanced").linear
     counts = {"blue": 1 / 3, "green": 0.1, "red": 0.1}
     same = fit(model, part, class_weight=counts).linear
-    np.testing.assert_allclose(same.bias, balanced.bias, rtol=1e-6)
+    # As near as the optimizer comes: weights that are the same up to rounding.
+    np.testing.assert_allclose(same.bias, balanced.bias, rtol=1e-6, atol=1e-5)
     assert not np.allclose(balanced.bias, plain.bias)
 
 

@@ -292,7 +292,8 @@ def _parts(table: Table, splits: list[str] | None) -> list[str]:
     if "train" not in parts:
         raise ValueError(
             f"Some rows must be of the split 'train', received {sorted(set(parts))} in "
-            f"{table.name!r}."
+            f"{table.name!r}. To judge a model by all of them, leave the column out: "
+            "columns={'split': None} (--split-column '')."
         )
     return parts
 
