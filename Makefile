@@ -46,7 +46,7 @@ lint: $(VENV)/.ready-lint
 	$(BIN)/pyright
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site .cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -75,8 +75,9 @@ def test_filters_are_the_components_of_the_patch_embedding(channels):
 
 def test_what_a_model_has_not_is_refused():
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    message = "is for a keras_vit.ViT, received Sequential"
     for function in (keras_vit.position_similarity, keras_vit.patch_filters):
-        with pytest.raises(TypeError, match="is for a keras_vit.ViT, received Sequential"):
+        with pytest.raises(TypeError, match=message):
             function(other)
     with pytest.raises(ValueError, match="rotates queries and keys instead"):
         keras_vit.position_similarity(vit(positions=None, rotary="axial"))
