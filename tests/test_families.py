@@ -308,6 +308,8 @@ def reloaded(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     return results
 
 
+# From each backend to each other one: tests/test_model_saving.py.
+@ONE_BACKEND
 @pytest.mark.filterwarnings(NO_QUANTIZE)
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", RELOADED)
