@@ -1,4 +1,4 @@
-"""What the README prints runs."""
+"""What docs/model.md prints runs."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,12 @@ import numpy as np
 
 import keras_vit
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "model.md"
 
 
 def snippet(section: str) -> str:
     """Return the first Python code of a section."""
-    text = README.read_text(encoding="utf-8").split(f"\n## {section}\n", 1)[1]
+    text = PAGE.read_text(encoding="utf-8").split(f"\n## {section}\n", 1)[1]
     found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert found is not None
     return found.group(1)
