@@ -10,6 +10,8 @@ from pathlib import Path
 
 from keras_vit.files import check_writable, replacing
 
+# Characters in the name of a class or file that would turn the text around them.
+_TURNING = {n: f"\\u{n:04x}" for n in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _FOLDER = Path(__file__).parent
 
 
@@ -42,7 +44,7 @@ def document(title: str, body: Iterable[str], *, scripted: bool = False) -> str:
         *([f"<script>{script}</script>"] if scripted else []),
         "</body></html>",
     ]
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts).translate(_TURNING) + "\n"
 
 
 def _read(name: str) -> str:

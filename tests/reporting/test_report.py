@@ -165,6 +165,11 @@ def test_no_mistake_one_class_and_a_class_without_pictures(tmp_path):
     assert "1 class has neither pictures nor answers." in page.text
 
 
+def test_a_name_does_not_turn_the_text_around_it(tmp_path):
+    page = written(evaluated([0, 1], [1, 0], ("cat\u202egod", "b")), tmp_path)
+    assert "\u202e" not in page.text and "cat\\u202egod" in page.text
+
+
 @pytest.mark.parametrize(
     ("classes", "drawn"),
     [(16, "<table class"), (17, "squares"), (100, "pixels-matrix")],
