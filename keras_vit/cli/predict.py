@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from keras_vit.checkpoints.hub import find_source
 from keras_vit.cli.arguments import (
     MODEL_HELP,
     Commands,
@@ -23,6 +22,8 @@ from keras_vit.cli.explain import check_folder, map_names, write_folder
 from keras_vit.explaining.explain import explain
 from keras_vit.inference.predict import each_prediction
 from keras_vit.inference.predict_to_file import predict_to_file
+from keras_vit.inference.predictor import find_model
+from keras_vit.loading import is_own_model
 
 # Some pictures could not be read; the others were.
 EXIT_LEFT_OUT = 3
@@ -106,8 +107,8 @@ def run_predict(options: Namespace) -> int:
         raise ValueError(f"None of the {len(images)} pictures can be read.")
     if options.explain is not None:
         folder, read = Path(options.explain).expanduser(), [Path(name) for name in rows]
-        model = find_source(options.model)
-        write_folder(folder, map_names(read, None), explain(model, read))
+        found = explain(find_model(options.model), read)
+        write_folder(folder, map_names(read, None), found)
         if not options.json:
             print(f"maps in {folder}")
     if options.json:
@@ -125,11 +126,11 @@ def _check_maps(options: Namespace) -> None:
             "explain --output FILE.html writes a page."
         )
     check_folder(folder, map_names(images, None), options.overwrite)
-    model = find_source(options.model)
-    if Path(model).is_file() and Path(model).suffix not in (".keras", ".safetensors"):
+    model = find_model(options.model)
+    if not is_own_model(model):
         raise ValueError(
-            f"--explain looks into a Keras model, received the file {str(model)!r}. "
-            "Pass the .keras file that it was made from."
+            f"--explain looks into a Keras model, received {str(model)!r}. Pass the "
+            ".keras file that it was made from."
         )
 
 

@@ -15,6 +15,7 @@ from keras_vit.data.augmenting.mixing import Mixing
 from keras_vit.data.augmenting.preview import show_augmentation
 from keras_vit.data.checks import check_count
 from keras_vit.data.image_data import ImageData
+from keras_vit.data.images import Images, spread
 from keras_vit.explaining.explain import explain
 from keras_vit.explaining.explanation import Explanation
 from keras_vit.explaining.methods import MethodName, check_asked, default_method
@@ -24,6 +25,7 @@ from keras_vit.inference.predictor import load_predictor
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.training.checkpoint import synchronize
 from keras_vit.training.progress import check_tensorboard
+from keras_vit.training.step import TrainingModel
 
 _TILE, _GAP, _LINE, _COLUMNS = 224, 8, 18, 4  # pixels, and tiles in a row
 
@@ -55,9 +57,9 @@ class PictureLog(keras.callbacks.Callback):
         ImportError: if TensorBoard is asked for and not installed.
         OSError: if the folder cannot be written.
         TypeError: if `data` is not from `load_data`.
-        ValueError: if a number is out of range, or there is no such method; when the
-            training begins, if the model has no such map, or nothing says how pictures
-            are preprocessed.
+        ValueError: if a number is out of range, there is no such method, or the data is
+            a stream; when the training begins, if the model has no such map, or nothing
+            says how pictures are preprocessed.
 
     Example:
         >>> import tempfile
@@ -103,8 +105,13 @@ class PictureLog(keras.callbacks.Callback):
         self._preprocessing = preprocessing
         self._augmentation, self._mixing = augmentation, mixing
         part: Any = data.validation or data.test or data.train
-        chosen = np.unique(np.linspace(0, len(part) - 1, count).round().astype(int))
-        self._pictures = part.subset(part.indices[chosen])
+        if not isinstance(part, Images):
+            raise ValueError(
+                f"PictureLog shows the same pictures each time, and {data.name!r} is a "
+                "stream, which cannot be read by number. Pass a folder, a list or "
+                "arrays, such as some pictures of it."
+            )
+        self._pictures = part.subset(part.indices[spread(len(part), count)])
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Refuse a model that has no such map, before it trains."""
@@ -160,7 +167,7 @@ class PictureLog(keras.callbacks.Callback):
 
 def _inner(model: Any) -> Any:
     """Return the model inside a `TrainingModel`, and another one as it is."""
-    return getattr(model, "model", model)
+    return model.model if isinstance(model, TrainingModel) else model
 
 
 def _grid(found: Sequence[Explanation], right: Sequence[str]) -> Any:

@@ -10,7 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.data.checks import check_count
 from keras_vit.explaining.explain import explain
+from keras_vit.inference.predictor import as_pictures
 from keras_vit.loading import load
 from keras_vit.model import ViT
 from keras_vit.model_copy import plain_copy
@@ -81,10 +83,8 @@ def randomization_test(
             "The layers that forget are those of a keras_vit.ViT, received "
             f"{type(model).__name__}. Pass a ViT."
         )
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise ValueError(
-            f"every must be a whole number of at least 1, received every={every!r}."
-        )
+    check_count("every", every, 1)
+    images = as_pictures(images)
     if not len(images):
         raise ValueError("There must be at least one image, received none.")
     known = explain(model, images, **options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -83,6 +85,9 @@ def test_what_cannot_be_drawn_is_refused(data, tmp_path):
     for name in ("every", "count"):
         with pytest.raises(ValueError, match=f"{name} must be a whole number"):
             keras_vit.PictureLog(tmp_path, data, **{name: 0})
+    stream = replace(data, train=object(), validation=None)
+    with pytest.raises(ValueError, match="is a stream"):
+        keras_vit.PictureLog(tmp_path, stream)
     with pytest.raises(TypeError, match="load_data"):
         keras_vit.PictureLog(tmp_path, "photos")
     assert not [*tmp_path.iterdir()]
