@@ -124,6 +124,22 @@ def serve() -> Iterator[Callable[..., Server]]:
         server.close()
 
 
+def watch(page: Any, address: str, problems: list[str]) -> None:
+    """Note the errors of a page, and what it asks another server for."""
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+        "console",
+        lambda message: message.type == "error" and problems.append(message.text),
+    )
+    page.on(
+        "request",
+        lambda request: (
+            request.url.startswith((address, "blob:", "data:"))
+            or problems.append(request.url)
+        ),
+    )
+
+
 @pytest.fixture
 def visit(npm, chromium, serve) -> Iterator[Callable[..., Any]]:
     """Return a function that opens a page; in the end, nothing must have gone wrong."""
@@ -139,18 +155,7 @@ def visit(npm, chromium, serve) -> Iterator[Callable[..., Any]]:
         context.add_init_script(script)
         page = context.new_page()
         page.set_default_timeout(TIMEOUT)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console",
-            lambda message: message.type == "error" and problems.append(message.text),
-        )
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith((server.address, "blob:", "data:"))
-                or problems.append(request.url)
-            ),
-        )
+        watch(page, server.address, problems)
         page.goto(server.address + query)
         if wait:
             page.wait_for_selector("#file:enabled")

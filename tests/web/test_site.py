@@ -14,6 +14,7 @@ import pytest
 import keras_vit
 from tests.one_backend import NO_BACKEND
 from tests.web.axe import axe_source
+from tests.web.conftest import watch
 
 pytestmark = NO_BACKEND
 
@@ -43,18 +44,7 @@ def built(folder: Path) -> Path:
 def new_page(browser: Any, address: str, problems: list[str], **options: Any) -> Any:
     """Return a page that tells errors, and what it asks another server for."""
     page = browser.new_page(**options)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on(
-        "console",
-        lambda message: message.type == "error" and problems.append(message.text),
-    )
-    page.on(
-        "request",
-        lambda request: (
-            request.url.startswith((address, "data:", "blob:"))
-            or problems.append(request.url)
-        ),
-    )
+    watch(page, address, problems)
     return page
 
 
