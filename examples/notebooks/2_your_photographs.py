@@ -76,7 +76,7 @@ if not PHOTOS.is_dir():
         folder = PHOTOS / name
         folder.mkdir(parents=True)
         columns, rows = photograph.width // SIDE, photograph.height // SIDE
-        for number in range(0, columns * rows, 2):
+        for number in range(0, columns * rows, 3):
             left, top = SIDE * (number % columns), SIDE * (number // columns)
             tile = photograph.crop((left, top, left + SIDE, top + SIDE))
             tile.convert("RGB").save(folder / f"{number:03d}.png")

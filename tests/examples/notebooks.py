@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import os
 import re
+import shutil
+import subprocess
+import sys
+import sysconfig
 import time
-from contextlib import ExitStack
+import venv
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +22,27 @@ from PIL import Image
 
 import keras_vit
 from tests.checkpoints.fake_hub import serve
+from tests.pictures import digit_pictures
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "notebooks"
 WEIGHTS = "facebook/dinov2-small"  # the name that notebooks load
 TIMEOUT = 600  # seconds of a cell
-WIDEST = 640  # pixels of a picture that is kept in a file
+WIDEST = 480  # pixels of a picture that is kept in a file
 PNG, JPEG = "image/png", "image/jpeg"
+KAGGLE = "3_kaggle"  # the notebook that runs in folders like Kaggle's
+CLASSES = ("nil", "one", "two")
+# What no Python of an environment without a network may do.
+NO_NETWORK = """
+import socket
+
+def connect(self, address, _connect=socket.socket.connect):
+    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1"):
+        raise OSError(f"there is no network, asked for {address}")
+    return _connect(self, address)
+
+socket.socket.connect = connect
+"""
 
 
 class Ran(NamedTuple):
@@ -47,7 +66,7 @@ def small_weights(folder: Path) -> Path:
     """Write a checkpoint in the shape of DINOv2 with random weights, and return it."""
     keras.utils.set_random_seed(0)
     model = keras_vit.ViT(
-        **{"image_size": 518, "patch_size": 14, "num_classes": None},
+        **{"image_size": 224, "patch_size": 14, "num_classes": None},
         **{"hidden_dim": 24, "num_layers": 12, "num_heads": 2, "mlp_dim": 96},
         **{"layer_scale": 1.0, "resampling": "bicubic"},
         preprocessing=keras_vit.Preprocessing(
@@ -62,59 +81,140 @@ def small_weights(folder: Path) -> Path:
     return keras_vit.save(model, folder, format="huggingface")
 
 
-def execute(
-    source: Path,
-    folder: Path,
-    *,
-    weights: Path | None = None,
-    kernels: Path | None = None,
-    **environment: str,
-) -> Ran:
+def execute(source: Path, folder: Path, *, weights: Path | None = None) -> Ran:
     """Execute the notebook of a .py file in a folder, and raise what a cell raises.
 
     Args:
         source: in jupytext's percent format.
-        folder: the working directory, and the place of caches.
-        weights: what the hub on loopback gives as `WEIGHTS`. Default: it has nothing.
-        kernels: folder that holds `kernels/python3`. Default: this Python.
-        **environment: of the kernel, besides that of this process.
+        folder: an empty one.
+        weights: what the hub on loopback gives as `WEIGHTS`, and Kaggle as an input.
+            Default: random ones.
     """
+    weights = weights or small_weights(folder / "weights" / "dinov2")
+    if source.stem == KAGGLE:
+        return _execute_on_kaggle(source, folder, weights)
+    with serve({WEIGHTS: weights}) as hub:
+        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        work = folder / "work"
+        work.mkdir()
+        return _execute(source, work, folder, HF_ENDPOINT=hub.url, PYTHONPATH=paths)
+
+
+def _execute_on_kaggle(source: Path, folder: Path, weights: Path) -> Ran:
+    """Execute where there is no network and nothing of this package but a wheel."""
+    root = folder / "kaggle"
+    write_kaggle(root, weights)
+    environment = {"KAGGLE_ROOT": str(root), "PYTHONPATH": ""}
+    return _execute(
+        source,
+        root / "working",
+        folder,
+        python=environment_without_package(folder / "environment"),
+        **environment,
+    )
+
+
+def _execute(
+    source: Path,
+    work: Path,
+    folder: Path,
+    *,
+    python: Path | None = None,
+    **environment: str,
+) -> Ran:
     import jupytext
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = jupytext.read(source)
-    manager = AsyncKernelManager(kernel_name="python3")
-    if kernels is not None:
-        found = KernelSpecManager(
-            kernel_dirs=[str(kernels)], ensure_native_kernel=False
-        )
-        manager.kernel_spec_manager = found
+    specs = KernelSpecManager(kernel_dirs=[])  # None of this machine: this Python.
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
+    if python is not None:
+        manager.kernel_spec.argv[0] = str(python)
     client = NotebookClient(
-        notebook, km=manager, timeout=TIMEOUT, resources={"metadata": {"path": folder}}
+        notebook,
+        km=manager,
+        timeout=TIMEOUT,
+        resources={"metadata": {"path": str(work)}},
     )
-    with ExitStack() as stack:
-        held = {} if weights is None else {WEIGHTS: weights}
-        hub = stack.enter_context(serve(held))
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-        start = time.perf_counter()
-        client.execute(
-            env={
-                **inherited,
-                "HF_ENDPOINT": hub.url,
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-                "IPYTHONDIR": str(folder / ".ipython"),
-                "HF_HOME": str(folder / ".hub"),
-                "KERAS_VIT_CACHE": str(folder / ".cache"),
-                "PYTHONPATH": os.pathsep.join(
-                    filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-                ),
-                **environment,
-            }
-        )
-        return Ran(notebook, time.perf_counter() - start)
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
+    start = time.perf_counter()
+    client.execute(
+        env={
+            **inherited,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "IPYTHONDIR": str(folder / "ipython"),
+            "HF_HOME": str(folder / "hub"),
+            "KERAS_VIT_CACHE": str(folder / "cache"),
+            **environment,
+        }
+    )
+    return Ran(notebook, time.perf_counter() - start)
+
+
+def write_kaggle(root: Path, weights: Path) -> None:
+    """Write the folders of Kaggle: inputs with a competition, wheels and weights."""
+    competition = root / "input" / "competitions" / "digits"
+    rows, sample = [], []
+    for number, (picture, label) in enumerate(digit_pictures(90, len(CLASSES))):
+        part = "test" if number % 3 == 2 else "train"
+        name = f"{number:03d}"
+        path = competition / part / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.resize((32, 32)).save(path)
+        if part == "train":
+            rows.append((name, CLASSES[label]))
+        else:
+            sample.append((name, 0, 0, 0))
+    for name, header, lines in (
+        ("train.csv", ("image_id", "label"), rows),
+        ("sample_submission.csv", ("id", *CLASSES), sample),
+    ):
+        with (competition / name).open("w", newline="") as file:
+            csv.writer(file).writerows([header, *lines])
+    models = root / "input" / "models" / "metaresearch" / "dinov2" / "pytorch"
+    shutil.copytree(weights, models / "small" / "1")
+    build_wheel(root / "input" / "datasets" / "me" / "wheels")
+    (root / "working").mkdir()
+
+
+def build_wheel(folder: Path) -> None:
+    """Build the wheel of this package into a folder, with what is installed here."""
+    folder.mkdir(parents=True)
+    source = folder.parent / "source"
+    shutil.copytree(
+        ROOT / "keras_vit",
+        source / "keras_vit",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    options = ["--no-index", "--no-build-isolation", "--wheel-dir", str(folder)]
+    subprocess.run([*command, *options, str(source)], check=True)
+    shutil.rmtree(source)
+
+
+def environment_without_package(folder: Path) -> Path:
+    """Make an environment with what this one has, but this package; return its Python.
+
+    It is this environment through links: what is installed into it stays there. It has
+    no network.
+    """
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    linked = folder / "linked"
+    linked.mkdir()
+    for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if not path.name.lower().startswith(("keras3_vit", "__editable__")):
+            (linked / path.name).symlink_to(path)
+    (linked / "sitecustomize.py").unlink(missing_ok=True)
+    (linked / "sitecustomize.py").write_text(NO_NETWORK)
+    [own] = folder.glob("lib/python*/site-packages")
+    (own / "here.pth").write_text(f"{linked}\n")
+    return python
 
 
 def cells(notebook: Any) -> list[tuple[str, str]]:
@@ -154,8 +254,8 @@ def as_file(notebook: Any) -> str:
 
 
 def _as_on_a_screen(text: str) -> str:
-    """Return what stands there after each carriage return has begun its line anew."""
-    return re.sub(r"^[^\n]*\r(?!\n)", "", text, flags=re.MULTILINE)
+    """Return what a reader needs: lines as they end, without notes of TensorFlow."""
+    return re.sub(r"^[^\n]*\r(?!\n)|^WARNING:tensorflow.*\n", "", text, flags=re.M)
 
 
 def _shrink(data: dict[str, Any]) -> None:
