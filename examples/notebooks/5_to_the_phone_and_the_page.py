@@ -37,7 +37,7 @@ import keras_vit
 
 keras.utils.set_random_seed(0)
 
-# CHANGE THIS: your model, such as "saved_models/photos" of notebook 2, and its pictures.
+# CHANGE THIS: your model, such as "saved_models/photos", and its pictures.
 MODEL, DATA = Path("saved_models/digits"), "digits"
 
 # %% [markdown]
@@ -112,10 +112,13 @@ plt.show()
 #
 # ## Will a phone's graphics chip take it?
 #
-# `audit` names each operation of the file, and who refuses it.
+# `audit` counts each operation of the file, and says why a graphics chip would refuse
+# it.
 
 # %%
-print(keras_vit.audit(files["dynamic_int8"]).text())
+audit = keras_vit.audit(files["dynamic_int8"])
+for op in audit.ops:
+    print(f"{op.count:3} {op.name:16} {'; '.join(op.gpu) or 'fine'}")
 
 # %% [markdown]
 # ## What an app needs to know is inside

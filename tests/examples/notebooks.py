@@ -222,16 +222,6 @@ def cells(notebook: Any) -> list[tuple[str, str]]:
     return [(cell.cell_type, cell.source) for cell in notebook.cells]
 
 
-def text_of(notebook: Any) -> str:
-    """Return all that the cells printed or showed as text."""
-    found = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            found.append(output.get("text", ""))
-            found.append(output.get("data", {}).get("text/plain", ""))
-    return "\n".join(found)
-
-
 def as_file(notebook: Any) -> str:
     """Return the text of an .ipynb: small pictures, and nothing that is never equal."""
     import nbformat
