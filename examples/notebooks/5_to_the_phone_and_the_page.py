@@ -15,8 +15,8 @@
 # # To the phone and the page
 #
 # A trained model is a Keras file. This notebook makes two other things of it: a file
-# that a phone runs, a quarter of the size, and a web page that runs the model in the
-# browser of whoever opens it.
+# that a phone runs, and a web page that runs the model in the browser of whoever
+# opens it.
 #
 # Needed: `pip install '.[tensorflow,export,plot]'` in a copy of the repository (on
 # JAX and torch, too: TensorFlow writes the file, in a process of its own). For the
