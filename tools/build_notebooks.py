@@ -5,6 +5,7 @@
 Each .py in jupytext's percent format is executed in a folder of its own, and becomes
 the .ipynb beside it. FOLDER is DINOv2-small in Hugging Face's layout, for where no hub
 can be reached: a hub on loopback serves it. Pictures in the outputs are made small.
+Where only text was changed, `jupytext --to ipynb --update FILE.py` keeps the outputs.
 """
 
 from __future__ import annotations

@@ -50,14 +50,8 @@ print(keras_vit.__version__, "on", keras.backend.backend())
 # %%
 data = keras_vit.load_data("digits", validation_fraction=0.2)
 print(data.class_names)
-print(
-    len(data.train),
-    "to train,",
-    len(data.validation),
-    "to validate,",
-    len(data.test),
-    "to test",
-)
+for name in ("train", "validation", "test"):
+    print(name, len(data.part(name)))
 
 # %%
 pictures = data.test.samples(10)

@@ -57,19 +57,14 @@ PHOTOS = Path("photos")
 
 # %%
 if not PHOTOS.is_dir():
-    import matplotlib.cbook
+    from matplotlib.cbook import get_sample_data
     from PIL import Image
     from sklearn.datasets import load_sample_image
 
-    portrait = matplotlib.cbook.get_sample_data(
-        "grace_hopper.jpg"
-    )  # an open file, or pixels
     whole = {
         "temple": Image.fromarray(load_sample_image("china.jpg")),
         "flower": Image.fromarray(load_sample_image("flower.jpg")),
-        "portrait": Image.fromarray(portrait)
-        if hasattr(portrait, "shape")
-        else Image.open(portrait),
+        "portrait": Image.open(get_sample_data("grace_hopper.jpg")),
     }
     SIDE = 60  # pixels of a tile
     for name, photograph in whole.items():
@@ -92,14 +87,8 @@ print(keras_vit.check_data(PHOTOS).text())
 
 # %%
 data = keras_vit.load_data(PHOTOS, validation_fraction=0.1, test_fraction=0.3)
-print(
-    len(data.train),
-    "to train,",
-    len(data.validation),
-    "to validate,",
-    len(data.test),
-    "to test",
-)
+for name in ("train", "validation", "test"):
+    print(name, len(data.part(name)))
 
 # %%
 figure, axes = plt.subplots(len(data.class_names), 8, figsize=(8, 3.2), squeeze=False)

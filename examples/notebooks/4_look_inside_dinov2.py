@@ -33,9 +33,9 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from dataclasses import replace
 
-import matplotlib.cbook
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.cbook import get_sample_data
 from sklearn.datasets import load_sample_image
 
 import keras_vit
@@ -47,28 +47,18 @@ import keras_vit
 # each may be a path, a PIL image or an array.
 
 # %%
-portrait = matplotlib.cbook.get_sample_data(
-    "grace_hopper.jpg"
-)  # an open file, or pixels
-portrait = (
-    portrait if hasattr(portrait, "shape") else plt.imread(portrait, format="jpg")
-)
-photographs = [
-    load_sample_image("china.jpg"),
-    load_sample_image("flower.jpg"),
-    portrait,
-]
+portrait = plt.imread(get_sample_data("grace_hopper.jpg"), format="jpg")
+photographs = [load_sample_image(f"{name}.jpg") for name in ("china", "flower")]
+photographs.append(portrait)
 
 
-def show(images, titles=(), width=2.6):
+def show(images, titles=None, width=2.6):
+    titles = titles or [""] * len(images)
     figure, axes = plt.subplots(1, len(images), figsize=(width * len(images), 2.6))
-    for number, (axis, image) in enumerate(
-        zip(np.atleast_1d(axes), images, strict=True)
-    ):
+    for axis, image, title in zip(axes, images, titles, strict=True):
         axis.imshow(image)
+        axis.set_title(title, fontsize=9)
         axis.axis("off")
-        if titles:
-            axis.set_title(titles[number], fontsize=9)
     plt.show()
 
 
@@ -108,12 +98,8 @@ show([one.image() for one in explain(photographs, method="components")])
 # it.
 
 # %%
-show(
-    [
-        one.image()
-        for one in explain(photographs[1:], method="components", foreground=True)
-    ]
-)
+found = explain(photographs[1:], method="components", foreground=True)
+show([one.image() for one in found])
 
 # %% [markdown]
 # ## Which patches are like this one?
@@ -149,19 +135,17 @@ print(followed.alt_text)
 followed
 
 # %% [markdown]
-# ## Artefacts
+# ## The length of tokens
 #
-# A few tokens are much longer than all others. They lie on parts that say little, and
-# the model uses them as a notepad
-# ([arXiv:2309.16588](https://arxiv.org/abs/2309.16588)). Small models have fewer of
-# them than large ones.
+# In large models a few tokens are many times as long as all others. They lie where
+# there is little to see, and the model uses them as a notepad: *artefacts*
+# ([arXiv:2309.16588](https://arxiv.org/abs/2309.16588)). This small model has none:
+# the longest is hardly longer than the rest. Try `"facebook/dinov2-large"` here.
 
 # %%
 [norms] = explain([photographs[0]], method="token_norms")
-lengths = np.sort(norms.patches.ravel())
-print(
-    f"median length {np.median(lengths):.1f}, the longest {np.round(lengths[-3:], 1)}"
-)
+lengths = norms.patches
+print(f"median {np.median(lengths):.1f}, the longest {lengths.max():.1f}")
 norms
 
 # %% [markdown]
@@ -180,9 +164,8 @@ keras_vit.patch_filters(model)
 # %%
 positions = keras_vit.position_similarity(model)
 places = [(3, 3), (3, 14), (14, 14), (24, 24)]
-show(
-    [positions.values[row, column] for row, column in places], [str(p) for p in places]
-)
+alike = [positions.values[row, column] for row, column in places]
+show(alike, [f"row {row}, column {column}" for row, column in places])
 
 # %% [markdown]
 # Right: how far, in pixels, a head reads on average. In the first blocks some heads

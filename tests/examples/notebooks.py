@@ -124,20 +124,16 @@ def _execute(
 ) -> Ran:
     import jupytext
     from jupyter_client.kernelspec import KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = jupytext.read(source)
-    specs = KernelSpecManager(kernel_dirs=[])  # None of this machine: this Python.
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
+    place = {"metadata": {"path": str(work)}}
+    client = NotebookClient(notebook, timeout=TIMEOUT, resources=place)
+    manager = client.create_kernel_manager()
+    # None of this machine, but this Python.
+    manager.kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
     if python is not None:
         manager.kernel_spec.argv[0] = str(python)
-    client = NotebookClient(
-        notebook,
-        km=manager,
-        timeout=TIMEOUT,
-        resources={"metadata": {"path": str(work)}},
-    )
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     start = time.perf_counter()
     client.execute(
