@@ -85,6 +85,13 @@ if not PHOTOS.is_dir():
 # %%
 print(keras_vit.check_data(PHOTOS).text())
 
+# %% [markdown]
+# Of the tiles for practice some are nothing but sky, and it says so. We keep them.
+#
+# Now the pictures are divided. The model trains on the first part. *Validation*
+# pictures choose between moments of a training. The *test* pictures are kept for the
+# end, so that the number is a fair one.
+
 # %%
 data = keras_vit.load_data(PHOTOS, validation_fraction=0.1, test_fraction=0.3)
 for name in ("train", "validation", "test"):
@@ -99,10 +106,6 @@ for name, row in zip(data.class_names, axes, strict=True):
         axis.axis("off")
 
 # %% [markdown]
-# The model trains on the first part. *Validation* pictures choose between moments of
-# a training. The *test* pictures are kept for the end, so that the number is a fair
-# one.
-#
 # ## A head
 #
 # The backbone looks at each picture once. What it sees, the *features*, is kept on
@@ -148,8 +151,9 @@ print("head:      ", head_found.text())
 print("fine-tuned:", found.text())
 
 # %% [markdown]
-# Did that help? With few test pictures one cannot tell: two or three more that are
-# right may be luck. The report below computes it (McNemar's test).
+# Did that help? With few test pictures one cannot tell: one or two more or less that
+# are right may be luck. The report below computes it (McNemar's test). Of your own
+# pictures take some hundred for the test.
 #
 # ## Where does it err?
 #
