@@ -16,7 +16,7 @@ from tests.one_backend import NO_BACKEND
 
 pytestmark = NO_BACKEND
 
-ROOT = Path(keras_vit.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = {path.name: path for path in sorted((ROOT / "docs").glob("*.md"))}
 SITE = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
 INCLUDED = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
@@ -118,3 +118,12 @@ def test_nothing_of_the_site_comes_from_elsewhere():
 def test_the_options_of_a_config_are_said_once():
     assert str(keras_vit.ViTConfig.__doc__).count("Args:") == 1
     assert str(keras_vit.ViTConfig.__doc__).count("image_size:") == 1
+
+
+def test_the_version_is_said_alike():
+    version = keras_vit.__version__
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {version}\n" in citation
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+?),? ", changes, re.MULTILINE)
+    assert newest is not None and newest[1] == version

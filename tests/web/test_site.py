@@ -18,7 +18,7 @@ from tests.web.conftest import watch
 
 pytestmark = NO_BACKEND
 
-ROOT = Path(keras_vit.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDERS, FILES = ("docs", "tools", "keras_vit"), ("zensical.toml", "CHANGELOG.md")
 # The start, a page with wide tables and pictures, and one made of docstrings.
 PAGES = ("index", "explain", "api-training")

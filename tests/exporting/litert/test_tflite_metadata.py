@@ -142,7 +142,7 @@ def test_the_standard_metadata_say_who_made_what(described):
         b"1.2",
     )
     assert found.description.startswith(
-        b"Tells animals apart. Made by keras3-vit 0.1.0"
+        f"Tells animals apart. Made by keras3-vit {keras_vit.__version__}".encode()
     )
     assert found.minParserVersion == b"1.0.0"
     (graph,) = found.subgraphMetadata
