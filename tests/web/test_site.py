@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-import keras_vit
 from tests.one_backend import NO_BACKEND
 from tests.web.axe import axe_source
 from tests.web.conftest import watch
