@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
 import keras_vit
 from keras_vit import training
-from keras_vit.layers import MLPHead, PatchEncoder, Patches, TransformerBlock
+from keras_vit.layers import (
+    MLP,
+    MLPHead,
+    PatchEncoder,
+    Patches,
+    SelfAttention,
+    TransformerBlock,
+)
 
 
 def photographs() -> None:
@@ -30,18 +36,15 @@ def photographs() -> None:
     values: np.ndarray = explanation.values
     print(values.shape)
     report = keras_vit.export(model, "photos.tflite", quantization="dynamic_int8")
-    print(report.text())
+    print(report.changes)
     embedded: np.ndarray = keras_vit.embed(model, ["cat.jpg"])
     print(embedded.shape)
 
 
-def own_model() -> keras.Model:
-    inputs = keras.Input((32, 32, 3))
-    tokens = Patches(8)(inputs)
-    tokens = PatchEncoder(hidden_dim=64)(tokens)
-    tokens = TransformerBlock(num_heads=4, mlp_dim=128)(tokens)
-    outputs = MLPHead(num_classes=10)(tokens)
-    return keras.Model(inputs, outputs)
+def own_layers() -> tuple[Patches, PatchEncoder, TransformerBlock, MLPHead]:
+    attention = SelfAttention(hidden_dim=64, num_heads=4)
+    block = TransformerBlock(attention=attention, mlp=MLP(64, mlp_dim=128))
+    return Patches(8), PatchEncoder(hidden_dim=64), block, MLPHead(num_classes=10)
 
 
 def own_training(model: keras_vit.ViT, data: keras_vit.ImageData) -> None:
