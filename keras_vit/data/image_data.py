@@ -34,6 +34,16 @@ class ImageData:
         test: images that training never sees, or None.
         split: the arguments of `load_data` that give these parts again.
         own_parts: held-out parts that the source itself has, rather than the split.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/", validation_fraction=0.25)
+        data.class_names, data.num_classes  # (('cat', 'dog'), 2)
+        {name: len(part) for name, part in data.parts.items()}
+        # {'train': 18, 'validation': 6}
+        name, part = data.held_out
+        name  # 'validation'
+        ```
     """
 
     name: str
@@ -190,9 +200,20 @@ def load_data(
             as asked.
 
     Example:
-        >>> data = keras_vit.load_data("digits")
-        >>> len(data.train), len(data.test), data.class_names[:3]
-        (1198, 599, ('0', '1', '2'))
+        ```python
+        data = keras_vit.load_data("photos/")
+        len(data.train), len(data.validation), data.class_names
+        # (20, 4, ('cat', 'dog'))
+        fold = keras_vit.load_data(
+            "train.csv",
+            columns={"path": "id", "label": "species", "group": "patient"},
+            image_dir="train",
+            ending=".jpg",
+            folds=4,
+            fold=0,
+        )
+        fold.num_classes  # 2
+        ```
     """
     check_count("seed", seed, 0)
     _check_folds(folds, fold, validation_fraction, test_fraction)

@@ -33,6 +33,15 @@ class Faithfulness:
             hidden first, float32 (S + 1,).
         insertion: the same, these patches being shown first, over a blurred picture.
         target: number of the class.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.explain(model, ["cat.jpg"])
+        [curves] = keras_vit.deletion_insertion(model, ["cat.jpg"], found, steps=4)
+        curves.shares  # array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
+        0 <= curves.deletion_area <= 1  # True
+        ```
     """
 
     shares: np.ndarray = field(repr=False)
@@ -97,14 +106,14 @@ def deletion_insertion(
             range.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", preprocessing=keras_vit.Preprocessing(image_size=32)
-        ... )
-        >>> pictures = [np.zeros((60, 90, 3), "uint8")]
-        >>> found = keras_vit.explain(model, pictures)
-        >>> [curves] = keras_vit.deletion_insertion(model, pictures, found, steps=4)
-        >>> curves.deletion.shape
-        (5,)
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.explain(model, ["cat.jpg"])
+        [curves] = keras_vit.deletion_insertion(model, ["cat.jpg"], found, steps=4)
+        [chance] = keras_vit.deletion_insertion(model, ["cat.jpg"], None, steps=4)
+        curves.deletion.shape  # (5,)
+        print(curves.deletion_area, chance.deletion_area)
+        ```
 
     Reference: Petsiuk, Das and Saenko, RISE, arXiv:1806.07421, section 4.2.
     """

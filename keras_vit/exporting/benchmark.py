@@ -37,6 +37,13 @@ class Benchmark:
         device: that it ran on.
         fixed_batch: images per call if the file takes no other number; None: any.
         rows: latencies, for each number of threads those of each batch size.
+
+    Example:
+        ```python
+        found = keras_vit.benchmark("photos.tflite", seconds=0.1)
+        found.format, found.fixed_batch  # ('litert', 1)
+        found.rows[0].median_ms > 0, found.rows[0].images_per_second > 0  # (True, True)
+        ```
     """
 
     path: Path
@@ -90,6 +97,13 @@ def benchmark(
         FileNotFoundError: if there is nothing at the path.
         RuntimeError: if the runtime cannot run the file.
         ValueError: if the file is of another kind, or an option is out of its range.
+
+    Example:
+        ```python
+        found = keras_vit.benchmark("photos.tflite", threads=[1, 2], seconds=0.1)
+        print(found.table())
+        # | images per call | threads | median ms | ...
+        ```
     """
     path = Path(path).expanduser()
     _check_options(batches, threads, seconds)

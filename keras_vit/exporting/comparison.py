@@ -68,6 +68,15 @@ class Comparison:
         device: that latencies were measured on, one thread.
         measure: what accuracies are, as in `ExportReport`.
         agreement: what agreements are, as there.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.export_all(model, "files", formats=["openvino"])
+        best = [row.quantization for row in found.rows if row.is_best]
+        print(found.table())
+        # | format | precision | ...
+        ```
     """
 
     folder: Path

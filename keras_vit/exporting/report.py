@@ -56,6 +56,14 @@ class ExportReport:
         changes: how the file differs from an export without a profile.
         runtime: the oldest that computes a LiteRT file right, in words.
         warnings: what limits this verification; usually empty.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        report = keras_vit.export(model, "photos.onnx", format="onnx", images="photos/")
+        report.format, report.quantization  # ('onnx', 'float32')
+        report.top1_agreement, report.num_images  # (1.0, 24)
+        ```
     """
 
     path: Path

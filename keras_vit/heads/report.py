@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from keras_vit.heads.rejection import FalseAlarms
 from keras_vit.heads.temperature import Temperature
+from keras_vit.training.run_folder import HEAD_FILE
 
 # A gain that matters could hide in a margin as wide as this.
 _UNCLEAR = 0.03
@@ -73,6 +76,17 @@ class HeadReport:
         seconds: that took.
         mean_average_precision: of the chosen head on held-out pictures; None for one
             label per picture.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        backbone = keras_vit.load("facebook/dinov2-small", image_size="preprocessing")
+        model = keras_vit.fit_head(backbone, data, output="head", verbose=False)
+        report = keras_vit.HeadReport.read("head")
+        report.num_images, report.num_folds  # (20, 5)
+        print(report.text())
+        # Cross-validation in 5 parts: ...
+        ```
     """
 
     num_images: int
@@ -90,6 +104,27 @@ class HeadReport:
     num_computed: int
     seconds: float
     mean_average_precision: float | None = None
+
+    @classmethod
+    def read(cls, folder: str | Path) -> HeadReport:
+        """Return the report that `fit_head` wrote to its output folder.
+
+        Args:
+            folder: the output folder, with `head.json`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+        """
+        text = (Path(folder).expanduser() / HEAD_FILE).read_text(encoding="utf-8")
+        found = json.loads(text)
+        alarms = found["false_alarms"]
+        found |= {
+            "temperature": Temperature(**found["temperature"]),
+            "false_alarms": None if alarms is None else FalseAlarms(**alarms),
+            "tried": tuple(Tried(**row) for row in found["tried"]),
+            "curve": tuple(CurvePoint(**row) for row in found["curve"]),
+        }
+        return cls(**{one.name: found[one.name] for one in fields(cls)})
 
     @property
     def best(self) -> Tried:

@@ -41,6 +41,15 @@ class Evaluation:
         labels: more about images with several labels; None if they have one.
         answers: what the model says of each image, from which `report` is made. It is
             no part of texts, JSON and comparisons.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        found = keras_vit.evaluate("saved_models/photos", data, part="all")
+        found.part, found.num_images  # ('all', 24)
+        print(f"{found.accuracy:.0%} of the pictures are right")
+        found.answers.probabilities.shape  # (24, 2)
+        ```
     """
 
     part: str
@@ -105,17 +114,11 @@ class Evaluation:
                 image, or the other evaluation is of other images.
 
         Example:
-            >>> data = keras_vit.load_data("digits")
-            >>> model = keras_vit.ViT.from_variant(
-            ...     "digits",
-            ...     preprocessing=keras_vit.Preprocessing(image_size=16, channels=1),
-            ... )
-            >>> found = keras_vit.evaluate(model, data)
-            >>> found.answers.probabilities.shape
-            (599, 10)
-            >>> found.report("digits.pdf")
-            Traceback (most recent call last):
-            ValueError: A page ends in .html, received 'digits.pdf'. Rename it.
+            ```python
+            data = keras_vit.load_data("photos/")
+            found = keras_vit.evaluate("saved_models/photos", data)
+            print(found.report("errors.html"))  # errors.html
+            ```
         """
         # The report draws maps, with what stands beside this module.
         from keras_vit.reporting.report import write_report

@@ -27,6 +27,13 @@ class Prediction:
         class_name: its name, or its number if the model has no names.
         index: its number, from 0.
         probability: between 0 and 1.
+
+    Example:
+        ```python
+        [[best, second]] = keras_vit.predict("saved_models/photos", ["cat.jpg"])
+        best  # Prediction(class_name=..., index=..., probability=...)
+        best.probability >= second.probability  # True
+        ```
     """
 
     class_name: str
@@ -76,13 +83,13 @@ def predict(
         ValueError: if the model cannot be used for classification.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", num_classes=3, class_names=["cat", "dog", "owl"],
-        ...     preprocessing=keras_vit.Preprocessing(image_size=32),
-        ... )
-        >>> [[best, second]] = keras_vit.predict(model, [np.zeros((90, 60, 3))], top=2)
-        >>> best.class_name, round(best.probability, 2)
-        ('cat', 0.33)
+        ```python
+        pictures = ["cat.jpg", "dog.jpg"]
+        found = keras_vit.predict("saved_models/photos", pictures, top=1)
+        for name, [best] in zip(pictures, found):
+            print(f"{name}: {best.class_name}, {best.probability:.0%}")
+        len(found), len(found[0])  # (2, 1)
+        ```
     """
     results: list[list[Prediction]] = []
     for found in each_prediction(

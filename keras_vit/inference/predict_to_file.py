@@ -51,6 +51,15 @@ class PredictionFile:
         num_pictures: rows in it.
         num_kept: how many of them were there before.
         unreadable: names of the pictures that cannot be read; their rows say why.
+
+    Example:
+        ```python
+        written = keras_vit.predict_to_file(
+            "saved_models/photos", "new_photos/", "predictions.csv", verbose=False
+        )
+        written.num_pictures, written.unreadable  # (8, ())
+        print(written.path)  # predictions.csv
+        ```
     """
 
     path: Path
@@ -137,6 +146,14 @@ def predict_to_file(
         ValueError: if what is there is of another model or of other pictures; an id has
             no picture, a column is no class, or a picture of a submission cannot be
             read.
+
+    Example:
+        ```python
+        written = keras_vit.predict_to_file(
+            "saved_models/photos", "new_photos/", "predictions.csv", verbose=False
+        )
+        print(written.text())  # predictions.csv: 8 pictures
+        ```
     """
     check_value(batch_size >= 1, "batch_size", batch_size, "at least 1")
     path = Path(output).expanduser()

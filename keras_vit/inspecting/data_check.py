@@ -48,6 +48,14 @@ class DataCheck:
         looked_for: kinds of findings that were looked for and not found, in words.
         left_out: files that are no pictures, and other things that loading said.
         open: from the number of a picture to the picture, PIL, perhaps reduced.
+
+    Example:
+        ```python
+        found = keras_vit.check_data("photos/")
+        found.counts  # {'train': {'cat': 12, 'dog': 12}}
+        found.findings  # ()
+        found.looked_for[:2]  # ('files that cannot be read', 'equal pictures')
+        ```
     """
 
     name: str

@@ -62,6 +62,16 @@ class TrainingResult:
         seconds: that this call trained.
         output: the folder with the files, or None.
         images_at_once: how many of a batch fit into memory together; None: not known.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        model = keras_vit.load("saved_models/photos")
+        recipe = keras_vit.Recipe(epochs=1, warmup_epochs=0)
+        result = keras_vit.train(model, data, recipe, verbose=0)
+        result.best_epoch, len(result.history)  # (1, 1)
+        sorted(result.best)  # ['accuracy', 'epoch', 'loss', 'val_accuracy', 'val_loss']
+        ```
     """
 
     history: History

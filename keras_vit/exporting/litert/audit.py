@@ -49,6 +49,13 @@ class Audit:
         xnnpack_partitions: how many parts of the graph XNNPACK computes; 1 is best, 0
             is none, None if the file cannot be loaded.
         dynamic_shapes: tensors with a size that is known at run time only.
+
+    Example:
+        ```python
+        found = keras_vit.audit("photos.tflite")
+        found.xnnpack_partitions, found.dynamic_shapes  # (1, ())
+        [op.name for op in found.ops][:2]  # ['ADD', 'BATCH_MATMUL']
+        ```
     """
 
     ops: tuple[OpAudit, ...]
@@ -82,6 +89,13 @@ def audit(path: str | Path) -> Audit:
     Raises:
         ImportError: if ai-edge-litert is not installed.
         ValueError: if the file is no LiteRT model.
+
+    Example:
+        ```python
+        found = keras_vit.audit("photos.tflite")  # a file that export wrote
+        print(found.table())
+        # op                       count  dtypes               XNNPACK  GPU delegate ...
+        ```
     """
     ops = read_ops(path)
     left, partitions = _left_by_xnnpack(path)

@@ -51,6 +51,15 @@ class Sensitivity:
     Args:
         num_images: on which it was measured; they are the calibration pictures.
         rows: parts in the order of the model, then kinds of ops, then all together.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.sensitivity(model, "photos/")
+        parts = [row for row in found.rows if row.kind == "part"]
+        worst = max(parts, key=lambda row: row.error)
+        found.num_images, worst.name  # (24, 'head')
+        ```
     """
 
     num_images: int
@@ -91,6 +100,14 @@ def sensitivity(
         ImportError: if TensorFlow, LiteRT or ai-edge-quantizer is not installed.
         RuntimeError: if the model does not convert.
         ValueError: if the model or the pictures do not fit; the message says how.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.sensitivity(model, "photos/")
+        print(found.table())
+        # | in int8 | error | largest difference | top-1 agreement | ...
+        ```
     """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.tflite"
