@@ -36,5 +36,7 @@ def test_each_example_is_run():
     names = [getattr(row, "values", (row,))[0] for row in marked.args[1]]
     kinds = ("grouped", "multi_label", "single_label")
     kaggle = [f"kaggle_{kind}.py" for kind in kinds]  # test_kaggle.py
+    own = [path.name.removeprefix("test_") for path in Path(__file__).parent.glob("*")]
+    others = [name for name in own if (EXAMPLES / name).exists()]  # test_mae.py
     found = sorted(path.name for path in EXAMPLES.glob("*.py"))
-    assert sorted([*names, *kaggle]) == found
+    assert sorted([*names, *kaggle, *others]) == found
