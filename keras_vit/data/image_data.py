@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from keras_vit.data.images import Images
 from keras_vit.data.opening import Opened, Part, open_source
 from keras_vit.data.sources.lists import ListOptions
 from keras_vit.data.splits import fold_numbers, grouped_split, stratified_split
+from keras_vit.pages.in_notebook import MOST_ROWS, InNotebook, plain_facts
 
 # Shares of the whole that are held out where the source is not divided itself. The
 # digits have no validation part: the epoch that looks best on 120 images is a matter of
@@ -23,7 +24,7 @@ DEFAULT_FRACTIONS = {"validation": 0.2, "test": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageData:
+class ImageData(InNotebook):
     """A data set in disjoint parts.
 
     Args:
@@ -107,6 +108,14 @@ class ImageData:
         if weights is not None:
             parts.append(f"weights from {weights.min():g} to {weights.max():g}")
         return "; ".join(parts)
+
+    def _notebook(self) -> Iterator[str]:
+        named = ", ".join(self.class_names[:MOST_ROWS])
+        more = self.num_classes - MOST_ROWS
+        classes = f"{self.num_classes:,}: {named}{f' and {more:,} more' * (more > 0)}"
+        yield plain_facts([("from", self.name), ("classes", classes)])
+        parts = [(name, f"{len(part):,} images") for name, part in self.parts.items()]
+        yield plain_facts([*parts, ("values", self.details)])
 
     def summary(self) -> dict[str, Any]:
         """Name, classes, values, split, and size and fingerprint of each part."""

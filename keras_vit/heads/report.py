@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from keras_vit.heads.rejection import FalseAlarms
 from keras_vit.heads.temperature import Temperature
+from keras_vit.pages.in_notebook import InNotebook, note, plain_table
 from keras_vit.training.run_folder import HEAD_FILE
 
 # A gain that matters could hide in a margin as wide as this.
@@ -53,7 +55,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadReport:
+class HeadReport(InNotebook):
     """How a head was chosen, and what it will reach.
 
     Args:
@@ -94,13 +96,13 @@ class HeadReport:
     num_compared: int
     features: str
     dtype: str
-    temperature: Temperature
-    false_alarms: FalseAlarms | None
-    tried: tuple[Tried, ...]
+    temperature: Temperature = field(repr=False)
+    false_alarms: FalseAlarms | None = field(repr=False)
+    tried: tuple[Tried, ...] = field(repr=False)
     neighbours: float
     class_means: float | None
     majority: float
-    curve: tuple[CurvePoint, ...]
+    curve: tuple[CurvePoint, ...] = field(repr=False)
     num_computed: int
     seconds: float
     mean_average_precision: float | None = None
@@ -167,6 +169,43 @@ class HeadReport:
                 f"{point.accuracy:.3f} ± {point.margin:.3f}"
             )
         return "\n".join([*lines, self.would_more_help()])
+
+    def _notebook(self) -> Iterator[str]:
+        if self.mean_average_precision is not None:
+            yield note(f"Mean average precision {self.mean_average_precision:.3f}")
+        rows = [
+            (
+                f"head on {row.features}"
+                + ", chosen" * (row.features == self.features),
+                f"{row.accuracy:.3f}",
+                f"{row.loss:.3f}",
+            )
+            for row in sorted(self.tried, key=lambda row: row.loss)
+        ]
+        others = {
+            "nearest pictures": self.neighbours,
+            "nearest class mean": self.class_means,
+            "largest class": self.majority,
+        }
+        rows += [(name, f"{v:.3f}", "") for name, v in others.items() if v is not None]
+        caption = f"Cross-validation in {self.num_folds} parts"
+        yield plain_table(caption, ("", "accuracy", "loss"), rows)
+        yield plain_table(
+            "With a part of the pictures",
+            ("share", "pictures", "accuracy", "95% interval"),
+            [
+                (
+                    f"{p.share:.0%}",
+                    p.num_images,
+                    f"{p.accuracy:.3f}",
+                    f"± {p.margin:.3f}",
+                )
+                for p in self.curve
+            ],
+        )
+        yield note(f"{self.would_more_help()}\n{self.temperature.text()}.")
+        if self.false_alarms is not None:
+            yield note(f"{self.false_alarms.text()}.")
 
     def would_more_help(self) -> str:
         """Say whether more photographs would help, from the end of the curve."""

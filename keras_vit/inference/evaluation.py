@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from keras_vit.data.class_matching import NONE_OF_THESE
 from keras_vit.data.trained_pictures import ALL
 from keras_vit.inference.picture_answers import PictureAnswers
 from keras_vit.label_scores import LabelScores
+from keras_vit.pages.in_notebook import InNotebook
 
 _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluation:
+class Evaluation(InNotebook):
     """How good a classifier is on one part of a data set.
 
     Args:
@@ -132,6 +134,11 @@ class Evaluation:
             command=command,
             overwrite=overwrite,
         )
+
+    def _notebook(self) -> Iterable[str]:
+        from keras_vit.reporting.summary import in_notebook
+
+        return in_notebook(self)
 
     def text(self) -> str:
         """Return one line for people, and one per class if images have several."""

@@ -36,6 +36,7 @@ from keras_vit.inference.prediction_file import (
     read_submission,
 )
 from keras_vit.inference.predictor import Predictor, load_predictor
+from keras_vit.pages.in_notebook import InNotebook, note
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.read_image import why_unreadable
 
@@ -43,7 +44,7 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictionFile:
+class PredictionFile(InNotebook):
     """What was written by `predict_to_file`.
 
     Args:
@@ -79,6 +80,9 @@ class PredictionFile:
         more = ", ..." if bad > _MOST_NAMED else ""
         unread = f"; {bad} cannot be read: {named}{more}" if bad else ""
         return f"{self.path}: {self.num_pictures:,} pictures{kept}{unread}"
+
+    def _notebook(self) -> Iterator[str]:
+        yield note(self.text())
 
 
 Model = keras.Model | str | Path | Predictor
