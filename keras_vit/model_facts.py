@@ -85,26 +85,19 @@ class ModelFacts(InNotebook):
 
     def _notebook(self) -> Iterator[str]:
         model: Any = self
-        config, preprocessing = self.config, self.preprocessing
-        yield plain_facts([("name", model.name), ("sizes", _sizes(config))])
-        rows = [("parameters", f"{model.count_params():,}")]
-        at = config
-        if config.image_size is None and preprocessing is not None:
-            at = config.changed(image_size=preprocessing.image_size)
-        if at.image_size is not None:
-            work = f"{at.macs / 1e9:.3g} billion multiply-accumulates an image"
-            rows += [("work", f"{work}, {2 * at.macs / 1e9:.3g} GFLOPs")]
-        size = config.image_size
-        pixels = "any size" if size is None else f"{size[0]} x {size[1]} pixels"
-        rows += [
-            ("images", f"{pixels}, {config.channels} channels"),
-            (
-                "preprocessing",
-                "none is set" if preprocessing is None else preprocessing,
-            ),
+        config, size = self.config, self.config.image_size
+        rows = [
+            ("name", model.name),
+            ("sizes", _sizes(config)),
+            ("parameters", f"{model.count_params():,}"),
+            ("images", f"{_pixels(size)}, {config.channels} channels"),
+            ("preprocessing", _prepared(self.preprocessing)),
             ("dtype", model.dtype_policy.name),
             ("classes", _classes(config.num_classes, self.class_names)),
         ]
+        if size is not None:
+            work = f"{config.macs / 1e9:.3g} billion multiply-accumulates an image"
+            rows.insert(3, ("work", f"{work}, {2 * config.macs / 1e9:.3g} GFLOPs"))
         yield plain_facts(rows)
 
     def facts(self) -> dict[str, Any]:
@@ -142,6 +135,21 @@ def _sizes(config: Any) -> str:
         f"{config.num_heads} heads, patches of {rows} x {columns}"
     )
     return f"{names[0]}, {listed}" if names else listed
+
+
+def _pixels(size: tuple[int, int] | None) -> str:
+    return "any size" if size is None else f"{size[0]} x {size[1]} pixels"
+
+
+def _prepared(how: Preprocessing | None) -> str:
+    if how is None:
+        return "none is set"
+    low, high = how.value_range
+    mean, std = (", ".join(f"{one:.3g}" for one in v) for v in (how.mean, how.std))
+    return (
+        f"{_pixels(how.image_size)} by {how.resize!r} with {how.interpolation}, values "
+        f"from {low:g} to {high:g}, mean ({mean}), std ({std})"
+    )
 
 
 def _classes(count: int | None, names: Sequence[str] | None) -> str:

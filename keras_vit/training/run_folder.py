@@ -106,8 +106,11 @@ class TrainingResult(InNotebook):
         ]
         where = "not written" if self.output is None else self.output
         count = len(self.history)
-        yield plain_facts([("epochs", count), ("best epoch", self.best_epoch)])
-        yield plain_facts([("seconds", f"{self.seconds:.0f}"), ("output", where)])
+        best = f"{self.best_epoch} of {count}"
+        seconds = f"{self.seconds:.0f}"
+        yield plain_facts(
+            [("best epoch", best), ("seconds", seconds), ("output", where)]
+        )
         yield plain_table("The last epochs", ("epoch", *names), rows)
 
 
