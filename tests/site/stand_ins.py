@@ -136,6 +136,15 @@ def stand_in_for_load(folder: Path) -> Callable[..., keras_vit.ViT]:
     return loaded
 
 
+def make_small(patch: pytest.MonkeyPatch) -> None:
+    """Let a page train small models for a short time, and download nothing."""
+    import datasets
+
+    patch.setattr(keras_vit.ViT, "from_variant", small_variant)
+    patch.setattr(keras_vit, "train", short_training)
+    patch.setattr(datasets, "load_dataset", small_beans)
+
+
 def prepare(patch: pytest.MonkeyPatch, folder: Path, *, with_run: bool) -> None:
     """Make a folder the working directory of a page.
 
@@ -158,8 +167,4 @@ def enter(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.chdir(folder)
     patch.setenv("KERAS_VIT_CACHE", str(folder / "cache"))
     patch.setattr(keras_vit, "load", stand_in_for_load(folder))
-    patch.setattr(keras_vit.ViT, "from_variant", small_variant)
-    patch.setattr(keras_vit, "train", short_training)
-    datasets = pytest.importorskip("datasets")
-    patch.setattr(datasets, "load_dataset", small_beans)
     keras.utils.set_random_seed(0)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.one_backend import ONE_BACKEND, conversions_in_this_process
 from tests.site.peer_stand_ins import prepare_peers
-from tests.site.stand_ins import prepare
+from tests.site.stand_ins import make_small, prepare
 from tests.site.test_pages import PAGES
 
 pytestmark = ONE_BACKEND
@@ -27,6 +27,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 @pytest.mark.parametrize("name", RUN)
 def test_each_block_runs(name, monkeypatch, tmp_path, capsys):
     prepare(monkeypatch, tmp_path, with_run=name != MAKES_RUN)
+    make_small(monkeypatch)
     if name == WITH_PEERS:
         prepare_peers(monkeypatch, tmp_path)
     text = PAGES[f"{name}.md"].read_text(encoding="utf-8")
