@@ -1,0 +1,112 @@
+r"""The ViT example of keras.io and ours, trained on the same digits for as long.
+
+The example is not part of this repository: in keras-team/keras-io it is
+`examples/vision/image_classification_with_vision_transformer.py`.
+It runs as it is, but for its data, which are a download, and its number of epochs.
+Ours is a ViT of the same sizes with the recipe `small_data`.
+
+Command: KERAS_BACKEND=tensorflow python benchmarks/keras_io_example.py EXAMPLE \
+    [--epochs 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def digits() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return the embedded digits as CIFAR-100 comes: uint8 (N, 32, 32, 3), (N, 1)."""
+    import keras_vit
+
+    data = keras_vit.load_data("digits")
+    parts = []
+    for part in (data.train, data.validation):
+        pixels = np.asarray(part.images)  # (N, 8, 8, 1), uint8
+        large = pixels.repeat(4, axis=1).repeat(4, axis=2).repeat(3, axis=3)
+        parts.append((large, np.asarray(part.labels)[:, np.newaxis]))
+    return parts[0], parts[1]
+
+
+def theirs(path: Path, epochs: int, parts: Any) -> tuple[float, int]:
+    """Run the example; return its accuracy on the test part, and its parameters."""
+    import keras
+    import matplotlib
+
+    matplotlib.use("Agg")
+    source, found = re.subn(
+        r"^num_epochs = \d+", f"num_epochs = {epochs}", path.read_text(), flags=re.M
+    )
+    if found != 1:
+        raise SystemExit(f"{path} has no line `num_epochs = ...`.")
+    # The backend is the one that this script was started with.
+    source = re.sub(r'^os\.environ\["KERAS_BACKEND"\].*$', "", source, flags=re.M)
+    keras.datasets.cifar100.load_data = lambda: parts
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(source, str(path), "exec"), names)  # noqa: S102
+    model = names["vit_classifier"]
+    (_, _), (images, labels) = parts
+    right = model.predict(images, verbose=0).argmax(-1) == labels[:, 0]
+    return float(right.mean()), model.count_params()
+
+
+def ours(epochs: int, parts: Any) -> tuple[float, int]:
+    """Train a ViT of the example's sizes; return the same two."""
+    import keras_vit
+
+    (x_train, y_train), (x_test, y_test) = parts
+    # The held-out tenth of the example is chosen by position, and so here.
+    held = round(len(x_train) * 0.9)
+    data = keras_vit.load_data(
+        {
+            "train": (x_train[:held], y_train[:held, 0]),
+            "validation": (x_train[held:], y_train[held:, 0]),
+            "test": (x_test, y_test[:, 0]),
+        }
+    )
+    model = keras_vit.ViT(
+        image_size=72,
+        patch_size=6,
+        hidden_dim=256,
+        num_layers=8,
+        num_heads=4,
+        mlp_dim=512,
+        num_classes=len(data.class_names),
+        preprocessing=keras_vit.Preprocessing(image_size=72),
+    )
+    recipe = keras_vit.training.get_recipe("small_data", epochs=epochs)
+    keras_vit.train(model, data, recipe)
+    accuracy = keras_vit.evaluate(model, data, part="test").accuracy
+    return float(accuracy or 0), model.count_params()
+
+
+def main() -> None:
+    """Train both and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("example", type=Path)
+    parser.add_argument("--epochs", type=int, default=10)
+    options = parser.parse_args()
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    parts = digits()
+    rows = []
+    for name, run in (
+        ("the example", lambda: theirs(options.example, options.epochs, parts)),
+        ("keras_vit", lambda: ours(options.epochs, parts)),
+    ):
+        start = time.perf_counter()
+        accuracy, parameters = run()
+        rows.append((name, parameters, accuracy, time.perf_counter() - start))
+    print(f"\n{options.epochs} epochs, {len(parts[0][0])} pictures")
+    print("| | parameters | accuracy on the test part | seconds |\n|---|---|---|---|")
+    for name, parameters, accuracy, seconds in rows:
+        print(f"| {name} | {parameters:,} | {accuracy:.3f} | {seconds:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
