@@ -49,13 +49,14 @@ def features(
         ValueError: if there is no such block, or one is asked for twice.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant("test")
-        >>> maps = keras_vit.features(model, layers=[0, -1])
-        >>> outputs = maps(keras.ops.zeros((2, 32, 32, 3)))
-        >>> sorted(outputs)
-        ['block_0', 'block_0_prefix', 'block_1', 'block_1_prefix']
-        >>> tuple(outputs["block_1"].shape)
-        (2, 4, 4, 32)
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        maps = keras_vit.features(model, layers=[0, -1])
+        images = model.preprocessing("cat.jpg")[None]
+        {name: value.shape for name, value in maps.predict(images, verbose=0).items()}
+        # {'block_0': (1, 4, 4, 32), 'block_0_prefix': (1, 1, 32),
+        #  'block_3': (1, 4, 4, 32), 'block_3_prefix': (1, 1, 32)}
+        ```
     """
     config = _config(model)
     images = model.inputs[0]
@@ -166,6 +167,13 @@ def pre_logits(model: keras.Model) -> keras.Model:
     Raises:
         TypeError: if `model` is no ViT.
         ValueError: if it has no pooling.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        vectors = keras_vit.pre_logits(model)
+        vectors.output_shape  # (None, 32)
+        ```
     """
     config = _config(model)
     if config.pooling is None:

@@ -132,6 +132,15 @@ def average_precisions(labels: Any, scores: Any) -> np.ndarray:
     Raises:
         ValueError: if the shapes differ, or labels or scores are something else.
 
+    Example:
+        ```python
+        labels = np.array([[1, 0], [1, 1], [0, 1]])
+        probabilities = np.array([[0.9, 0.2], [0.6, 0.7], [0.7, 0.4]])
+
+        keras_vit.training.average_precisions(labels, probabilities).round(3)
+        # array([0.833, 1.   ])
+        ```
+
     Reference: sklearn.metrics.average_precision_score.
     """
     labels, scores = _checked(labels, scores, "scores")
@@ -164,6 +173,15 @@ def mean_average_precision(labels: Any, scores: Any) -> float:
     """Return the mean of `average_precisions` over the classes that have a label.
 
     NaN if none has.
+
+    Example:
+        ```python
+        labels = np.array([[1, 0], [1, 1], [0, 1]])
+        probabilities = np.array([[0.9, 0.2], [0.6, 0.7], [0.7, 0.4]])
+
+        found = keras_vit.training.mean_average_precision(labels, probabilities)
+        round(found, 3)  # 0.917
+        ```
     """
     return _mean(average_precisions(labels, scores))
 
@@ -181,6 +199,15 @@ def f1_scores(labels: Any, probabilities: Any, thresholds: Any = 0.5) -> np.ndar
 
     Raises:
         ValueError: if the shapes do not fit, or labels or scores are something else.
+
+    Example:
+        ```python
+        labels = np.array([[1, 0], [1, 1], [0, 1]])
+        probabilities = np.array([[0.9, 0.2], [0.6, 0.7], [0.7, 0.4]])
+
+        keras_vit.training.f1_scores(labels, probabilities).round(3)
+        # array([0.8  , 0.667])
+        ```
 
     Reference: sklearn.metrics.f1_score.
     """
@@ -213,6 +240,15 @@ def best_thresholds(
 
     Raises:
         ValueError: if the shapes differ, or labels or scores are something else.
+
+    Example:
+        ```python
+        labels = np.array([[1, 0], [1, 1], [0, 1]])
+        probabilities = np.array([[0.9, 0.2], [0.6, 0.7], [0.7, 0.4]])
+
+        keras_vit.training.best_thresholds(labels, probabilities)
+        # array([0.3, 0.3])
+        ```
 
     Reference: arXiv:1402.1892 (the threshold that maximizes F1).
     """

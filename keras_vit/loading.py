@@ -77,6 +77,14 @@ def load(
         TypeError: if an option does not exist.
         ValueError: if the checkpoint is damaged, of an unknown kind, or does not match
             its configuration; nothing is half loaded.
+
+    Example:
+        ```python
+        # A backbone by its name on the hub, and a model of your own.
+        backbone = keras_vit.load("facebook/dinov2-small", image_size="preprocessing")
+        model = keras_vit.load("saved_models/photos")
+        model.class_names  # ('cat', 'dog')
+        ```
     """
     check_names(ViTConfig, changes, *_MODEL_OPTIONS)
     if not pretrained:

@@ -34,6 +34,14 @@ class LoRA:
     Raises:
         ValueError: if `rank` is out of range.
 
+    Example:
+        ```python
+        backbone = keras_vit.load("facebook/dinov2-small", image_size="preprocessing")
+        model = keras_vit.replace_head(backbone, 2)
+        adapted = keras_vit.changed(model, lora=keras_vit.LoRA(rank=4))
+        adapted.count_params() > model.count_params()  # True
+        ```
+
     Reference: arXiv:2106.09685, section 4.1; `keras.layers.Dense.enable_lora`.
     """
 

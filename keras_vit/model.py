@@ -136,6 +136,8 @@ class ViT(keras.Model, ModelFacts):
         if class_names is not None:
             self.class_names = class_names
 
+    __repr__ = ModelFacts.__repr__
+
     @classmethod
     def from_variant(cls, variant: str, **changes: Any) -> ViT:
         """Build a named variant, for example "B/16", with some options changed.

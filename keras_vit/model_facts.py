@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
+from keras_vit.config import VARIANTS
+from keras_vit.pages.in_notebook import InNotebook, plain_facts
 from keras_vit.preprocessing import Preprocessing
 
 # Attributes of a `ViT`, which `train` sets on any Keras model, too.
 FACTS = ("preprocessing", "class_names", "thresholds")
+_SIZES = ("patch_size", "hidden_dim", "num_layers", "num_heads", "mlp_dim")
+_MOST_NAMED = 20  # classes in a notebook
 
 
-class ModelFacts:
+class ModelFacts(InNotebook):
     """The facts of a `ViT`: attributes that are checked, and a part of its config."""
 
     config: Any
@@ -74,6 +78,28 @@ class ModelFacts:
     def thresholds(self, values: Sequence[float] | None) -> None:
         self._thresholds = checked_thresholds(values, self.config.num_classes)
 
+    def __repr__(self) -> str:
+        model: Any = self
+        sizes, count = _sizes(self.config), model.count_params()
+        return f"<ViT {model.name!r}: {sizes}, {count / 1e6:.3g} million parameters>"
+
+    def _notebook(self) -> Iterator[str]:
+        model: Any = self
+        config, size = self.config, self.config.image_size
+        rows = [
+            ("name", model.name),
+            ("sizes", _sizes(config)),
+            ("parameters", f"{model.count_params():,}"),
+            ("images", f"{_pixels(size)}, {config.channels} channels"),
+            ("preprocessing", _prepared(self.preprocessing)),
+            ("dtype", model.dtype_policy.name),
+            ("classes", _classes(config.num_classes, self.class_names)),
+        ]
+        if size is not None:
+            work = f"{config.macs / 1e9:.3g} billion multiply-accumulates an image"
+            rows.insert(3, ("work", f"{work}, {2 * config.macs / 1e9:.3g} GFLOPs"))
+        yield plain_facts(rows)
+
     def facts(self) -> dict[str, Any]:
         """Return them as JSON values; those that are no arguments if they are set."""
         preprocessing = self.preprocessing
@@ -93,6 +119,49 @@ class ModelFacts:
         for name in later:
             setattr(model, name, config[name])
         return model
+
+
+def _sizes(config: Any) -> str:
+    """Return the sizes of a model in words, by the name of a variant if it has one."""
+    own = [getattr(config, name) for name in _SIZES]
+    names = [
+        name
+        for name, variant in VARIANTS.items()
+        if [getattr(variant.config, size) for size in _SIZES] == own
+    ]
+    rows, columns = config.patch_size
+    listed = (
+        f"{config.num_layers} blocks, hidden_dim {config.hidden_dim}, "
+        f"{config.num_heads} heads, patches of {rows} x {columns}"
+    )
+    return f"{names[0]}, {listed}" if names else listed
+
+
+def _pixels(size: tuple[int, int] | None) -> str:
+    return "any size" if size is None else f"{size[0]} x {size[1]} pixels"
+
+
+def _prepared(how: Preprocessing | None) -> str:
+    if how is None:
+        return "none is set"
+    low, high = how.value_range
+    mean, std = (", ".join(f"{one:.3g}" for one in v) for v in (how.mean, how.std))
+    return (
+        f"{_pixels(how.image_size)} by {how.resize!r} with {how.interpolation}, values "
+        f"from {low:g} to {high:g}, mean ({mean}), std ({std})"
+    )
+
+
+def _classes(count: int | None, names: Sequence[str] | None) -> str:
+    if count is None:
+        return "none, a backbone"
+    if names is None:
+        return f"{count:,}, without names"
+    more = len(names) - _MOST_NAMED
+    listed = ", ".join(names[:_MOST_NAMED]) + (
+        f" and {more:,} more" if more > 0 else ""
+    )
+    return f"{len(names):,}: {listed}"
 
 
 def checked_thresholds(values: Any, num_outputs: int | None) -> Any:

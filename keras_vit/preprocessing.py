@@ -88,6 +88,14 @@ class Preprocessing:
         TypeError: if a number is not a number.
         ValueError: if an option is out of its range.
 
+    Example:
+        ```python
+        preprocessing = keras_vit.Preprocessing(image_size=224, crop_ratio=0.9)
+        values = preprocessing("cat.jpg")
+        values.shape, str(values.dtype)  # ((224, 224, 3), 'float32')
+        model = keras_vit.ViT(num_classes=2, num_layers=1, preprocessing=preprocessing)
+        ```
+
     Reference: timm.data.transforms_factory.transforms_imagenet_eval (crop modes
     `center`, `squash` and `border`); transformers.image_processing_backends;
     google-research/vision_transformer, value range [-1, 1].

@@ -27,6 +27,13 @@ class ModelInfo:
         top1: accuracy on ImageNet's validation images, percent, as timm publishes it
             (results/results-imagenet.csv of huggingface/pytorch-image-models). None:
             it does not, as for all models without ImageNet's 1,000 classes.
+
+    Example:
+        ```python
+        best = keras_vit.list_models(license="apache", best_under=25_000_000)[0]
+        best.name, best.parameters, best.top1
+        # ('deit3_small_patch16_384.fb_in22k_ft_in1k', 22205416, 84.846)
+        ```
     """
 
     name: str
@@ -65,8 +72,13 @@ def list_models(
         ValueError: if `best_under` is below 1.
 
     Example:
-        >>> [info.name for info in keras_vit.list_models("*base*dinov2*")][0]
-        'vit_base_patch14_dinov2.lvd142m'
+        ```python
+        found = keras_vit.list_models("*dinov2*", license="apache")
+        found[0].name  # 'vit_base_patch14_dinov2.lvd142m'
+        [best, *_] = keras_vit.list_models(license="apache", best_under=25_000_000)
+        best.name, best.top1
+        # ('deit3_small_patch16_384.fb_in22k_ft_in1k', 84.846)
+        ```
     """
     if best_under is not None and best_under < 1:
         raise ValueError(

@@ -55,6 +55,15 @@ def save(
         TypeError: if a folder is asked for and the model is no `keras_vit.ViT`.
         ValueError: if the format is unknown or cannot express the model; the message
             names the options.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        print(keras_vit.save(model, "photos.keras"))  # photos.keras
+        folder = keras_vit.save(model, "for_timm", "timm")
+        sorted(path.name for path in folder.iterdir())
+        # ['config.json', 'model.safetensors']
+        ```
     """
     path = Path(path).expanduser()
     is_file = path.suffix == ".keras"
@@ -134,6 +143,13 @@ def push_to_hub(
         ImportError: if huggingface_hub is not installed.
         OSError: if the hub cannot be reached or refuses the upload.
         ValueError: if the format cannot express the model.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        keras_vit.push_to_hub(model, "me/photos", private=True)
+        # 'https://huggingface.co/me/photos/commit/...'
+        ```
     """
     try:
         import huggingface_hub

@@ -37,6 +37,8 @@ class FinishedDocstrings(griffe.Extension):
             text,
             flags=re.MULTILINE,
         )
+        # Two sections of ours would run into one paragraph.
+        text = re.sub(r"\n( *)Output shape:", r"\n\n\1Output shape:", text)
         # Under "Example:" griffe would take the lines with >>> for quotations.
         obj.docstring.value = re.sub(
             r"^( *)Example:$", r"\1Examples:", text, flags=re.MULTILINE

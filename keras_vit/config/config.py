@@ -50,6 +50,14 @@ class ViTConfig:
         TypeError: if an option has the wrong type.
         ValueError: if an option is out of its range, or two contradict each other.
 
+    Example:
+        ```python
+        config = keras_vit.ViTConfig.from_variant("B/16", num_classes=10)
+        config.num_tokens, config.num_parameters  # (197, 85806346)
+        model = keras_vit.ViT.from_variant("B/16", num_classes=10)
+        model.config == config  # True
+        ```
+
     Reference: arXiv:2010.11929, section 3.1 and table 1.
     """
 
@@ -557,3 +565,14 @@ VARIANTS: Mapping[str, Variant] = {
     name: Variant(ViTConfig(**row.options), row.source)
     for name, row in VARIANT_ROWS.items()
 }
+"""The named sizes: of each its `config` and its `source`, the table of a paper.
+
+Example:
+    ```python
+    sorted(keras_vit.VARIANTS)[:3]  # ['B/16', 'B/32', 'B/8']
+    variant = keras_vit.VARIANTS["S/16"]
+    variant.config.num_parameters, variant.source
+    # (22050664, 'arXiv:2012.12877, table 1')
+    model = keras_vit.ViT.from_variant("S/16", num_classes=10)
+    ```
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from keras_vit.data.images import Images
 from keras_vit.data.opening import Opened, Part, open_source
 from keras_vit.data.sources.lists import ListOptions
 from keras_vit.data.splits import fold_numbers, grouped_split, stratified_split
+from keras_vit.pages.in_notebook import MOST_ROWS, InNotebook, plain_facts
 
 # Shares of the whole that are held out where the source is not divided itself. The
 # digits have no validation part: the epoch that looks best on 120 images is a matter of
@@ -23,7 +24,7 @@ DEFAULT_FRACTIONS = {"validation": 0.2, "test": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageData:
+class ImageData(InNotebook):
     """A data set in disjoint parts.
 
     Args:
@@ -34,6 +35,16 @@ class ImageData:
         test: images that training never sees, or None.
         split: the arguments of `load_data` that give these parts again.
         own_parts: held-out parts that the source itself has, rather than the split.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/", validation_fraction=0.25)
+        data.class_names, data.num_classes  # (('cat', 'dog'), 2)
+        {name: len(part) for name, part in data.parts.items()}
+        # {'train': 18, 'validation': 6}
+        name, part = data.held_out
+        name  # 'validation'
+        ```
     """
 
     name: str
@@ -97,6 +108,14 @@ class ImageData:
         if weights is not None:
             parts.append(f"weights from {weights.min():g} to {weights.max():g}")
         return "; ".join(parts)
+
+    def _notebook(self) -> Iterator[str]:
+        named = ", ".join(self.class_names[:MOST_ROWS])
+        more = self.num_classes - MOST_ROWS
+        classes = f"{self.num_classes:,}: {named}{f' and {more:,} more' * (more > 0)}"
+        yield plain_facts([("from", self.name), ("classes", classes)])
+        parts = [(name, f"{len(part):,} images") for name, part in self.parts.items()]
+        yield plain_facts([*parts, ("values", self.details)])
 
     def summary(self) -> dict[str, Any]:
         """Name, classes, values, split, and size and fingerprint of each part."""
@@ -190,9 +209,20 @@ def load_data(
             as asked.
 
     Example:
-        >>> data = keras_vit.load_data("digits")
-        >>> len(data.train), len(data.test), data.class_names[:3]
-        (1198, 599, ('0', '1', '2'))
+        ```python
+        data = keras_vit.load_data("photos/")
+        len(data.train), len(data.validation), data.class_names
+        # (20, 4, ('cat', 'dog'))
+        fold = keras_vit.load_data(
+            "train.csv",
+            columns={"path": "id", "label": "species", "group": "patient"},
+            image_dir="train",
+            ending=".jpg",
+            folds=4,
+            fold=0,
+        )
+        fold.num_classes  # 2
+        ```
     """
     check_count("seed", seed, 0)
     _check_folds(folds, fold, validation_fraction, test_fraction)

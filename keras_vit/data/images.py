@@ -20,7 +20,7 @@ from keras_vit.data.values import PixelValues
 from keras_vit.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Images:
     """Labelled images that can be read one by one, in any order.
 
@@ -64,6 +64,9 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def __repr__(self) -> str:
+        return f"<Images: {len(self):,} of {self.num_classes:,} classes>"
 
     @property
     def fingerprint(self) -> str:

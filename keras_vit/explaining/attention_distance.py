@@ -78,12 +78,12 @@ def attention_distance(
             says how images are preprocessed.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", preprocessing=keras_vit.Preprocessing(image_size=32)
-        ... )
-        >>> pictures = np.zeros((3, 40, 40, 3), "uint8")
-        >>> keras_vit.attention_distance(model, pictures).values.shape
-        (2, 2)
+        ```python
+        pictures = ["cat.jpg", "dog.jpg"]
+        found = keras_vit.attention_distance("saved_models/photos", pictures)
+        found.values.shape  # (4, 2)
+        print(found.save("distances.png"))  # distances.png
+        ```
 
     Reference: arXiv:2010.11929, figure 7 (right) and appendix D.7.
     """

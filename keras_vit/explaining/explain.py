@@ -94,12 +94,15 @@ def explain(
             range or of another method.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", preprocessing=keras_vit.Preprocessing(image_size=32)
-        ... )
-        >>> [found] = keras_vit.explain(model, [np.zeros((60, 90, 3), "uint8")])
-        >>> found.values.shape, found.patches.shape
-        ((60, 90), (4, 4))
+        ```python
+        pictures = ["cat.jpg", "dog.jpg"]
+        found = keras_vit.explain("saved_models/photos", pictures)
+        found[0].values.shape, found[0].patches.shape  # ((40, 48), (4, 4))
+        print(found[0].save("cat_map.png"))  # cat_map.png
+        [map_of_dog] = keras_vit.explain(
+            "saved_models/photos", ["dog.jpg"], method="grad_cam", target="dog"
+        )
+        ```
     """
     check_count("batch_size", batch_size, 1)
     check_count("window", window, 1)

@@ -36,6 +36,14 @@ class Explanation(Shown):
         probability: of that class; None of a model without classes.
         point: (x, y) in pixels that "similarity" compares with; None of other methods.
         of: uint8 (H', W', 3), the picture in which `point` is, if it is another one.
+
+    Example:
+        ```python
+        [found] = keras_vit.explain("saved_models/photos", ["cat.jpg"], target="cat")
+        found.method, found.class_name  # ('relevance', 'cat')
+        found.values.shape, found.picture.shape  # ((40, 48), (40, 48, 3))
+        print(found.save("cat_map.png"))  # cat_map.png
+        ```
     """
 
     values: np.ndarray

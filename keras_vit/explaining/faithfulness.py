@@ -5,7 +5,7 @@ R, C rows and columns of patches; S steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from keras_vit.explaining.targets import class_of
 from keras_vit.inference.predictor import Predictor, as_pictures, load_predictor
 from keras_vit.loading import load
 from keras_vit.model import ViT
+from keras_vit.pages.in_notebook import InNotebook, plain_facts, plain_table
 from keras_vit.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Faithfulness:
+class Faithfulness(InNotebook):
     """What becomes of a probability as patches go or come, in the order of a map.
 
     Args:
@@ -33,6 +34,15 @@ class Faithfulness:
             hidden first, float32 (S + 1,).
         insertion: the same, these patches being shown first, over a blurred picture.
         target: number of the class.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.explain(model, ["cat.jpg"])
+        [curves] = keras_vit.deletion_insertion(model, ["cat.jpg"], found, steps=4)
+        curves.shares  # array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
+        0 <= curves.deletion_area <= 1  # True
+        ```
     """
 
     shares: np.ndarray = field(repr=False)
@@ -49,6 +59,18 @@ class Faithfulness:
     def insertion_area(self) -> float:
         """Area under `insertion`, from 0 to 1: the higher, the better the map."""
         return _area(self.insertion, self.shares)
+
+    def _notebook(self) -> Iterator[str]:
+        yield plain_facts(
+            [
+                ("deletion, the lower the better", f"{self.deletion_area:.3f}"),
+                ("insertion, the higher the better", f"{self.insertion_area:.3f}"),
+            ]
+        )
+        curves = zip(self.shares, self.deletion, self.insertion, strict=True)
+        rows = [(f"{share:.0%}", f"{a:.3f}", f"{b:.3f}") for share, a, b in curves]
+        titles = ("of the patches", "deletion", "insertion")
+        yield plain_table("Probability of the class", titles, rows)
 
 
 def _area(values: np.ndarray, shares: np.ndarray) -> float:
@@ -97,14 +119,14 @@ def deletion_insertion(
             range.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", preprocessing=keras_vit.Preprocessing(image_size=32)
-        ... )
-        >>> pictures = [np.zeros((60, 90, 3), "uint8")]
-        >>> found = keras_vit.explain(model, pictures)
-        >>> [curves] = keras_vit.deletion_insertion(model, pictures, found, steps=4)
-        >>> curves.deletion.shape
-        (5,)
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.explain(model, ["cat.jpg"])
+        [curves] = keras_vit.deletion_insertion(model, ["cat.jpg"], found, steps=4)
+        [chance] = keras_vit.deletion_insertion(model, ["cat.jpg"], None, steps=4)
+        curves.deletion.shape  # (5,)
+        print(curves.deletion_area, chance.deletion_area)
+        ```
 
     Reference: Petsiuk, Das and Saenko, RISE, arXiv:1806.07421, section 4.2.
     """

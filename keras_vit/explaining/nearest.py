@@ -97,16 +97,13 @@ def nearest_pictures(
             part, or not so many pictures.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", preprocessing=keras_vit.Preprocessing(image_size=32)
-        ... )
-        >>> pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), "uint8")
-        >>> pair = (pixels, np.arange(6) % 2)
-        >>> data = keras_vit.load_data(pair, validation_fraction=0)
-        >>> options = {"count": 2, "cache": None, "verbose": False}
-        >>> [one] = keras_vit.nearest_pictures(model, pixels[3:4], data, **options)
-        >>> int(one.numbers[0]), one.similarities.shape
-        (3, (2,))
+        ```python
+        data = keras_vit.load_data("photos/")
+        model = keras_vit.load("saved_models/photos")
+        [one] = keras_vit.nearest_pictures(model, ["cat.jpg"], data, count=3)
+        one.numbers.shape, one.similarities.shape  # ((3,), (3,))
+        print(one.save("nearest.png"))  # nearest.png
+        ```
     """
     if isinstance(model, (str, Path)):
         model = load(model)

@@ -62,11 +62,16 @@ class PictureLog(keras.callbacks.Callback):
             says how pictures are preprocessed.
 
     Example:
-        >>> import tempfile
-        >>> folder = tempfile.mkdtemp()
-        >>> data = keras_vit.load_data("digits")
-        >>> log = keras_vit.PictureLog(folder, data, every=5)
-        >>> # keras_vit.train(model, data, callbacks=[log])
+        ```python
+        from pathlib import Path
+
+        data = keras_vit.load_data("photos/")
+        model = keras_vit.load("saved_models/photos")
+        log = keras_vit.PictureLog("drawn", data, count=4)
+        recipe = keras_vit.Recipe(epochs=1, warmup_epochs=0)
+        result = keras_vit.train(model, data, recipe, callbacks=[log], verbose=0)
+        sorted(path.name for path in Path("drawn").iterdir())  # ['maps_0001.png']
+        ```
     """
 
     def __init__(

@@ -27,6 +27,14 @@ class Randomized:
             head on, all have forgotten.
         correlation: Spearman's rank correlation with the maps of the trained model,
             mean over the pictures, from -1 to 1.
+
+    Example:
+        ```python
+        rows = keras_vit.randomization_test("saved_models/photos", ["cat.jpg"], every=4)
+        for row in rows:
+            print(f"{row.layer}: {row.correlation:.2f}")
+        rows[0]  # Randomized(layer='trained', correlation=1.0)
+        ```
     """
 
     layer: str
@@ -65,13 +73,12 @@ def randomization_test(
             colours, which have no order.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", preprocessing=keras_vit.Preprocessing(image_size=32)
-        ... )
-        >>> pictures = [np.arange(2700, dtype="uint8").reshape(30, 30, 3)]
-        >>> rows = keras_vit.randomization_test(model, pictures)
-        >>> [row.layer for row in rows]
-        ['trained', 'head', 'block_1', 'block_0', 'patch_encoder']
+        ```python
+        rows = keras_vit.randomization_test("saved_models/photos", ["cat.jpg"], every=2)
+        [row.layer for row in rows]
+        # ['trained', 'head', 'block_2', 'block_0', 'patch_encoder']
+        rows[0].correlation  # 1.0
+        ```
 
     Reference: Adebayo et al., Sanity Checks for Saliency Maps, arXiv:1810.03292,
     section 3.1 (cascading randomization, which draws the weights anew).

@@ -41,6 +41,12 @@ class Shown(ABC):
         Raises:
             FileExistsError: if there is a file that is not to be replaced.
             ValueError: if the name does not end in ".png".
+
+        Example:
+            ```python
+            [found] = keras_vit.explain("saved_models/photos", ["cat.jpg"])
+            print(found.save("cat_map.png"))  # cat_map.png
+            ```
         """
         path = Path(path).expanduser()
         if path.suffix.lower() != ".png":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from keras_vit.exporting.timing import (
 )
 from keras_vit.keras_file import load_keras
 from keras_vit.metadata import read_metadata
+from keras_vit.pages.in_notebook import InNotebook, plain_facts, plain_table
 
 KERAS = "keras"
 _TITLES = ("images per call", "threads", "median ms", "95 % ms", "images per second")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Benchmark:
+class Benchmark(InNotebook):
     """How fast a file is.
 
     Args:
@@ -37,6 +38,13 @@ class Benchmark:
         device: that it ran on.
         fixed_batch: images per call if the file takes no other number; None: any.
         rows: latencies, for each number of threads those of each batch size.
+
+    Example:
+        ```python
+        found = keras_vit.benchmark("photos.tflite", seconds=0.1)
+        found.format, found.fixed_batch  # ('litert', 1)
+        found.rows[0].median_ms > 0, found.rows[0].images_per_second > 0  # (True, True)
+        ```
     """
 
     path: Path
@@ -48,19 +56,23 @@ class Benchmark:
 
     def table(self) -> str:
         """Return the latencies as a Markdown table."""
-        return markdown_table(
-            _TITLES,
-            [
-                (
-                    row.batch,
-                    row.threads,
-                    f"{row.median_ms:.3f}",
-                    f"{row.p95_ms:.3f}",
-                    f"{row.images_per_second:.1f}",
-                )
-                for row in self.rows
-            ],
-        )
+        return markdown_table(_TITLES, self._cells())
+
+    def _cells(self) -> list[tuple[object, ...]]:
+        return [
+            (
+                row.batch,
+                row.threads,
+                f"{row.median_ms:.3f}",
+                f"{row.p95_ms:.3f}",
+                f"{row.images_per_second:.1f}",
+            )
+            for row in self.rows
+        ]
+
+    def _notebook(self) -> Iterator[str]:
+        yield plain_facts([("file", self.path), ("format", self.format)])
+        yield plain_table(f"Latency on {self.device}", _TITLES, self._cells())
 
     def as_json(self) -> dict[str, Any]:
         """Return the benchmark as JSON values."""
@@ -90,6 +102,13 @@ def benchmark(
         FileNotFoundError: if there is nothing at the path.
         RuntimeError: if the runtime cannot run the file.
         ValueError: if the file is of another kind, or an option is out of its range.
+
+    Example:
+        ```python
+        found = keras_vit.benchmark("photos.tflite", threads=[1, 2], seconds=0.1)
+        print(found.table())
+        # | images per call | threads | median ms | ...
+        ```
     """
     path = Path(path).expanduser()
     _check_options(batches, threads, seconds)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from keras_vit.exporting.markdown import markdown_table
 from keras_vit.exporting.timing import Latency
+from keras_vit.pages.in_notebook import InNotebook, note, plain_table
 
 TABLE_FILE, TEXT_FILE, PLOT_FILE = "table.json", "table.md", "table.png"
 _TITLES = (
@@ -55,7 +56,7 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(InNotebook):
     """All formats and precisions of a model.
 
     Args:
@@ -68,10 +69,19 @@ class Comparison:
         device: that latencies were measured on, one thread.
         measure: what accuracies are, as in `ExportReport`.
         agreement: what agreements are, as there.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.export_all(model, "files", formats=["openvino"])
+        best = [row.quantization for row in found.rows if row.is_best]
+        print(found.table())
+        # | format | precision | ...
+        ```
     """
 
     folder: Path
-    rows: tuple[ComparisonRow, ...]
+    rows: tuple[ComparisonRow, ...] = field(repr=False)
     num_images: int
     source: str
     model_accuracy: float | None
@@ -81,7 +91,15 @@ class Comparison:
 
     def table(self) -> str:
         """Return the table as Markdown."""
-        return markdown_table(_TITLES, map(_cells, self.rows))
+        rows = [
+            (*cells, "**best**" * bool(best), text.replace("|", "\\|"))
+            for *cells, best, text in map(_cells, self.rows)
+        ]
+        return markdown_table(_TITLES, rows)
+
+    def _notebook(self) -> Iterator[str]:
+        yield note(self._judged())
+        yield plain_table("Formats and precisions", _TITLES, map(_cells, self.rows))
 
     def as_json(self) -> dict[str, Any]:
         """Return the comparison as JSON values."""
@@ -94,6 +112,15 @@ class Comparison:
 
     def text(self) -> str:
         """Return the table as a page of Markdown."""
+        return (
+            f"# Formats and precisions\n\nOn {self._judged()}. Latency: the median of "
+            f"one call with one thread on {self.device}, each format in turns with the "
+            "LiteRT file in float32. Best: no other file is at least as good in size, "
+            "latency and accuracy (agreement, without labels), and better in one.\n\n"
+            f"{self.table()}\n"
+        )
+
+    def _judged(self) -> str:
         accuracy = self.model_accuracy
         judged = f"{self.num_images} pictures ({self.source})"
         if accuracy is not None:
@@ -101,13 +128,7 @@ class Comparison:
             judged += (
                 f", on which the Keras model has an accuracy{measure} of {accuracy:.2%}"
             )
-        return (
-            f"# Formats and precisions\n\nOn {judged}. Latency: the median of one "
-            f"call with one thread on {self.device}, each format in turns with the "
-            "LiteRT file in float32. Best: no other file is at least as good in size, "
-            "latency and accuracy (agreement, without labels), and better in one.\n\n"
-            f"{self.table()}\n"
-        )
+        return judged
 
 
 def _cells(row: ComparisonRow) -> list[str]:
@@ -124,8 +145,8 @@ def _cells(row: ComparisonRow) -> list[str]:
         text(row.max_difference, ".2g"),
         text(row.latency and row.latency.median_ms, ".2f"),
         text(row.latency_ratio, ".2f"),
-        "**best**" if row.is_best else "",
-        (row.file or row.problem).replace("|", "\\|"),
+        "best" if row.is_best else "",
+        row.file or row.problem,
     ]
 
 

@@ -148,6 +148,15 @@ def export(
         RuntimeError: if the conversion or the verification fails, or the precision
             loses more than `max_loss`.
         ValueError: if an option or the model does not fit; the message says which.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        report = keras_vit.export(model, "cats_and_dogs.tflite", images="new_photos/")
+        print(report.path, report.num_images)  # cats_and_dogs.tflite 8
+        report.max_difference < 1e-3  # True
+        [[best, _]] = keras_vit.predict("cats_and_dogs.tflite", ["cat.jpg"])
+        ```
     """
     request = ExportRequest(
         path=Path(path).expanduser(),

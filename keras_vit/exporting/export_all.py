@@ -74,6 +74,16 @@ def export_all(
         FileExistsError: if `folder` holds something else, or `overwrite` is not set.
         RuntimeError: if there is no file at all; the message has the reasons.
         ValueError: if a format or `max_loss` does not exist.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.export_all(model, "files", evaluation=data, formats=["onnx"])
+        [row.quantization for row in found.rows]
+        # ['float32', 'float16', 'dynamic_int8']
+        print(found.table())
+        ```
     """
     folder = Path(folder).expanduser()
     _check_folder(folder, overwrite)

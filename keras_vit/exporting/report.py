@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,12 @@ from keras_vit.exporting.quantizations import FLOAT32
 from keras_vit.exporting.timing import Latency
 from keras_vit.exporting.verification_pictures import Source
 from keras_vit.files import replacing
+from keras_vit.pages.in_notebook import InNotebook, note, plain_facts, plain_table
 
 _ENDINGS = (".json", ".md")
+_LATENCY_TITLES = (
+    *("", "median ms", "95 % ms", "images per call", "threads", "calls"),
+)
 _SOURCES = {
     "evaluation": "evaluation images",
     "images": "images given to verify on",
@@ -24,7 +28,7 @@ _SOURCES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportReport:
+class ExportReport(InNotebook):
     """What was exported and how it compares with the Keras model.
 
     Args:
@@ -56,15 +60,23 @@ class ExportReport:
         changes: how the file differs from an export without a profile.
         runtime: the oldest that computes a LiteRT file right, in words.
         warnings: what limits this verification; usually empty.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        report = keras_vit.export(model, "photos.onnx", format="onnx", images="photos/")
+        report.format, report.quantization  # ('onnx', 'float32')
+        report.top1_agreement, report.num_images  # (1.0, 24)
+        ```
     """
 
     path: Path
     format: str
     quantization: str = FLOAT32
     num_bytes: int
-    inputs: dict[str, Any]
+    inputs: dict[str, Any] = field(repr=False)
     output: str
-    outputs: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict, repr=False)
     num_images: int
     source: Source = "digits"
     max_difference: float
@@ -76,9 +88,9 @@ class ExportReport:
     latency: Latency | None = None
     float32_latency: Latency | None = None
     device: str = ""
-    ops: dict[str, int] = field(default_factory=dict)
-    float_parts: tuple[str, ...] = ()
-    changes: tuple[str, ...] = ()
+    ops: dict[str, int] = field(default_factory=dict, repr=False)
+    float_parts: tuple[str, ...] = field(default=(), repr=False)
+    changes: tuple[str, ...] = field(default=(), repr=False)
     runtime: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -97,6 +109,16 @@ class ExportReport:
     def texts(self) -> tuple[str, str]:
         """Return the report as JSON and as Markdown."""
         return json.dumps(self.as_json(), indent=1) + "\n", _page(self)
+
+    def _notebook(self) -> Iterator[str]:
+        compared = f"{self.num_images} {_SOURCES[self.source]}"
+        yield from (note(text, "warning") for text in self.warnings)
+        yield plain_facts([("file", self.path), *_facts(self)])
+        yield note(f"Compared with the Keras model on {compared}:")
+        yield plain_facts(_comparison(self))
+        if self.latency is not None:
+            rows = _latency_rows(self)
+            yield plain_table(f"Latency on {self.device}", _LATENCY_TITLES, rows)
 
     def save(self, folder: str | Path, *, name: str = "report") -> None:
         """Write `report.json`, and `report.md` to read; former ones are replaced.
@@ -186,12 +208,12 @@ def _comparison(report: ExportReport) -> list[tuple[str, str]]:
     return found
 
 
-def _latencies(report: ExportReport) -> str:
+def _latency_rows(report: ExportReport) -> list[tuple[object, ...]]:
     measured = {
         f"{report.quantization}, this file": report.latency,
         "float32": report.float32_latency,
     }
-    rows = [
+    return [
         (
             name,
             f"{latency.median_ms:.2f}",
@@ -203,9 +225,11 @@ def _latencies(report: ExportReport) -> str:
         for name, latency in measured.items()
         if latency is not None
     ]
-    titles = ("", "median ms", "95 % ms", "images per call", "threads", "calls")
+
+
+def _latencies(report: ExportReport) -> str:
     ratio = report.latency_ratio
-    text = markdown_table(titles, rows)
+    text = markdown_table(_LATENCY_TITLES, _latency_rows(report))
     if ratio is None:
         return text
     return f"{text}\n\nMeasured in turns; {ratio:.2f} of float32."

@@ -82,12 +82,12 @@ def calibrate(
             it or is quantized, or the two do not fit together.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "digits",
-        ...     preprocessing=keras_vit.Preprocessing(image_size=16, channels=1),
-        ... )
-        >>> data = keras_vit.load_data("digits", validation_fraction=0.2)
-        >>> copy = keras_vit.calibrate(model, data, verbose=False)
+        ```python
+        data = keras_vit.load_data("photos/", validation_fraction=0.5)
+        model = keras_vit.load("saved_models/photos")
+        copy = keras_vit.calibrate(model, data, verbose=False)
+        copy.class_names  # ('cat', 'dog')
+        ```
 
     Reference: arXiv:1706.04599, section 4.2 (temperature scaling).
     """

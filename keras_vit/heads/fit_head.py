@@ -83,13 +83,12 @@ def fit_head(
             range.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", preprocessing=keras_vit.Preprocessing(image_size=32)
-        ... )
-        >>> data = keras_vit.load_data("digits")
-        >>> classifier = keras_vit.fit_head(model, data, cache=None, verbose=False)
-        >>> classifier.output_shape
-        (None, 10)
+        ```python
+        data = keras_vit.load_data("photos/")
+        backbone = keras_vit.load("facebook/dinov2-small", image_size="preprocessing")
+        model = keras_vit.fit_head(backbone, data, verbose=False)
+        model.class_names  # ('cat', 'dog')
+        ```
 
     Reference: arXiv:2304.07193, section 7 (linear evaluation); arXiv:2103.00020,
     section 3.2 (logistic regression by L-BFGS).

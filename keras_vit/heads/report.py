@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from keras_vit.heads.rejection import FalseAlarms
 from keras_vit.heads.temperature import Temperature
+from keras_vit.pages.in_notebook import InNotebook, note, plain_table
+from keras_vit.training.run_folder import HEAD_FILE
 
 # A gain that matters could hide in a margin as wide as this.
 _UNCLEAR = 0.03
@@ -50,7 +55,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadReport:
+class HeadReport(InNotebook):
     """How a head was chosen, and what it will reach.
 
     Args:
@@ -73,6 +78,17 @@ class HeadReport:
         seconds: that took.
         mean_average_precision: of the chosen head on held-out pictures; None for one
             label per picture.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        backbone = keras_vit.load("facebook/dinov2-small", image_size="preprocessing")
+        model = keras_vit.fit_head(backbone, data, output="head", verbose=False)
+        report = keras_vit.HeadReport.read("head")
+        report.num_images, report.num_folds  # (20, 5)
+        print(report.text())
+        # Cross-validation in 5 parts: ...
+        ```
     """
 
     num_images: int
@@ -80,16 +96,37 @@ class HeadReport:
     num_compared: int
     features: str
     dtype: str
-    temperature: Temperature
-    false_alarms: FalseAlarms | None
-    tried: tuple[Tried, ...]
+    temperature: Temperature = field(repr=False)
+    false_alarms: FalseAlarms | None = field(repr=False)
+    tried: tuple[Tried, ...] = field(repr=False)
     neighbours: float
     class_means: float | None
     majority: float
-    curve: tuple[CurvePoint, ...]
+    curve: tuple[CurvePoint, ...] = field(repr=False)
     num_computed: int
     seconds: float
     mean_average_precision: float | None = None
+
+    @classmethod
+    def read(cls, folder: str | Path) -> HeadReport:
+        """Return the report that `fit_head` wrote to its output folder.
+
+        Args:
+            folder: the output folder, with `head.json`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+        """
+        text = (Path(folder).expanduser() / HEAD_FILE).read_text(encoding="utf-8")
+        found = json.loads(text)
+        alarms = found["false_alarms"]
+        found |= {
+            "temperature": Temperature(**found["temperature"]),
+            "false_alarms": None if alarms is None else FalseAlarms(**alarms),
+            "tried": tuple(Tried(**row) for row in found["tried"]),
+            "curve": tuple(CurvePoint(**row) for row in found["curve"]),
+        }
+        return cls(**{one.name: found[one.name] for one in fields(cls)})
 
     @property
     def best(self) -> Tried:
@@ -132,6 +169,43 @@ class HeadReport:
                 f"{point.accuracy:.3f} ± {point.margin:.3f}"
             )
         return "\n".join([*lines, self.would_more_help()])
+
+    def _notebook(self) -> Iterator[str]:
+        if self.mean_average_precision is not None:
+            yield note(f"Mean average precision {self.mean_average_precision:.3f}")
+        rows = [
+            (
+                f"head on {row.features}"
+                + ", chosen" * (row.features == self.features),
+                f"{row.accuracy:.3f}",
+                f"{row.loss:.3f}",
+            )
+            for row in sorted(self.tried, key=lambda row: row.loss)
+        ]
+        others = {
+            "nearest pictures": self.neighbours,
+            "nearest class mean": self.class_means,
+            "largest class": self.majority,
+        }
+        rows += [(name, f"{v:.3f}", "") for name, v in others.items() if v is not None]
+        caption = f"Cross-validation in {self.num_folds} parts"
+        yield plain_table(caption, ("", "accuracy", "loss"), rows)
+        yield plain_table(
+            "With a part of the pictures",
+            ("share", "pictures", "accuracy", "95% interval"),
+            [
+                (
+                    f"{p.share:.0%}",
+                    p.num_images,
+                    f"{p.accuracy:.3f}",
+                    f"± {p.margin:.3f}",
+                )
+                for p in self.curve
+            ],
+        )
+        yield note(f"{self.would_more_help()}\n{self.temperature.text()}.")
+        if self.false_alarms is not None:
+            yield note(f"{self.false_alarms.text()}.")
 
     def would_more_help(self) -> str:
         """Say whether more photographs would help, from the end of the curve."""

@@ -46,11 +46,12 @@ def embed(
             preprocessed, or a file is the export of a classifier.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", preprocessing=keras_vit.Preprocessing(image_size=32)
-        ... )
-        >>> keras_vit.embed(model, [np.zeros((90, 60, 3)), np.zeros((20, 50))]).shape
-        (2, 32)
+        ```python
+        backbone = keras_vit.load("facebook/dinov2-small", image_size="preprocessing")
+        vectors = keras_vit.embed(backbone, ["cat.jpg", "dog.jpg"])
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        (vectors @ vectors.T).shape  # (2, 2)
+        ```
     """
     check_value(batch_size >= 1, "batch_size", batch_size, "at least 1")
     pictures = as_pictures(images)

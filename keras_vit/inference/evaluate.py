@@ -60,6 +60,15 @@ def evaluate(
     Raises:
         ValueError: if model and data do not fit, as images with several labels and a
             model that chooses one class do not.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        found = keras_vit.evaluate("saved_models/photos", data)
+        print(found.text())
+        # accuracy ..., loss ..., calibration error ... on 4 validation images
+        print(found.report("errors.html"))  # errors.html
+        ```
     """
     predictor = augmented(load_predictor(model, preprocessing), augment)
     _check_labels(predictor, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from keras_vit.data.class_matching import NONE_OF_THESE
 from keras_vit.data.trained_pictures import ALL
 from keras_vit.inference.picture_answers import PictureAnswers
 from keras_vit.label_scores import LabelScores
+from keras_vit.pages.in_notebook import InNotebook
 
 _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluation:
+class Evaluation(InNotebook):
     """How good a classifier is on one part of a data set.
 
     Args:
@@ -41,6 +43,15 @@ class Evaluation:
         labels: more about images with several labels; None if they have one.
         answers: what the model says of each image, from which `report` is made. It is
             no part of texts, JSON and comparisons.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        found = keras_vit.evaluate("saved_models/photos", data, part="all")
+        found.part, found.num_images  # ('all', 24)
+        print(f"{found.accuracy:.0%} of the pictures are right")
+        found.answers.probabilities.shape  # (24, 2)
+        ```
     """
 
     part: str
@@ -105,17 +116,11 @@ class Evaluation:
                 image, or the other evaluation is of other images.
 
         Example:
-            >>> data = keras_vit.load_data("digits")
-            >>> model = keras_vit.ViT.from_variant(
-            ...     "digits",
-            ...     preprocessing=keras_vit.Preprocessing(image_size=16, channels=1),
-            ... )
-            >>> found = keras_vit.evaluate(model, data)
-            >>> found.answers.probabilities.shape
-            (599, 10)
-            >>> found.report("digits.pdf")
-            Traceback (most recent call last):
-            ValueError: A page ends in .html, received 'digits.pdf'. Rename it.
+            ```python
+            data = keras_vit.load_data("photos/")
+            found = keras_vit.evaluate("saved_models/photos", data)
+            print(found.report("errors.html"))  # errors.html
+            ```
         """
         # The report draws maps, with what stands beside this module.
         from keras_vit.reporting.report import write_report
@@ -129,6 +134,11 @@ class Evaluation:
             command=command,
             overwrite=overwrite,
         )
+
+    def _notebook(self) -> Iterable[str]:
+        from keras_vit.reporting.summary import in_notebook
+
+        return in_notebook(self)
 
     def text(self) -> str:
         """Return one line for people, and one per class if images have several."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,73 @@ import numpy as np
 from keras_vit.data.checks import check_value
 from keras_vit.inference.augmented import Views, augmented
 from keras_vit.inference.predictor import Predictor, as_pictures, load_predictor
+from keras_vit.pages.in_notebook import InNotebook, note
+from keras_vit.pages.parts import bar, cell, name_cell, number_cell, table
 from keras_vit.preprocessing import Preprocessing
 
 TOP = 5  # classes, if nothing else is asked for
+_MOST_SHOWN = 20  # pictures in a notebook
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(InNotebook):
     """One class that a model considers.
 
     Args:
         class_name: its name, or its number if the model has no names.
         index: its number, from 0.
         probability: between 0 and 1.
+
+    Example:
+        ```python
+        [[best, second]] = keras_vit.predict("saved_models/photos", ["cat.jpg"])
+        best  # Prediction(class_name=..., index=..., probability=...)
+        best.probability >= second.probability  # True
+        ```
     """
 
     class_name: str
     index: int
     probability: float
+
+    def _notebook(self) -> Iterator[str]:
+        yield _bars("probability", [self])
+
+
+class Predictions(list[list[Prediction]], InNotebook):
+    """The classes of each picture, which a notebook shows as bars.
+
+    Args:
+        found: of each picture its classes, the most likely first.
+        names: of the pictures, in the same order.
+    """
+
+    def __init__(
+        self, found: Iterable[list[Prediction]], names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(found)
+        self._names = list(names)
+
+    def _notebook(self) -> Iterator[str]:
+        for number, classes in enumerate(self[:_MOST_SHOWN]):
+            known = number < len(self._names)
+            name = self._names[number] if known else f"picture {number}"
+            yield _bars(name, classes) if classes else note(f"{name}: no class")
+        if len(self) > _MOST_SHOWN:
+            yield note(f"and {len(self) - _MOST_SHOWN:,} more pictures")
+
+
+def _bars(caption: str, classes: Sequence[Prediction]) -> str:
+    """Return probabilities as a table with bars."""
+    rows = [
+        (
+            name_cell(one.class_name),
+            number_cell(one.probability, f"{one.probability:.1%}"),
+            cell(bar(one.probability)),
+        )
+        for one in classes
+    ]
+    return table(caption, ("class", "probability", ""), rows)
 
 
 def predict(
@@ -76,13 +125,13 @@ def predict(
         ValueError: if the model cannot be used for classification.
 
     Example:
-        >>> model = keras_vit.ViT.from_variant(
-        ...     "test", num_classes=3, class_names=["cat", "dog", "owl"],
-        ...     preprocessing=keras_vit.Preprocessing(image_size=32),
-        ... )
-        >>> [[best, second]] = keras_vit.predict(model, [np.zeros((90, 60, 3))], top=2)
-        >>> best.class_name, round(best.probability, 2)
-        ('cat', 0.33)
+        ```python
+        pictures = ["cat.jpg", "dog.jpg"]
+        found = keras_vit.predict("saved_models/photos", pictures, top=1)
+        for name, [best] in zip(pictures, found):
+            print(f"{name}: {best.class_name}, {best.probability:.0%}")
+        len(found), len(found[0])  # (2, 1)
+        ```
     """
     results: list[list[Prediction]] = []
     for found in each_prediction(
@@ -97,7 +146,15 @@ def predict(
         if isinstance(found, Exception):
             warnings.warn(f"Picture {len(results)} is left out: {found}", stacklevel=2)
         results.append([] if isinstance(found, Exception) else found)
-    return results
+    return Predictions(results, _names(images))
+
+
+def _names(images: Sequence[Any] | np.ndarray) -> list[str]:
+    """Return how a notebook calls pictures: by their paths where they have some."""
+    return [
+        str(one) if isinstance(one, (str, Path)) else f"picture {number}"
+        for number, one in enumerate(images)
+    ]
 
 
 def each_prediction(

@@ -36,6 +36,7 @@ from keras_vit.inference.prediction_file import (
     read_submission,
 )
 from keras_vit.inference.predictor import Predictor, load_predictor
+from keras_vit.pages.in_notebook import InNotebook, note
 from keras_vit.preprocessing import Preprocessing
 from keras_vit.read_image import why_unreadable
 
@@ -43,7 +44,7 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictionFile:
+class PredictionFile(InNotebook):
     """What was written by `predict_to_file`.
 
     Args:
@@ -51,6 +52,15 @@ class PredictionFile:
         num_pictures: rows in it.
         num_kept: how many of them were there before.
         unreadable: names of the pictures that cannot be read; their rows say why.
+
+    Example:
+        ```python
+        written = keras_vit.predict_to_file(
+            "saved_models/photos", "new_photos/", "predictions.csv", verbose=False
+        )
+        written.num_pictures, written.unreadable  # (8, ())
+        print(written.path)  # predictions.csv
+        ```
     """
 
     path: Path
@@ -70,6 +80,9 @@ class PredictionFile:
         more = ", ..." if bad > _MOST_NAMED else ""
         unread = f"; {bad} cannot be read: {named}{more}" if bad else ""
         return f"{self.path}: {self.num_pictures:,} pictures{kept}{unread}"
+
+    def _notebook(self) -> Iterator[str]:
+        yield note(self.text())
 
 
 Model = keras.Model | str | Path | Predictor
@@ -137,6 +150,14 @@ def predict_to_file(
         ValueError: if what is there is of another model or of other pictures; an id has
             no picture, a column is no class, or a picture of a submission cannot be
             read.
+
+    Example:
+        ```python
+        written = keras_vit.predict_to_file(
+            "saved_models/photos", "new_photos/", "predictions.csv", verbose=False
+        )
+        print(written.text())  # predictions.csv: 8 pictures
+        ```
     """
     check_value(batch_size >= 1, "batch_size", batch_size, "at least 1")
     path = Path(output).expanduser()

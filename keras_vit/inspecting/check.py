@@ -86,9 +86,10 @@ def check_data(
         ValueError: if there is no picture, or data and options do not fit.
 
     Example:
-        >>> found = keras_vit.check_data("digits", near_duplicates=False)
-        >>> print(found.text().splitlines()[0])
-        digits: 1,797 pictures in 10 classes
+        ```python
+        found = keras_vit.check_data("photos/")
+        print(found.text())  # photos: 24 pictures in 2 classes ...
+        ```
     """
     if model is not None:
         model = _loaded(model, dict(model_options or {}))

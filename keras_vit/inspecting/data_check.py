@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from keras_vit.inspecting.pictures import PictureFacts
+from keras_vit.pages.in_notebook import InNotebook, note, plain_facts, plain_table
+from keras_vit.pages.parts import unfold
 
 _SHOWN_GROUPS, _SHOWN_PICTURES = 5, 4
 
@@ -37,7 +39,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataCheck:
+class DataCheck(InNotebook):
     """What `check_data` found.
 
     Args:
@@ -48,12 +50,20 @@ class DataCheck:
         looked_for: kinds of findings that were looked for and not found, in words.
         left_out: files that are no pictures, and other things that loading said.
         open: from the number of a picture to the picture, PIL, perhaps reduced.
+
+    Example:
+        ```python
+        found = keras_vit.check_data("photos/")
+        found.counts  # {'train': {'cat': 12, 'dog': 12}}
+        found.findings  # ()
+        found.looked_for[:2]  # ('files that cannot be read', 'equal pictures')
+        ```
     """
 
     name: str
     class_names: tuple[str, ...]
     pictures: tuple[PictureFacts, ...] = field(repr=False)
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...] = field(repr=False)
     looked_for: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     open: Any = field(default=None, repr=False, compare=False)
@@ -112,11 +122,7 @@ class DataCheck:
 
     def text(self) -> str:
         """Return what was found in lines."""
-        count = len(self.pictures)
-        classes = (
-            f" in {_n(len(self.class_names), 'class')}" if self.class_names else ""
-        )
-        lines = [f"{self.name}: {_n(count, 'picture')}{classes}"]
+        lines = [self._title()]
         for part, classes_of in self.counts.items():
             each = ", ".join(f"{name} {n:,}" for name, n in _largest(classes_of))
             lines.append(f"  {part:12}{sum(classes_of.values()):,}: {each}")
@@ -128,6 +134,28 @@ class DataCheck:
         if self.looked_for:
             lines += ["", f"Looked for and not found: {', '.join(self.looked_for)}."]
         return "\n".join(lines)
+
+    def _title(self) -> str:
+        count = _n(len(self.pictures), "picture")
+        classes = len(self.class_names)
+        inside = f" in {_n(classes, 'class')}" if classes else ""
+        return f"{self.name}: {count}{inside}"
+
+    def _notebook(self) -> Iterator[str]:
+        yield note(self._title())
+        counts = self.counts
+        names = list(next(iter(counts.values()), {}))
+        rows = [(name, *(part[name] for part in counts.values())) for name in names]
+        yield plain_table("Pictures of each class", ("class", *counts), rows)
+        yield plain_facts(self.summary())
+        for found in self.findings:
+            groups = "\n".join(line.strip() for line in self._groups_text(found))
+            yield note(f"{found.title}. {found.advice}", "warning")
+            yield unfold("Which ones", [note(groups)]) if groups else ""
+        if not self.findings:
+            yield note("Nothing was found that needs a look.")
+        if self.looked_for:
+            yield note(f"Looked for and not found: {', '.join(self.looked_for)}.")
 
     def summary(self) -> list[tuple[str, str]]:
         """Return sizes, shapes, formats and what was left out, each with its name."""

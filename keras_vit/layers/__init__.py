@@ -1,4 +1,17 @@
-"""The layers of a Vision Transformer, the paper's first."""
+"""The layers of a Vision Transformer, the paper's first.
+
+Example:
+    ```python
+    from keras_vit import layers
+
+    images = keras.ops.ones((2, 224, 224, 3))
+    tokens = layers.PatchEncoder(hidden_dim=64)(layers.Patches(patch_size=16)(images))
+    attention = layers.SelfAttention(hidden_dim=64, num_heads=4)
+    block = layers.TransformerBlock(attention, layers.MLP(hidden_dim=64, mlp_dim=256))
+    token = layers.ClassTokenPooling()(layers.LayerNormalization()(block(tokens)))
+    tuple(layers.MLPHead(num_classes=10)(token).shape)  # (2, 10)
+    ```
+"""
 
 from keras_vit.layers.base.attention_scores import AttentionScores
 from keras_vit.layers.class_token import ClassToken

@@ -22,6 +22,13 @@ class ClassToken(keras.layers.Layer):
     Raises:
         ValueError: if the input is not of rank 3.
 
+    Example:
+        ```python
+        patches = keras.ops.ones((2, 196, 64))
+        tokens = keras_vit.layers.ClassToken()(patches)
+        tuple(tokens.shape)  # (2, 197, 64)
+        ```
+
     Reference: arXiv:2010.11929, equation 1 (x_class); google-research/
     vision_transformer, vit_jax/models_vit.py, parameter `cls`.
     """

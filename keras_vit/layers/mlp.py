@@ -49,6 +49,12 @@ class MLP(CompositeLayer):
         ValueError: if there is no such activation, or the input has another width than
             `hidden_dim`.
 
+    Example:
+        ```python
+        mlp = keras_vit.layers.MLP(hidden_dim=64, mlp_dim=256)
+        tuple(mlp(keras.ops.ones((2, 5, 64))).shape)  # (2, 5, 64)
+        ```
+
     Reference: arXiv:2010.11929, section 3.1 (MLP). Initialization as in
     google-research/vision_transformer, vit_jax/models_vit.py, MlpBlock: Xavier uniform
     kernels, biases from a normal distribution of standard deviation 1e-6.

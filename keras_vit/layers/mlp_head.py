@@ -40,6 +40,12 @@ class MLPHead(CompositeLayer):
     Raises:
         ValueError: if both sizes are None, or the input is not of rank 2.
 
+    Example:
+        ```python
+        head = keras_vit.layers.MLPHead(num_classes=10)
+        tuple(head(keras.ops.ones((2, 64))).shape)  # (2, 10)
+        ```
+
     Reference: arXiv:2010.11929, section 3.1 (classification head); google-research/
     vision_transformer, vit_jax/models_vit.py: `pre_logits` LeCun normal, `head` zero.
     """

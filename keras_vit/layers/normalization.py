@@ -33,6 +33,14 @@ class LayerNormalization(PlainLayer):
     Input shape: (..., D).
     Output shape: (..., D).
 
+    Example:
+        ```python
+        norm = keras_vit.layers.LayerNormalization()
+        y = norm(keras.random.normal((2, 5, 64), mean=3.0))
+        abs(round(float(keras.ops.mean(y)), 3))  # 0.0
+        round(float(keras.ops.std(y)), 3)  # 1.0
+        ```
+
     Reference: arXiv:1607.06450.
     """
 

@@ -57,6 +57,14 @@ class PatchEncoder(CompositeLayer):
     Raises:
         ValueError: if the input is not of rank 3 or `dropout_rate` is out of range.
 
+    Example:
+        ```python
+        images = keras.ops.ones((2, 224, 224, 3))
+        patches = keras_vit.layers.Patches(patch_size=16)(images)
+        tokens = keras_vit.layers.PatchEncoder(hidden_dim=64)(patches)
+        tuple(patches.shape), tuple(tokens.shape)  # ((2, 196, 768), (2, 197, 64))
+        ```
+
     Reference: arXiv:2010.11929, equation 1. Initialization as in google-research/
     vision_transformer, vit_jax/models_vit.py: projection LeCun normal (flax's default).
     """

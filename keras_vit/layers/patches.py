@@ -32,9 +32,11 @@ class Patches(keras.layers.Layer):
             patch.
 
     Example:
-        >>> patches = keras_vit.layers.Patches(patch_size=4)
-        >>> tuple(patches(keras.ops.zeros((2, 8, 12, 3))).shape)
-        (2, 6, 48)
+        ```python
+        images = keras.ops.ones((2, 224, 224, 3))
+        patches = keras_vit.layers.Patches(patch_size=16)(images)
+        tuple(patches.shape)  # (2, 196, 768)
+        ```
 
     Reference: arXiv:2010.11929, section 3.1: x_p, the sequence of flattened patches.
     """

@@ -23,6 +23,12 @@ class ClassTokenPooling(keras.layers.Layer):
     Input shape: (B, T, D).
     Output shape: (B, D).
 
+    Example:
+        ```python
+        pooling = keras_vit.layers.ClassTokenPooling()
+        tuple(pooling(keras.ops.ones((2, 197, 64))).shape)  # (2, 64)
+        ```
+
     Reference: arXiv:2010.11929, equation 4.
     """
 
@@ -56,6 +62,12 @@ class MeanPooling(keras.layers.Layer):
 
     Raises:
         ValueError: if `num_prefix_tokens` is below 0 or leaves no token.
+
+    Example:
+        ```python
+        pooling = keras_vit.layers.MeanPooling(num_prefix_tokens=1)
+        tuple(pooling(keras.ops.ones((2, 197, 64))).shape)  # (2, 64)
+        ```
 
     Reference: arXiv:2010.11929, appendix D.3 (global average pooling).
     """

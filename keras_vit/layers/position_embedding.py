@@ -23,6 +23,13 @@ class PositionEmbedding(keras.layers.Layer):
     Raises:
         ValueError: if the input is not of rank 3 or the length is unknown.
 
+    Example:
+        ```python
+        positions = keras_vit.layers.PositionEmbedding()
+        tuple(positions(keras.ops.ones((2, 197, 64))).shape)  # (2, 197, 64)
+        [tuple(weight.shape) for weight in positions.weights]  # [(1, 197, 64)]
+        ```
+
     Reference: arXiv:2010.11929, equation 1 (E_pos); google-research/vision_transformer,
     vit_jax/models_vit.py, AddPositionEmbs.
     """

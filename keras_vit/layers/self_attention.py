@@ -78,6 +78,14 @@ class SelfAttention(CompositeLayer):
         ValueError: if the numbers of heads do not divide, an option is none of those
             named, or the input has another width than `hidden_dim`.
 
+    Example:
+        ```python
+        attention = keras_vit.layers.SelfAttention(hidden_dim=64, num_heads=4)
+        tokens = keras.random.normal((2, 5, 64))
+        found, weights = attention(tokens, return_attention_scores=True)
+        tuple(found.shape), tuple(weights.shape)  # ((2, 5, 64), (2, 4, 5, 5))
+        ```
+
     Reference: arXiv:2010.11929, appendix A, equations 5 to 8. Initialization as in
     google-research/vision_transformer, vit_jax/models_vit.py: Xavier uniform for each
     of the four matrices, zero biases. Later families: arXiv:2303.11331 (EVA-02:
@@ -238,6 +246,13 @@ class AttentionProduct(CompositeLayer):
         attention_offset: added to the weights, (B, h, T, T). Default None.
 
     Output shape: that of `value`, and with `return_attention_scores` (B, h, T, T).
+
+    Example:
+        ```python
+        product = keras_vit.layers.AttentionProduct()
+        query, key, value = (keras.random.normal((2, 5, 4, 16)) for _ in range(3))
+        tuple(product(query, key, value).shape)  # (2, 5, 4, 16)
+        ```
 
     Reference: arXiv:1706.03762, equation 1.
     """

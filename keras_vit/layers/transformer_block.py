@@ -61,12 +61,13 @@ class TransformerBlock(CompositeLayer):
             input, or the rate is out of range.
 
     Example:
-        >>> block = keras_vit.layers.TransformerBlock(
-        ...     keras_vit.layers.SelfAttention(hidden_dim=32, num_heads=4),
-        ...     keras_vit.layers.MLP(hidden_dim=32, mlp_dim=64),
-        ... )
-        >>> tuple(block(keras.ops.zeros((2, 5, 32))).shape)
-        (2, 5, 32)
+        ```python
+        block = keras_vit.layers.TransformerBlock(
+            keras_vit.layers.SelfAttention(hidden_dim=64, num_heads=4),
+            keras_vit.layers.MLP(hidden_dim=64, mlp_dim=256),
+        )
+        tuple(block(keras.ops.ones((2, 197, 64))).shape)  # (2, 197, 64)
+        ```
 
     Reference: arXiv:2010.11929, figure 1 (right) and equations 2 and 3. Later families:
     arXiv:2103.17239, equation 2 (layer scale); arXiv:2111.09883, section 3.2, and

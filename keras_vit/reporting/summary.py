@@ -7,14 +7,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_vit.inference.picture_answers import PictureAnswers
+from keras_vit.pages.in_notebook import note, plain_table
 from keras_vit.pages.parts import section, tiles
-from keras_vit.reporting.class_scores import Confusions, mean
+from keras_vit.reporting.class_scores import Confusions, confusions_of, mean
 from keras_vit.reporting.copies import Copies
 from keras_vit.reporting.curves import coverage_curve
+from keras_vit.reporting.matrix import draw_matrix
 from keras_vit.reporting.trust import how_sure
 from keras_vit.reporting.wording import between, number_of, percent
 
+_MOST_IN_MATRIX = 16  # classes of the matrix in a notebook
 _SURE = 0.9  # a mistake with such a probability is a confident one
 _LEFT_TO_A_PERSON = 0.9  # share of the pictures that still get an answer
 
@@ -57,14 +62,12 @@ def header(
         f'<p class="warning">{escape(text)}</p>'
         for text in _warnings(evaluation, against)
     )
-    kind = "all labels right" if confusions is None else "accuracy"
-    boxes = [(kind, percent(right / count), f"95%: {between(right / count, count)}")]
+    boxes = [*main_numbers(evaluation, confusions)]
     if against is not None:
         share = float(against.accuracy)
-        boxes.append(
-            ("the other model", percent(share), f"95%: {between(share, count)}")
+        boxes.insert(
+            1, ("the other model", percent(share), f"95%: {between(share, count)}")
         )
-    boxes += _more_tiles(evaluation, confusions)
     name = escape(model_name(answers.model))
     return (
         f'<header><p class="eyebrow">Error report</p><h1>{name} '
@@ -73,17 +76,26 @@ def header(
     )
 
 
-def _more_tiles(
+def main_numbers(
     evaluation: Any, confusions: Confusions | None
 ) -> Iterator[tuple[str, str, str]]:
-    if confusions is None:
-        scores = evaluation.labels
+    """Yield the main numbers, the accuracy with its interval first, as `tiles`.
+
+    Args:
+        evaluation: the `Evaluation`.
+        confusions: None if a picture may have several labels, or they are not known.
+    """
+    scores, share = evaluation.labels, float(evaluation.accuracy)
+    kind = "accuracy" if scores is None else "all labels right"
+    yield kind, percent(share), f"95%: {between(share, evaluation.num_images)}"
+    if scores is not None:
         mean_precision = percent(scores.mean_average_precision)
         yield "mean average precision", mean_precision, "of the classes"
         yield "F1", percent(scores.f1_macro), f"all answers: {percent(scores.f1_micro)}"
     else:
-        f1 = mean([row.f1 for row in confusions.rows])
-        yield "F1", percent(f1), "mean of the classes"
+        if confusions is not None:
+            f1 = mean([row.f1 for row in confusions.rows])
+            yield "F1", percent(f1), "mean of the classes"
         if evaluation.top5_accuracy is not None:
             yield "top 5", percent(evaluation.top5_accuracy), "right among five answers"
         if evaluation.rejected is not None:
@@ -92,6 +104,43 @@ def _more_tiles(
     if error is not None:
         yield "calibration error", f"{error:.3f}", "expected, 15 bins"
     yield "loss", f"{evaluation.loss:.3f}", "cross-entropy, nats"
+
+
+def in_notebook(evaluation: Any) -> Iterator[str]:
+    """Yield what a notebook shows of an `Evaluation`: numbers, and what is confused."""
+    answers, scores = evaluation.answers, evaluation.labels
+    confusions = None
+    if answers is not None and scores is None:
+        confusions = confusions_of(answers)
+    part = "" if evaluation.part == "all" else f"{evaluation.part} "
+    yield note(f"on {number_of(evaluation.num_images, f'{part}picture')}")
+    yield from (note(text, "warning") for text in _warnings(evaluation, None))
+    yield tiles(main_numbers(evaluation, confusions))
+    if scores is not None:
+        titles = ("class", "pictures", "average precision", "F1", "threshold")
+        yield plain_table(
+            "Each class", titles, [_class_cells(r) for r in scores.classes]
+        )
+    elif confusions is not None and len(confusions.drawn) <= _MOST_IN_MATRIX:
+        rows = [confusions.rows[int(number)] for number in confusions.drawn]
+        yield draw_matrix(confusions.matrix, rows, np.arange(len(rows)))
+    elif confusions is not None:
+        names = [row.name for row in confusions.rows]
+        yield plain_table(
+            "Most often confused",
+            ("label", "answer", "pictures", "of its class"),
+            [
+                (names[one.label], names[one.answer], one.count, percent(one.share))
+                for one in confusions.pairs
+            ],
+            most=10,
+        )
+
+
+def _class_cells(row: Any) -> tuple[object, ...]:
+    scores = (row.average_precision, row.f1, row.threshold)
+    shown = ["–" if score is None else f"{score:.3f}" for score in scores]
+    return row.class_name, f"{row.num_images:,}", *shown
 
 
 def _warnings(evaluation: Any, against: Any) -> Iterator[str]:

@@ -129,6 +129,14 @@ def distillation_loss(
         teacher: logits, (B, classes).
         kind: "hard" or "soft".
         temperature: of "soft".
+
+    Example:
+        ```python
+        student = np.array([[2.0, 0.0], [0.0, 2.0]], "float32")
+        teacher = np.array([[3.0, 0.0], [3.0, 0.0]], "float32")
+        loss = keras_vit.training.distillation_loss(student, teacher, "hard")
+        [round(float(one), 3) for one in loss]  # [0.127, 2.127]
+        ```
     """
     if kind == "hard":
         classes = ops.argmax(teacher, axis=-1)

@@ -24,6 +24,17 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
 
     Raises:
         ValueError: if the optimizer keeps no averages.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        keras_vit.Recipe(ema_decay=0.99).compile(model, steps_per_epoch=1)
+
+        # After model.fit(...):
+        with keras_vit.training.averaged_weights(model):
+            path = keras_vit.save(model, "averaged.keras")
+        print(path)  # averaged.keras
+        ```
     """
     pairs = _pairs(model)
     # Copies: JAX gives the memory of a weight away in training, torch writes into it.

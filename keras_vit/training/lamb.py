@@ -36,6 +36,14 @@ class Lamb(TrainingOptimizer, keras.optimizers.Optimizer):
     Raises:
         ValueError: if `layer_decay` is out of range.
 
+    Example:
+        ```python
+        model = keras_vit.ViT.from_variant("test", num_classes=2)
+        optimizer = keras_vit.training.Lamb(learning_rate=3e-3, weight_decay=0.02)
+        model.compile(optimizer, keras_vit.training.CrossEntropy())
+        model.optimizer.name  # 'lamb'
+        ```
+
     Reference: arXiv:1904.00962, algorithm 2, with phi(z) = max(z, that of weights of
     deviation 0.02): a head of zeros learns as DeiT III's does, which starts with that.
     """

@@ -56,6 +56,15 @@ class CrossEntropy(LabelLoss):
         ValueError: on call, if labels of this shape do not fit the model, or it has one
             output, whose probability is always 1.
 
+    Example:
+        ```python
+        loss = keras_vit.training.CrossEntropy(label_smoothing=0.1)
+        logits = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+        round(float(loss(np.array([0, 1]), logits)), 3)  # 0.373
+        mixed = np.array([[0.7, 0.3, 0.0], [0.0, 1.0, 0.0]])
+        round(float(loss(mixed, logits)), 3)  # 0.643
+        ```
+
     Reference: arXiv:1512.00567, section 7 (label smoothing).
     """
 
@@ -101,6 +110,13 @@ class BinaryCrossEntropy(LabelLoss):
     Raises:
         ValueError: if `over_classes` is none of those; on call, if labels of this
             shape do not fit the model.
+
+    Example:
+        ```python
+        loss = keras_vit.training.BinaryCrossEntropy()
+        labels = np.array([[1.0, 0.0, 1.0]])
+        round(float(loss(labels, np.array([[2.0, -1.0, 0.5]]))), 3)  # 0.305
+        ```
 
     Reference: arXiv:2110.00476, section 2.2; arXiv:2204.07118, section 3.
     """
@@ -163,6 +179,13 @@ class AsymmetricLoss(LabelLoss):
     Raises:
         ValueError: if an option is out of range; on call, if labels of this shape do
             not fit the model.
+
+    Example:
+        ```python
+        loss = keras_vit.training.AsymmetricLoss()
+        labels = np.array([[1.0, 0.0, 0.0]])
+        round(float(loss(labels, np.array([[2.0, -1.0, -4.0]]))), 3)  # 0.016
+        ```
 
     Reference: arXiv:2009.14119, equations 4 to 7; timm.loss.AsymmetricLossMultiLabel,
     without its `eps`.

@@ -23,6 +23,14 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
         dtype: of the sums. Default: Keras's.
         from_logits: whether a single output is a logit (default), which says yes above
             0, or a probability, which does above one half.
+
+    Example:
+        ```python
+        metric = keras_vit.training.Accuracy()
+        logits = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0], [1.0, 0.0]])
+        metric.update_state(np.array([0, 1, 0, 1]), logits)
+        float(metric.result())  # 0.75
+        ```
     """
 
     def __init__(
@@ -67,6 +75,14 @@ class F1(keras.metrics.F1Score):
         from_logits: whether the model returns logits (default) or probabilities.
         name: of the metric. Default "f1".
         dtype: of the sums. Default: Keras's.
+
+    Example:
+        ```python
+        metric = keras_vit.training.F1(from_logits=False)
+        labels = np.array([[1, 0], [1, 1], [0, 1]])
+        metric.update_state(labels, np.array([[0.9, 0.2], [0.6, 0.7], [0.7, 0.4]]))
+        round(float(metric.result()), 3)  # 0.733
+        ```
     """
 
     def __init__(

@@ -93,6 +93,14 @@ class AdamW(TrainingOptimizer, _AdamW):
     Raises:
         ValueError: if `layer_decay` is out of range.
 
+    Example:
+        ```python
+        model = keras_vit.ViT.from_variant("test", num_classes=2)
+        optimizer = keras_vit.training.AdamW(1e-4, weight_decay=0.05, layer_decay=0.75)
+        model.compile(optimizer, keras_vit.training.CrossEntropy())
+        model.optimizer.layer_decay  # 0.75
+        ```
+
     Reference: arXiv:1711.05101; arXiv:2106.10270, section 3.2; the list of timm's
     `no_weight_decay` and its rule that one-dimensional weights do not decay.
     """
@@ -110,6 +118,14 @@ class SGD(TrainingOptimizer, _SGD):
     Raises:
         ValueError: if `layer_decay` is out of range.
 
+    Example:
+        ```python
+        model = keras_vit.ViT.from_variant("test", num_classes=2)
+        optimizer = keras_vit.training.SGD(0.01, momentum=0.9, weight_decay=1e-4)
+        model.compile(optimizer, keras_vit.training.CrossEntropy())
+        model.optimizer.momentum  # 0.9
+        ```
+
     Reference: arXiv:1711.05101, algorithm 1. torch.optim.SGD adds the decay to the
     gradient instead; without decay both are equal at a constant learning rate.
     """
@@ -126,6 +142,14 @@ class Adafactor(TrainingOptimizer, keras.optimizers.Adafactor):
 
     Raises:
         ValueError: if `layer_decay` is out of range.
+
+    Example:
+        ```python
+        model = keras_vit.ViT.from_variant("test", num_classes=2)
+        optimizer = keras_vit.training.Adafactor(1e-3, weight_decay=1e-4)
+        model.compile(optimizer, keras_vit.training.CrossEntropy())
+        model.optimizer.weight_decay  # 0.0001
+        ```
 
     Reference: arXiv:1804.04235. Without momentum, unlike that of arXiv:2106.04560.
     """
@@ -147,6 +171,15 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     Raises:
         TypeError: if the inner optimizer is not of this package, and would sum the
             gradients a second time.
+
+    Example:
+        ```python
+        model = keras_vit.ViT.from_variant("test", num_classes=2, dtype="mixed_float16")
+        inner = keras_vit.training.AdamW(1e-4)
+        optimizer = keras_vit.training.LossScaleOptimizer(inner, initial_scale=1024.0)
+        model.compile(optimizer, keras_vit.training.CrossEntropy())
+        model.optimizer.initial_scale  # 1024.0
+        ```
 
     Reference: arXiv:1710.03740, section 3.2.
     """

@@ -259,6 +259,15 @@ RECIPES: Mapping[str, Recipe] = {
         lora_layers=("attention/qkv",),
     ),
 }
+"""The named recipes; `docs/recipes.md` says what each is for.
+
+Example:
+    ```python
+    list(keras_vit.RECIPES)[:3]  # ['small_data', 'photos', 'photos_pretrained']
+    recipe = keras_vit.RECIPES["photos"]
+    recipe.epochs, recipe.with_epochs(20).epochs  # (90, 20)
+    ```
+"""
 
 
 def get_recipe(name: str, **changes: Any) -> Recipe:
@@ -267,6 +276,12 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
     Raises:
         ValueError: if there is no such recipe; the message lists them.
         TypeError: if a field does not exist; the message lists them.
+
+    Example:
+        ```python
+        recipe = keras_vit.training.get_recipe("photos", epochs=30, batch_size=64)
+        recipe.epochs, recipe.optimizer_name  # (30, 'adamw')
+        ```
     """
     if name not in RECIPES:
         raise ValueError(

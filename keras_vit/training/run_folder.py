@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ from keras_vit.exporting.quantizations import QUANTIZATIONS
 from keras_vit.files import check_writable, replacing
 from keras_vit.keras_file import load_keras
 from keras_vit.model_copy import write_weights
+from keras_vit.pages.in_notebook import (
+    MOST_ROWS,
+    InNotebook,
+    plain_facts,
+    plain_table,
+)
 from keras_vit.training.checkpoint import (
     Facts,
     Position,
@@ -52,7 +59,7 @@ OWN_FILES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingResult:
+class TrainingResult(InNotebook):
     """What came out of a training run.
 
     Args:
@@ -62,9 +69,19 @@ class TrainingResult:
         seconds: that this call trained.
         output: the folder with the files, or None.
         images_at_once: how many of a batch fit into memory together; None: not known.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        model = keras_vit.load("saved_models/photos")
+        recipe = keras_vit.Recipe(epochs=1, warmup_epochs=0)
+        result = keras_vit.train(model, data, recipe, verbose=0)
+        result.best_epoch, len(result.history)  # (1, 1)
+        sorted(result.best)  # ['accuracy', 'epoch', 'loss', 'val_accuracy', 'val_loss']
+        ```
     """
 
-    history: History
+    history: History = field(repr=False)
     best_epoch: int
     seconds: float
     output: Path | None
@@ -74,6 +91,27 @@ class TrainingResult:
     def best(self) -> dict[str, float]:
         """The row of the best epoch."""
         return next(row for row in self.history if row["epoch"] == self.best_epoch)
+
+    def _notebook(self) -> Iterator[str]:
+        shown = self.history[-MOST_ROWS:]
+        if self.best not in shown:
+            shown = [self.best, *shown[1:]]
+        names = [name for name in self.best if name != "epoch"]
+        rows = [
+            (
+                f"{row['epoch']:g}" + ", best" * (row["epoch"] == self.best_epoch),
+                *(f"{row[name]:.4f}" for name in names),
+            )
+            for row in shown
+        ]
+        where = "not written" if self.output is None else self.output
+        count = len(self.history)
+        best = f"{self.best_epoch} of {count}"
+        seconds = f"{self.seconds:.0f}"
+        yield plain_facts(
+            [("best epoch", best), ("seconds", seconds), ("output", where)]
+        )
+        yield plain_table("The last epochs", ("epoch", *names), rows)
 
 
 def open_output(

@@ -145,6 +145,17 @@ def train(
         ValueError: if model, data, recipe and devices do not fit, not even one image
             at a time fits into the free memory, the checkpoint is of another
             configuration, or the loss is not a number.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        model = keras_vit.load("saved_models/photos")
+        recipe = keras_vit.Recipe(epochs=2, warmup_epochs=1, learning_rate=1e-4)
+        result = keras_vit.train(model, data, recipe, output="trained", verbose=0)
+        sorted(result.best)  # ['accuracy', 'epoch', 'loss', 'val_accuracy', 'val_loss']
+        print(keras_vit.evaluate("trained", data).text())
+        # accuracy ..., loss ..., calibration error ... on 4 validation images
+        ```
     """
     recipe = _default_recipe(data) if recipe is None else recipe
     _check_types(data, recipe)

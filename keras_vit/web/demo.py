@@ -76,6 +76,12 @@ def write_demo(
         FileNotFoundError: if there is no model, or npm is not installed.
         RuntimeError: if the export or npm fails.
         ValueError: if an option or the model does not fit.
+
+    Example:
+        ```python
+        print(keras_vit.write_demo("saved_models/photos", "page", images="new_photos/"))
+        # page
+        ```
     """
     output = Path(output).expanduser()
     _check_output(output, overwrite)

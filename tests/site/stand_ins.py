@@ -96,6 +96,11 @@ def prepare(patch: pytest.MonkeyPatch, folder: Path, *, with_run: bool) -> None:
         run = folder / "saved_models" / "photos"
         run.mkdir(parents=True)
         keras_vit.save(small_model(2, class_names=CLASSES), run / "model.keras")
+    enter(patch, folder)
+
+
+def enter(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make a folder that `prepare` has filled, or a copy, the working directory."""
     patch.chdir(folder)
     patch.setenv("KERAS_VIT_CACHE", str(folder / "cache"))
     patch.setattr(keras_vit, "load", stand_in_for_load(folder))

@@ -34,6 +34,13 @@ class AugMix:
     Raises:
         ValueError: if an option is out of its range.
 
+    Example:
+        ```python
+        augmentation = keras_vit.Augmentation(aug_mix=keras_vit.AugMix(magnitude=5))
+        recipe = keras_vit.Recipe(augmentation=augmentation)
+        recipe.augmentation.aug_mix.width  # 3
+        ```
+
     Reference: arXiv:1912.02781, algorithm 1; timm.data.auto_augment.AugMixAugment.
     """
 

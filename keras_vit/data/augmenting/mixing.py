@@ -61,6 +61,13 @@ class Mixing:
         TypeError: if a step of `extra` is not a layer.
         ValueError: if an option is out of its range, or nothing is on.
 
+    Example:
+        ```python
+        mixing = keras_vit.Mixing(mixup_alpha=0.2, cutmix_alpha=1.0)
+        recipe = keras_vit.Recipe(mixing=mixing)
+        recipe.mixing.probability  # 1.0
+        ```
+
     Reference: arXiv:1710.09412; arXiv:1905.04899; timm.data.mixup.Mixup.
     """
 

@@ -56,6 +56,14 @@ def show_augmentation(
 
     Raises:
         ValueError: if there is no image, or the options do not fit each other.
+
+    Example:
+        ```python
+        data = keras_vit.load_data("photos/")
+        augmentation = keras_vit.Augmentation(crop_area=(0.3, 1.0), color_jitter=0.3)
+        grid = keras_vit.show_augmentation(data, augmentation, "grid.png", columns=4)
+        grid.size  # (1152, 1372)
+        ```
     """
     if rows < 1 or columns < 1:
         raise ValueError(

@@ -48,6 +48,14 @@ class RandAugment:
     Raises:
         ValueError: if an option is out of its range.
 
+    Example:
+        ```python
+        weaker = keras_vit.RandAugment(magnitude=5, num_operations=1)
+        augmentation = keras_vit.Augmentation(rand_augment=weaker, horizontal_flip=True)
+        recipe = keras_vit.Recipe(augmentation=augmentation)
+        recipe.augmentation.rand_augment.num_operations  # 1
+        ```
+
     Reference: arXiv:1909.13719; timm.data.auto_augment.rand_augment_transform;
         google-research/big_vision, pp/archive/autoaugment.py.
     """

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keras_vit.exporting.litert.gpu_delegate import gpu_refusal
 from keras_vit.exporting.litert.graph import CUSTOM, read_ops
+from keras_vit.pages.in_notebook import InNotebook, plain_facts, plain_table
 
 NO_FLEX = (
     "Flex and custom ops need a runtime that phones and browsers do not have. Nothing "
     "was written; use another activation or layer."
 )
+_TITLES = ("op", "count", "dtypes", "XNNPACK", "GPU delegate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,7 @@ class OpAudit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit:
+class Audit(InNotebook):
     """What a LiteRT file is made of, and which runtimes take it.
 
     XNNPACK is what computes on the CPU of phones and computers, and in LiteRT.js where
@@ -49,9 +52,16 @@ class Audit:
         xnnpack_partitions: how many parts of the graph XNNPACK computes; 1 is best, 0
             is none, None if the file cannot be loaded.
         dynamic_shapes: tensors with a size that is known at run time only.
+
+    Example:
+        ```python
+        found = keras_vit.audit("photos.tflite")
+        found.xnnpack_partitions, found.dynamic_shapes  # (1, ())
+        [op.name for op in found.ops][:2]  # ['ADD', 'BATCH_MATMUL']
+        ```
     """
 
-    ops: tuple[OpAudit, ...]
+    ops: tuple[OpAudit, ...] = field(repr=False)
     xnnpack_partitions: int | None
     dynamic_shapes: tuple[str, ...]
 
@@ -65,15 +75,22 @@ class Audit:
 
     def table(self) -> str:
         """Return a table of the ops for people."""
-        rows = [
-            f"{op.name:24}{op.count:>6}  {', '.join(op.dtypes):20}"
-            f"{'-' if op.xnnpack is None else op.xnnpack:>8}  "
-            f"{'; '.join(op.gpu) or 'yes'}"
-            for op in self.ops
-        ]
         return "\n".join(
-            [f"{'op':24}{'count':>6}  {'dtypes':20}{'XNNPACK':>8}  GPU delegate", *rows]
+            f"{name:24}{count:>6}  {dtypes:20}{xnnpack:>8}  {gpu}"
+            for name, count, dtypes, xnnpack, gpu in (_TITLES, *self._rows())
         )
+
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        for op in self.ops:
+            xnnpack = "-" if op.xnnpack is None else op.xnnpack
+            gpu = "; ".join(op.gpu) or "yes"
+            yield op.name, op.count, ", ".join(op.dtypes), xnnpack, gpu
+
+    def _notebook(self) -> Iterator[str]:
+        parts = self.xnnpack_partitions
+        shapes = ", ".join(self.dynamic_shapes) or "none"
+        yield plain_facts([("XNNPACK partitions", parts), ("dynamic shapes", shapes)])
+        yield plain_table("Ops", _TITLES, self._rows(), most=len(self.ops))
 
 
 def audit(path: str | Path) -> Audit:
@@ -82,6 +99,13 @@ def audit(path: str | Path) -> Audit:
     Raises:
         ImportError: if ai-edge-litert is not installed.
         ValueError: if the file is no LiteRT model.
+
+    Example:
+        ```python
+        found = keras_vit.audit("photos.tflite")  # a file that export wrote
+        print(found.table())
+        # op                       count  dtypes               XNNPACK  GPU delegate ...
+        ```
     """
     ops = read_ops(path)
     left, partitions = _left_by_xnnpack(path)

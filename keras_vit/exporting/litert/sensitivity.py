@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from keras_vit.exporting.prepared_model import prepare
 from keras_vit.exporting.quantizations import MIXED_INT8
 from keras_vit.exporting.request import ExportRequest
 from keras_vit.exporting.request_checks import check_request
+from keras_vit.pages.in_notebook import InNotebook, plain_table
 
 _TITLES = ("in int8", "error", "largest difference", "top-1 agreement")
 
@@ -45,33 +46,46 @@ class SensitivityRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sensitivity:
+class Sensitivity(InNotebook):
     """What the parts of a model cost in int8, each one alone.
 
     Args:
         num_images: on which it was measured; they are the calibration pictures.
         rows: parts in the order of the model, then kinds of ops, then all together.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.sensitivity(model, "photos/")
+        parts = [row for row in found.rows if row.kind == "part"]
+        worst = max(parts, key=lambda row: row.error)
+        found.num_images, worst.name  # (24, 'head')
+        ```
     """
 
     num_images: int
-    rows: tuple[SensitivityRow, ...]
+    rows: tuple[SensitivityRow, ...] = field(repr=False)
 
     def table(self) -> str:
         """Return a Markdown table, the most sensitive part and op first."""
+        return markdown_table(_TITLES, self._cells())
+
+    def _notebook(self) -> Iterator[str]:
+        caption = f"Each part alone in int8, on {self.num_images} pictures"
+        yield plain_table(caption, _TITLES, self._cells())
+
+    def _cells(self) -> list[tuple[str, ...]]:
         kinds = ("part", "op", "all")
         ordered = sorted(self.rows, key=lambda r: (kinds.index(r.kind), -r.error))
-        return markdown_table(
-            _TITLES,
-            [
-                (
-                    row.name,
-                    f"{row.error:.2%}",
-                    f"{row.max_difference:.2g}",
-                    f"{row.top1_agreement:.2%}",
-                )
-                for row in ordered
-            ],
-        )
+        return [
+            (
+                row.name,
+                f"{row.error:.2%}",
+                f"{row.max_difference:.2g}",
+                f"{row.top1_agreement:.2%}",
+            )
+            for row in ordered
+        ]
 
 
 def sensitivity(
@@ -91,6 +105,14 @@ def sensitivity(
         ImportError: if TensorFlow, LiteRT or ai-edge-quantizer is not installed.
         RuntimeError: if the model does not convert.
         ValueError: if the model or the pictures do not fit; the message says how.
+
+    Example:
+        ```python
+        model = keras_vit.load("saved_models/photos")
+        found = keras_vit.sensitivity(model, "photos/")
+        print(found.table())
+        # | in int8 | error | largest difference | top-1 agreement | ...
+        ```
     """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.tflite"

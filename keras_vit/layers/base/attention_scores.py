@@ -32,6 +32,14 @@ class AttentionScores(CompositeLayer):
         training: whether dropout is active.
 
     Output shape: that of the layer, and the weights, (B, h, T, T) for a block.
+
+    Example:
+        ```python
+        block = keras_vit.ViT.from_variant("test").get_layer("block_0")
+        attending = keras_vit.layers.AttentionScores(block)
+        tokens, weights = attending(keras.ops.ones((1, 17, 32)))
+        tuple(weights.shape)  # (1, 2, 17, 17)
+        ```
     """
 
     handed = ("layer",)

@@ -52,6 +52,12 @@ class AttentionPooling(CompositeLayer):
         ValueError: if the number of heads does not divide, the input has another width
             than `hidden_dim`, or the prefix leaves no token.
 
+    Example:
+        ```python
+        pooling = keras_vit.layers.AttentionPooling(64, num_heads=4, mlp_dim=128)
+        tuple(pooling(keras.ops.ones((2, 196, 64))).shape)  # (2, 64)
+        ```
+
     Reference: arXiv:2106.04560, section 3.1 (MAP head).
     """
 

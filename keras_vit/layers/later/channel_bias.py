@@ -16,6 +16,13 @@ class ChannelBias(PlainLayer):
 
     Input shape: (..., D).
     Output shape: (..., D).
+
+    Example:
+        ```python
+        x = keras.ops.ones((2, 5, 8))
+        y = keras_vit.layers.ChannelBias()(x)
+        bool(keras.ops.all(x == y))  # True
+        ```
     """
 
     def __init__(self, **kwargs: Any) -> None:

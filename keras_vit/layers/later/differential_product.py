@@ -50,6 +50,13 @@ class DifferentialProduct(CompositeLayer):
     Raises:
         ValueError: if a head is of an odd width, or `dropout_rate` is out of range.
 
+    Example:
+        ```python
+        product = keras_vit.layers.DifferentialProduct(depth=0)
+        attention = keras_vit.layers.SelfAttention(64, num_heads=4, product=product)
+        tuple(attention(keras.ops.ones((2, 5, 64))).shape)  # (2, 5, 64)
+        ```
+
     Reference: arXiv:2410.05258, equations 1 to 3.
     """
 

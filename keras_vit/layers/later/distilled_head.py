@@ -26,6 +26,12 @@ class DistilledHead(CompositeLayer):
     Raises:
         ValueError: if the input is not of rank 3 or has one token.
 
+    Example:
+        ```python
+        head = keras_vit.layers.DistilledHead(num_classes=10)
+        tuple(head(keras.ops.ones((2, 198, 64))).shape)  # (2, 10)
+        ```
+
     Reference: arXiv:2012.12877, section 4 (classification with our approach). Both
     classifiers start at zero, as that of `MLPHead`.
     """

@@ -21,6 +21,13 @@ class EarlierTokens(keras.layers.Layer):
     Raises:
         ValueError: if there is only one tensor.
 
+    Example:
+        ```python
+        blocks = [keras.ops.ones((2, 197, 64)) for _ in range(4)]
+        tokens = keras_vit.layers.EarlierTokens()(blocks)
+        tuple(tokens.shape)  # (2, 200, 64)
+        ```
+
     Reference: arXiv:2304.07193, DINOv2's linear classifiers of four layers.
     """
 

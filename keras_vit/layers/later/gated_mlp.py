@@ -48,6 +48,12 @@ class GatedMLP(CompositeLayer):
         ValueError: if there is no such activation, or the input has
             another width than `hidden_dim`.
 
+    Example:
+        ```python
+        mlp = keras_vit.layers.GatedMLP(hidden_dim=64, mlp_dim=128)
+        tuple(mlp(keras.ops.ones((2, 5, 64))).shape)  # (2, 5, 64)
+        ```
+
     Reference: arXiv:2002.05202, equation 6 (SwiGLU).
     """
 

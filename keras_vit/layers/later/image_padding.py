@@ -24,6 +24,12 @@ class ImagePadding(keras.layers.Layer):
     Raises:
         ValueError: if the input is not of rank 4.
 
+    Example:
+        ```python
+        padding = keras_vit.layers.ImagePadding(patch_size=(16, 16))
+        tuple(padding(keras.ops.ones((1, 225, 320, 3))).shape)  # (1, 240, 320, 3)
+        ```
+
     Reference: timm, layers/patch_embed.py, `dynamic_img_pad`.
     """
 

@@ -20,6 +20,12 @@ class LayerScale(PlainLayer):
     Input shape: (..., D).
     Output shape: (..., D).
 
+    Example:
+        ```python
+        scale = keras_vit.layers.LayerScale(initial_value=0.5)
+        float(scale(keras.ops.ones((1, 2, 3)))[0, 0, 0])  # 0.5
+        ```
+
     Reference: arXiv:2103.17239, equation 2.
     """
 

@@ -72,6 +72,12 @@ class ParallelBlock(CompositeLayer):
         ValueError: if the number of heads does not divide, or the input has another
             width than `hidden_dim`.
 
+    Example:
+        ```python
+        block = keras_vit.layers.ParallelBlock(hidden_dim=64, num_heads=4, mlp_dim=128)
+        tuple(block(keras.ops.ones((2, 5, 64))).shape)  # (2, 5, 64)
+        ```
+
     Reference: arXiv:2302.05442, section 2 (ViT-22B); timm,
     models/vision_transformer.py, ParallelScalingBlock and DiffParallelScalingBlock.
     """

@@ -35,6 +35,14 @@ class PatchDropout(keras.layers.Layer):
     Raises:
         ValueError: if `rate` is out of range.
 
+    Example:
+        ```python
+        dropout = keras_vit.layers.PatchDropout(rate=0.75)
+        tokens = keras.ops.ones((2, 197, 64))
+        tuple(dropout(tokens, training=True).shape)  # (2, 50, 64)
+        tuple(dropout(tokens).shape)  # (2, 197, 64)
+        ```
+
     Reference: arXiv:2208.07220; timm's PatchDropout.
     """
 

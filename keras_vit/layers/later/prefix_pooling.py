@@ -23,6 +23,12 @@ class PrefixPooling(keras.layers.Layer):
     Raises:
         ValueError: if `num_tokens` is below 1 or the sequence is shorter.
 
+    Example:
+        ```python
+        pooling = keras_vit.layers.PrefixPooling(num_tokens=2)
+        tuple(pooling(keras.ops.ones((2, 198, 64))).shape)  # (2, 64)
+        ```
+
     Reference: arXiv:2012.12877, section 4 (both tokens at test time).
     """
 

@@ -49,6 +49,12 @@ class QueryPooling(CompositeLayer):
         ValueError: if the number of heads does not divide, the input has another width
             than `hidden_dim`, or the prefix leaves no token.
 
+    Example:
+        ```python
+        pooling = keras_vit.layers.QueryPooling(hidden_dim=64, num_heads=4)
+        tuple(pooling(keras.ops.ones((2, 196, 64))).shape)  # (2, 64)
+        ```
+
     Reference: transformers 5.23, models/aimv2/modeling_aimv2.py,
     Aimv2AttentionPoolingHead (arXiv:2411.14402).
     """

@@ -23,6 +23,13 @@ class QueryValueBias(PlainLayer):
     Raises:
         ValueError: if the last axis is no multiple of 3.
 
+    Example:
+        ```python
+        bias = keras_vit.layers.QueryValueBias()
+        tuple(bias(keras.ops.ones((2, 5, 3 * 64))).shape)  # (2, 5, 192)
+        [tuple(weight.shape) for weight in bias.weights]  # [(64,), (64,)]
+        ```
+
     Reference: arXiv:2106.08254 (BEiT), arXiv:2303.11331 (EVA-02).
     """
 

@@ -23,6 +23,12 @@ class RegisterTokens(keras.layers.Layer):
     Raises:
         ValueError: if `num_tokens` is below 1 or the input is not of rank 3.
 
+    Example:
+        ```python
+        registers = keras_vit.layers.RegisterTokens(num_tokens=4)
+        tuple(registers(keras.ops.ones((2, 196, 64))).shape)  # (2, 200, 64)
+        ```
+
     Reference: arXiv:2309.16588.
     """
 

@@ -50,6 +50,12 @@ class RejectingHead(CompositeLayer):
     Raises:
         ValueError: if a number is out of range, or the input is not of rank 2.
 
+    Example:
+        ```python
+        head = keras_vit.layers.RejectingHead(num_outputs=11, rejection_dim=9)
+        tuple(head(keras.ops.ones((2, 64))).shape)  # (2, 11)
+        ```
+
     Reference: arXiv:1807.03888, section 2.1 (the distance).
     """
 

@@ -28,6 +28,13 @@ class RMSNormalization(PlainLayer):
     Input shape: (..., D).
     Output shape: (..., D).
 
+    Example:
+        ```python
+        norm = keras_vit.layers.RMSNormalization()
+        x = keras.random.normal((2, 5, 64))
+        round(float(keras.ops.mean(norm(x) ** 2)), 3)  # 1.0
+        ```
+
     Reference: arXiv:1910.07467.
     """
 

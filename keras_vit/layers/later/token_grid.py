@@ -27,6 +27,13 @@ class TokenGrid(keras.layers.Layer):
 
     Raises:
         ValueError: if an input has another rank.
+
+    Example:
+        ```python
+        grid = keras_vit.layers.TokenGrid(patch_size=(16, 16), num_prefix_tokens=1)
+        images, tokens = keras.ops.ones((1, 224, 160, 3)), keras.ops.ones((1, 141, 64))
+        tuple(grid(tokens, images).shape)  # (1, 14, 10, 64)
+        ```
     """
 
     def __init__(

@@ -27,6 +27,12 @@ class TokenMeanPooling(keras.layers.Layer):
         ValueError: if `num_prefix_tokens` is below `num_class_tokens` or leaves no
             token.
 
+    Example:
+        ```python
+        pooling = keras_vit.layers.TokenMeanPooling(num_prefix_tokens=1)
+        tuple(pooling(keras.ops.ones((2, 197, 64))).shape)  # (2, 128)
+        ```
+
     Reference: arXiv:2304.07193, DINOv2's linear classifiers.
     """
 

@@ -51,6 +51,17 @@ class TwinBlock(CompositeLayer):
         TypeError: if a branch is no layer.
         ValueError: if a branch is in use already, or takes another width.
 
+    Example:
+        ```python
+        from keras_vit.layers import MLP, Branch, SelfAttention, TwinBlock
+
+        block = TwinBlock(
+            *(Branch(SelfAttention(hidden_dim=64, num_heads=4)) for _ in range(2)),
+            *(Branch(MLP(hidden_dim=64, mlp_dim=128)) for _ in range(2)),
+        )
+        tuple(block(keras.ops.ones((2, 5, 64))).shape)  # (2, 5, 64)
+        ```
+
     Reference: arXiv:2203.09795, section 3.
     """
 
@@ -134,6 +145,13 @@ class Branch(CompositeLayer):
     Raises:
         TypeError: if `layer` is no layer.
         ValueError: if `layer` is in use already, or the rate is out of range.
+
+    Example:
+        ```python
+        mlp = keras_vit.layers.MLP(hidden_dim=64, mlp_dim=128)
+        branch = keras_vit.layers.Branch(mlp, stochastic_depth_rate=0.1)
+        tuple(branch(keras.ops.ones((2, 5, 64))).shape)  # (2, 5, 64)
+        ```
 
     Reference: arXiv:2203.09795, section 3.
     """

@@ -26,6 +26,15 @@ class ClassRotation(keras.layers.Layer):
     Raises:
         ValueError: if the layout is unknown, or the input is no such table.
 
+    Example:
+        ```python
+        rotary = keras_vit.layers.RotaryPositions(
+            head_dim=16, patch_size=(16, 16), num_prefix_tokens=1
+        )
+        table = rotary(keras.ops.ones((1, 224, 224, 3)))
+        tuple(keras_vit.layers.ClassRotation()(table).shape)  # (2, 197, 1, 16)
+        ```
+
     Reference: transformers 5.23, models/mlcd/modeling_mlcd.py, `class_pos_emb`.
     """
 

@@ -43,6 +43,15 @@ class GridPositionEmbedding(keras.layers.Layer):
         ValueError: if the input has another shape, or `num_prefix_rows` is out of
             range.
 
+    Example:
+        ```python
+        positions = keras_vit.layers.GridPositionEmbedding(
+            (14, 14), num_prefix_tokens=1, num_prefix_rows=1, patch_size=(16, 16)
+        )
+        images, tokens = keras.ops.ones((1, 320, 160, 3)), keras.ops.ones((1, 201, 64))
+        tuple(positions(tokens, images=images).shape)  # (1, 201, 64)
+        ```
+
     Reference: arXiv:2204.07118 (patches only: DeiT III); arXiv:2309.16588 (class token
     and patches, but not registers: DINOv2); arXiv:2010.11929, section 3.2 (resampling).
     Initialization as that of `PositionEmbedding`.

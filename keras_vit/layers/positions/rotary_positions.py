@@ -52,6 +52,15 @@ class RotaryPositions(keras.layers.Layer):
     Raises:
         ValueError: if an option is out of range.
 
+    Example:
+        ```python
+        rotary = keras_vit.layers.RotaryPositions(head_dim=16, patch_size=(16, 16))
+        rotation = rotary(keras.ops.ones((1, 224, 224, 3)))
+        tuple(rotation.shape)  # (2, 196, 1, 16)
+        attention = keras_vit.layers.SelfAttention(hidden_dim=64, num_heads=4)
+        tokens = attention(keras.ops.ones((2, 196, 64)), rotation=rotation)
+        ```
+
     Reference: arXiv:2104.09864; arXiv:2303.11331 (EVA-02) and timm,
     layers/pos_embed_sincos.py, RotaryEmbeddingCat (axial); arXiv:2508.10104, DINOv3,
     section 3.2 (centred); arXiv:2403.13298, equation 14, RoPE-Mixed (mixed), where

@@ -43,6 +43,13 @@ class SinCosPositionEmbedding(keras.layers.Layer):
         ValueError: if the input has another shape, or not one of `grid_size` and
             `patch_size` is given.
 
+    Example:
+        ```python
+        positions = keras_vit.layers.SinCosPositionEmbedding(grid_size=(14, 14))
+        tuple(positions(keras.ops.zeros((2, 196, 64))).shape)  # (2, 196, 64)
+        positions.weights  # []
+        ```
+
     Reference: arXiv:2205.01580; google-research/big_vision, models/vit.py,
     posemb_sincos_2d (with the endpoint); arXiv:2411.14402, AIMv2 (without).
     """
