@@ -10,27 +10,28 @@ import pytest
 from tests.one_backend import ONE_BACKEND, conversions_in_this_process
 from tests.site.peer_stand_ins import prepare_peers
 from tests.site.stand_ins import make_small, prepare
-from tests.site.test_pages import PAGES
+from tests.site.test_pages import PAGES, ROOT
 
 pytestmark = ONE_BACKEND
 
+TEXTS = {**PAGES, "README.md": ROOT / "README.md"}
 RUN = [
     name.removesuffix(".md")
-    for name, path in PAGES.items()
+    for name, path in TEXTS.items()
     if "```python\n" in path.read_text(encoding="utf-8")
 ]
-MAKES_RUN = "photographs"
+MAKE_RUN = ("photographs", "README")
 WITH_PEERS = "migrating"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("name", RUN)
 def test_each_block_runs(name, monkeypatch, tmp_path, capsys):
-    prepare(monkeypatch, tmp_path, with_run=name != MAKES_RUN)
+    prepare(monkeypatch, tmp_path, with_run=name not in MAKE_RUN)
     make_small(monkeypatch)
     if name == WITH_PEERS:
         prepare_peers(monkeypatch, tmp_path)
-    text = PAGES[f"{name}.md"].read_text(encoding="utf-8")
+    text = TEXTS[f"{name}.md"].read_text(encoding="utf-8")
     names: dict[str, object] = {"__name__": name}
     with conversions_in_this_process(), warnings.catch_warnings():
         warnings.simplefilter("default")  # A notebook shows them, and goes on.
