@@ -12,6 +12,7 @@ import pytest
 
 import keras_vit
 from keras_vit import Preprocessing
+from keras_vit.explaining.drawing import colours_of
 from keras_vit.web.examples import write_examples
 from tests.one_backend import ONE_BACKEND
 from tests.pictures import digit_pictures
@@ -227,17 +228,21 @@ def test_the_attention_map_lies_over_the_picture_if_wanted(visit, photo_site):
 OVERLAY = """() => {
     const { width, height } = document.getElementById("overlay");
     const context = document.getElementById("overlay").getContext("2d");
-    const { data } = context.getImageData(0, 0, width, height);
-    return Array.from(data.filter((_, i) => i % 4 == 3));
+    return Array.from(context.getImageData(0, 0, width, height).data);
 }"""
 
 
-def test_the_picture_is_seen_through_the_map(visit, photo_site):
+def test_the_map_has_the_colours_of_explain_and_shows_the_picture(visit, photo_site):
     page = visit(photo_site)
     choose(page, png(PHOTOS[0]))
     results(page)
-    alpha = np.asarray(page.evaluate(OVERLAY)) / 255
-    assert 0.3 < alpha.max() <= 0.55 and alpha.mean() < 0.35
+    pixels = np.asarray(page.evaluate(OVERLAY)).reshape(-1, 4)
+    alpha = pixels[:, 3] / 255
+    assert alpha.max() <= 0.56
+    colours = pixels[alpha > 0.5, :3]  # Inside what the model saw.
+    lowest, highest = colours_of(np.array([0.0, 1.0]))
+    for expected in (lowest, highest):
+        assert np.abs(colours - expected).max(-1).min() < 16
 
 
 def test_an_error_leaves_nothing_of_the_picture_before(visit, photo_site):

@@ -2,13 +2,22 @@
 
 const LARGEST_SIDE = 1200; // pixels on the screen
 const SMALL = 128; // pixels; below, single pixels are shown as squares
-// What was looked at glows; the picture shows through everywhere. From little to much:
-// red, green, blue and opacity.
-const GLOW = [
-  [255, 94, 58, 0],
-  [255, 122, 24, 0.3],
-  [255, 214, 10, 0.5],
+// Viridis of Matplotlib (CC0), from little to much, as keras_vit.explain draws maps: people
+// who do not tell red from green see the same steps, and no photograph has these colours.
+const COLOURS = [
+  [68, 1, 84],
+  [72, 36, 117],
+  [65, 68, 135],
+  [53, 95, 141],
+  [42, 120, 142],
+  [33, 145, 140],
+  [34, 168, 132],
+  [68, 191, 112],
+  [122, 209, 81],
+  [189, 223, 38],
+  [253, 231, 37],
 ];
+const OPACITY = 0.55; // the rest is the picture
 // Over what the model did not get to see.
 const OUTSIDE = "rgb(20 22 28 / 0.3)";
 
@@ -58,17 +67,20 @@ export class Stage {
     this.showPicture();
   }
 
-  // Let the picture glow where `values`, rows of `grid` [rows, columns], are above
-  // their average: the rest of the picture stays as it is.
+  // Lay `values`, rows of `grid` [rows, columns], over the picture as colours. The one
+  // percent on each side look the same, so that a single patch does not darken the others.
   setAttention(grid, values) {
     this.hasAttention = Boolean(values);
     if (!values) return;
     const [rows, columns] = grid;
-    const average = values.reduce((sum, value) => sum + value) / values.length;
-    const range = Math.max(...values) - average || 1;
-    const share = (value) => Math.max(0, (value - average) / range);
+    const sorted = Float64Array.from(values).sort();
+    const [low, high] = [percentile(sorted, 0.01), percentile(sorted, 0.99)];
+    const share = (value) => {
+      const found = high > low ? (value - low) / (high - low) : 0;
+      return Math.min(1, Math.max(0, found));
+    };
     const map = new ImageData(columns, rows);
-    values.forEach((value, i) => map.data.set(glow(share(value)), 4 * i));
+    values.forEach((value, i) => map.data.set(colour(share(value)), 4 * i));
     const small = new OffscreenCanvas(columns, rows);
     small.getContext("2d").putImageData(map, 0, 0);
     const context = this.overlay.getContext("2d");
@@ -98,12 +110,20 @@ export class Stage {
   }
 }
 
+// Return the value below which a share of ascending values lies, as NumPy does.
+function percentile(sorted, share) {
+  const place = share * (sorted.length - 1);
+  const first = Math.floor(place);
+  const next = sorted[Math.min(first + 1, sorted.length - 1)];
+  return sorted[first] + (next - sorted[first]) * (place - first);
+}
+
 // Return red, green, blue and alpha, bytes, of a share from 0 to 1.
-function glow(share) {
-  const place = share * (GLOW.length - 1);
-  const first = Math.min(Math.floor(place), GLOW.length - 2);
-  const mixed = GLOW[first].map(
-    (value, i) => value + (GLOW[first + 1][i] - value) * (place - first),
+function colour(share) {
+  const place = share * (COLOURS.length - 1);
+  const first = Math.min(Math.floor(place), COLOURS.length - 2);
+  const mixed = COLOURS[first].map(
+    (value, i) => value + (COLOURS[first + 1][i] - value) * (place - first),
   );
-  return [...mixed.slice(0, 3), 255 * mixed[3]];
+  return [...mixed, 255 * OPACITY];
 }
