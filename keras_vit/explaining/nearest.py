@@ -92,7 +92,7 @@ def nearest_pictures(
         verbose: whether progress is told. Default True.
 
     Returns:
-        For each of the images a `NearestPictures`: `numbers` in the part, `similarities`
+        For each image a `NearestPictures`: `numbers` in the part, `similarities`
         from -1 to 1, `class_names` and `pictures`. It draws itself: `save("a.png")`.
 
     Raises:
