@@ -23,14 +23,25 @@ import keras
 import numpy as np
 
 import keras_vit
+from keras_vit.heads.feature_cache import cache_folder
+from keras_vit.heads.feature_kinds import backbone as without_head
+from keras_vit.heads.feature_kinds import feature_kinds
+from keras_vit.heads.feature_pass import FeatureReader
 from keras_vit.intervals import wilson_interval
 
 DATA = {"validation_fraction": 0.0, "test_fraction": 1 / 3}
 
 
-def vectors(backbone: keras_vit.ViT, part: Any) -> np.ndarray:
-    """Return the embedding of each picture of a part, in order, (N, D)."""
-    return backbone.predict(part.batches(backbone.preprocessing, 32), verbose=0)
+def feature_reader(backbone: keras_vit.ViT, dtype: str = "auto") -> FeatureReader:
+    """Return what reads embeddings, (N, D), and keeps them on disk for `fit_head`."""
+    pooled = feature_kinds(backbone, "pooled")
+    return FeatureReader(
+        lambda chosen: without_head(backbone, pooled, chosen),
+        backbone.preprocessing,
+        dtype=dtype,
+        batch_size=32,
+        folder=cache_folder(),
+    )
 
 
 def nearest_classes(
@@ -61,13 +72,12 @@ def few_of_each_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def head_classes(
-    backbone: keras_vit.ViT, few: keras_vit.ImageData, new: np.ndarray
+    backbone: keras_vit.ViT, few: keras_vit.ImageData, new: np.ndarray, dtype: str
 ) -> np.ndarray:
     """Fit a head on a few pictures; return the classes of vectors that it names."""
     folds = min(5, np.bincount(few.train.labels).min())
-    model = keras_vit.fit_head(
-        backbone, few, features="pooled", folds=folds, dtype="float32", verbose=False
-    )
+    how = {"features": "pooled", "dtype": dtype, "verbose": False}
+    model = keras_vit.fit_head(backbone, few, folds=folds, **how)
     logits = model.get_layer("head")(new)
     return np.argmax(keras.ops.convert_to_numpy(logits), axis=1)
 
@@ -91,7 +101,8 @@ def main() -> None:
     data: Any = keras_vit.load_data(options.data, **DATA)
     how = {"image_size": "preprocessing", "num_classes": None}
     backbone = keras_vit.load(options.weights, **how)
-    known, new = vectors(backbone, data.train), vectors(backbone, data.test)
+    reader = feature_reader(backbone)
+    known, new = reader.read(data.train), reader.read(data.test)
     labels, truth = data.train.labels, data.test.labels
     print(f"{len(truth)} test pictures, {data.num_classes} classes")
     print("labelled per class   neighbours               head")
@@ -104,7 +115,8 @@ def main() -> None:
             neighbours.append(float(np.mean(found == truth)))
             if count > 1:  # A head chooses its penalty by cross-validation.
                 part = data.train.subset(data.train.indices[places])
-                found = head_classes(backbone, replace(data, train=part), new)
+                few = replace(data, train=part)
+                found = head_classes(backbone, few, new, reader.dtype)
                 heads.append(float(np.mean(found == truth)))
         name = "all" if count == len(labels) else count
         print(f"{name:>8}   {row(neighbours, len(truth))}   {row(heads, len(truth))}")

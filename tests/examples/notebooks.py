@@ -63,11 +63,14 @@ def sources() -> list[Path]:
 
 
 def small_weights(folder: Path) -> Path:
-    """Write a checkpoint in the shape of DINOv2 with random weights, and return it."""
+    """Write a checkpoint in the shape of DINOv2 with random weights, and return it.
+
+    Its width is at least the 28 filters that notebook 4 shows.
+    """
     keras.utils.set_random_seed(0)
     model = keras_vit.ViT(
         **{"image_size": 224, "patch_size": 14, "num_classes": None},
-        **{"hidden_dim": 24, "num_layers": 12, "num_heads": 2, "mlp_dim": 96},
+        **{"hidden_dim": 32, "num_layers": 12, "num_heads": 2, "mlp_dim": 64},
         **{"layer_scale": 1.0, "resampling": "bicubic"},
         preprocessing=keras_vit.Preprocessing(
             image_size=224,

@@ -57,10 +57,10 @@ def data(tmp_path, monkeypatch):
 
 def test_vectors_are_embeddings_and_the_head_is_the_one_that_evaluate_judges(data):
     backbone = small_model(None)
-    new = knn.vectors(backbone, data.test)
+    new = knn.feature_reader(backbone, "float32").read(data.test)
     pictures = list(data.test.pictures())
     np.testing.assert_allclose(new, keras_vit.embed(backbone, pictures), atol=1e-4)
-    found = knn.head_classes(backbone, data, new)
+    found = knn.head_classes(backbone, data, new, "float32")
     accuracy = np.mean(found == data.test.labels)
     how = {"features": "pooled", "dtype": "float32", "verbose": False}
     model = keras_vit.fit_head(backbone, replace(data), **how)

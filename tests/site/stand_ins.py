@@ -75,7 +75,9 @@ def stand_in_for_load(folder: Path) -> Callable[..., keras_vit.ViT]:
             return load(left, **options)
         if source in BACKBONES:
             assert set(options) <= OPTIONS
-            return small_model(options.get("num_classes"))
+            model = small_model(options.get("num_classes"))
+            is_free = options.get("image_size", 32) is None
+            return keras_vit.changed(model, image_size=None) if is_free else model
         return load(source, **options)
 
     return loaded

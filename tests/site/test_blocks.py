@@ -14,7 +14,15 @@ from tests.site.test_pages import PAGES
 
 pytestmark = ONE_BACKEND
 
-RUN = ("index", "photographs", "checkpoints", "kaggle", "server", "migrating")
+RUN = (
+    "index",
+    "photographs",
+    "checkpoints",
+    "kaggle",
+    "server",
+    "migrating",
+    "research",
+)
 MAKES_RUN = "photographs"
 WITH_PEERS = "migrating"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
