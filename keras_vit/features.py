@@ -164,6 +164,9 @@ def pre_logits(model: keras.Model) -> keras.Model:
     It shares its layers with `model`. A model with a distillation token gives the
     average of its two tokens.
 
+    Args:
+        model: a `keras_vit.ViT` with a pooling; it stays as it is.
+
     Raises:
         TypeError: if `model` is no ViT.
         ValueError: if it has no pooling.

@@ -174,6 +174,13 @@ def mean_average_precision(labels: Any, scores: Any) -> float:
 
     NaN if none has.
 
+    Args:
+        labels: 0 or 1, (N, classes).
+        scores: logits or probabilities, (N, classes); only their order counts.
+
+    Raises:
+        ValueError: if the shapes differ, or labels or scores are something else.
+
     Example:
         ```python
         labels = np.array([[1, 0], [1, 1], [0, 1]])

@@ -70,6 +70,10 @@ def load(
             FlexiViT's pseudo-inverse), `channels` (as timm adapts them), `pooling`,
             rates, `dtype`, `name`.
 
+    Returns:
+        The model, a new `ViT` with the weights, `preprocessing` and `class_names` of
+        the checkpoint, as far as it says them.
+
     Raises:
         FileNotFoundError: if there is nothing at the source.
         ImportError: if the package that a source needs is not installed.

@@ -81,7 +81,7 @@ class ModelFacts(InNotebook):
     def __repr__(self) -> str:
         model: Any = self
         sizes, count = _sizes(self.config), model.count_params()
-        return f"<ViT {model.name!r}: {sizes}, {count / 1e6:.3g} million parameters>"
+        return f"<ViT {model.name!r}: {sizes}, {count:,} parameters>"
 
     def _notebook(self) -> Iterator[str]:
         model: Any = self

@@ -201,6 +201,9 @@ def load_data(
         verify: whether each file is decoded once now. Default True.
         skip_unreadable: whether damaged files are left out. Default False.
 
+    Returns:
+        An `ImageData`: `train`, and `validation` and `test` where there are some.
+
     Raises:
         FileNotFoundError: if a folder, list or picture does not exist.
         ImportError: if a library that the source needs is not installed.

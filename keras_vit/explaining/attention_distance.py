@@ -24,7 +24,7 @@ from keras_vit.model_preprocessing import preprocessing_of
 from keras_vit.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AttentionDistance(Shown):
     """How far each head looks.
 
@@ -71,6 +71,10 @@ def attention_distance(
         images: paths, PIL images or arrays, as for `explain`; the paper takes 128.
         batch_size: pictures per call of the model, at least 1. Default 8.
         preprocessing: takes the place of the model's own.
+
+    Returns:
+        An `AttentionDistance`: `values`, float32 (blocks, heads), in pixels. It draws
+        itself: `save("distances.png")`.
 
     Raises:
         TypeError: if the model is no ViT.

@@ -46,8 +46,8 @@ class Explanation(Shown):
         ```
     """
 
-    values: np.ndarray
-    patches: np.ndarray
+    values: np.ndarray = field(repr=False)
+    patches: np.ndarray = field(repr=False)
     picture: np.ndarray = field(repr=False)
     method: str
     target: int | None = None

@@ -23,7 +23,7 @@ _TILE = 48  # pixels, at least, of a drawn filter
 _WHOLE = 480  # pixels, about, of all drawn positions
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PositionSimilarity(Shown):
     """How alike the positions of patches are.
 
@@ -55,7 +55,7 @@ class PositionSimilarity(Shown):
         return with_legend(drawn, f"{low:.2f}", f"{high:.2f}")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PatchFilters(Shown):
     """What the patches are compared with.
 
@@ -94,6 +94,10 @@ def position_similarity(model: keras.Model | str | Path) -> PositionSimilarity:
 
     Args:
         model: a `keras_vit.ViT`, or what `load` takes.
+
+    Returns:
+        A `PositionSimilarity`: `values`, float32 (R, C, R, C), cosines from -1 to 1. It
+        draws itself: `save("positions.png")`.
 
     Raises:
         TypeError: if the model is no ViT.
@@ -148,6 +152,10 @@ def patch_filters(model: keras.Model | str | Path, count: int = 28) -> PatchFilt
         model: a `keras_vit.ViT`, or what `load` takes.
         count: how many components, at most as many as there are channels of tokens, or
             values of a patch. Default 28, as in the paper.
+
+    Returns:
+        `PatchFilters`: `values`, float32 (count, P, P, channels), and `shares` of the
+        variance. They draw themselves: `save("filters.png")`.
 
     Raises:
         TypeError: if the model is no ViT.

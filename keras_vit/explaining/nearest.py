@@ -91,6 +91,10 @@ def nearest_pictures(
         batch_size: pictures per call of the model, at least 1. Default 32.
         verbose: whether progress is told. Default True.
 
+    Returns:
+        For each image a `NearestPictures`: `numbers` in the part, `similarities`
+        from -1 to 1, `class_names` and `pictures`. It draws itself: `save("a.png")`.
+
     Raises:
         TypeError: if the model is no ViT.
         ValueError: if the model has no pooling or no preprocessing, or there is no such

@@ -23,6 +23,9 @@ class Shown(ABC):
     def alt_text(self) -> str:
         """What the picture shows, in words, for those who cannot see it."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.alt_text}>"
+
     @abstractmethod
     def image(self) -> Any:
         """Return the drawing, a PIL image."""

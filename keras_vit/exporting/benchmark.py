@@ -98,6 +98,9 @@ def benchmark(
         threads: that the runtime may use, one process for each. Default 1.
         seconds: of each measurement, after a warm-up. Default 1.
 
+    Returns:
+        A `Benchmark`: a row for each number of threads and batch size, in milliseconds.
+
     Raises:
         FileNotFoundError: if there is nothing at the path.
         RuntimeError: if the runtime cannot run the file.

@@ -140,6 +140,9 @@ def export(
             file. Default True.
         overwrite: whether an existing file or folder is replaced. Default False.
 
+    Returns:
+        An `ExportReport`: the file's size, its agreement with the model, its latency.
+
     Raises:
         FileExistsError: if `path` exists and `overwrite` is not set.
         ImportError: if what the format needs is not installed.

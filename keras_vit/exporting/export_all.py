@@ -70,6 +70,9 @@ def export_all(
         accept_loss: as in `export`.
         overwrite: whether a former comparison is replaced. Default False.
 
+    Returns:
+        A `Comparison`: a row for each format and precision; `folder` has it, too.
+
     Raises:
         FileExistsError: if `folder` holds something else, or `overwrite` is not set.
         RuntimeError: if there is no file at all; the message has the reasons.

@@ -57,7 +57,13 @@ def evaluate(
         augment: views of each picture over which probabilities are averaged, as in
             `predict`. Default None: the picture alone.
 
+    Returns:
+        An `Evaluation`: accuracy, loss and calibration error, and what the model says
+        of each picture.
+
     Raises:
+        FileNotFoundError: if there is no model at the path.
+        ImportError: if the runtime for the file is not installed.
         ValueError: if model and data do not fit, as images with several labels and a
             model that chooses one class do not.
 

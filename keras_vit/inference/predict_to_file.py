@@ -143,6 +143,9 @@ def predict_to_file(
         overwrite: whether a file that is there is replaced. Default False.
         verbose: whether progress is told on the error stream. Default True.
 
+    Returns:
+        A `PredictionFile`: its path, the number of pictures, those that cannot be read.
+
     Raises:
         FileNotFoundError: if a model, picture or list does not exist.
         ImportError: if the runtime for the model is not installed.

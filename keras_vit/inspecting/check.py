@@ -78,6 +78,9 @@ def check_data(
             many. Default: nothing.
         **options: of `load_data`, such as `class_names`.
 
+    Returns:
+        A `DataCheck`: `findings`, the worst first, and `text()` to read.
+
     Raises:
         FileNotFoundError: if there is nothing at the source.
         ImportError: if `model` is given and SciPy is not installed.

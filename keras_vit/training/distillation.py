@@ -128,7 +128,7 @@ def distillation_loss(
         student: logits, (B, classes).
         teacher: logits, (B, classes).
         kind: "hard" or "soft".
-        temperature: of "soft".
+        temperature: of "soft", above 0: logits are divided by it. Default 1.
 
     Example:
         ```python

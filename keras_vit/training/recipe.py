@@ -176,6 +176,12 @@ class Recipe:
         """Return this recipe for another number of epochs.
 
         It warms up for the same share of them.
+
+        Args:
+            epochs: passes over the training images, at least 1.
+
+        Raises:
+            ValueError: if it is out of range.
         """
         share = self.warmup_epochs / self.epochs
         return replace(self, epochs=epochs, warmup_epochs=share * epochs)
@@ -183,7 +189,11 @@ class Recipe:
     def schedule(
         self, steps_per_epoch: int
     ) -> keras.optimizers.schedules.LearningRateSchedule:
-        """Return the learning rate by step: linear warm-up, then the curve."""
+        """Return the learning rate by step: linear warm-up, then the curve.
+
+        Args:
+            steps_per_epoch: batches of one epoch, at least 1.
+        """
         return WarmupSchedule(
             self.learning_rate,
             self.epochs * steps_per_epoch,
@@ -194,7 +204,11 @@ class Recipe:
         )
 
     def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-        """Return the optimizer: schedule, decay on kernels, clipping, averages."""
+        """Return the optimizer: schedule, decay on kernels, clipping, averages.
+
+        Args:
+            steps_per_epoch: batches of one epoch, at least 1.
+        """
         own: dict[str, Any] = {}
         if self.optimizer_name in ("adamw", "lamb"):
             own["beta_2"] = self.beta_2
@@ -211,7 +225,11 @@ class Recipe:
         )
 
     def loss(self, from_logits: bool = True) -> keras.losses.Loss:
-        """Return the loss; labels are class numbers or class probabilities."""
+        """Return the loss; labels are class numbers or class probabilities.
+
+        Args:
+            from_logits: whether the model returns logits (default) or probabilities.
+        """
         return LOSSES[self.loss_name](self.label_smoothing, from_logits=from_logits)
 
     def prepared(self, model: keras.Model) -> Any:

@@ -273,6 +273,10 @@ Example:
 def get_recipe(name: str, **changes: Any) -> Recipe:
     """Return the recipe called `name` with some fields changed.
 
+    Args:
+        name: a key of `RECIPES`.
+        **changes: fields of `Recipe`, such as `epochs=30`.
+
     Raises:
         ValueError: if there is no such recipe; the message lists them.
         TypeError: if a field does not exist; the message lists them.

@@ -136,6 +136,9 @@ def train(
         verbose: as in `keras.Model.fit`. Default "auto": a progress bar where somebody
             watches, in a terminal or a notebook, else a line for each epoch.
 
+    Returns:
+        A `TrainingResult`: a row of numbers for each epoch, and which was the best.
+
     Raises:
         FileExistsError: if `output` exists and is not to be taken up or overwritten.
         ImportError: if TensorBoard is asked for and not installed.

@@ -79,7 +79,8 @@ def write_demo(
 
     Example:
         ```python
-        print(keras_vit.write_demo("saved_models/photos", "page", images="new_photos/"))
+        # photos.tflite is a file that export wrote; a model or a run does as well.
+        print(keras_vit.write_demo("photos.tflite", "page", examples=["cat.jpg"]))
         # page
         ```
     """

@@ -96,7 +96,11 @@ class Audit(InNotebook):
 def audit(path: str | Path) -> Audit:
     """Return what a LiteRT file is made of, and which runtimes take it.
 
+    Args:
+        path: of a `.tflite` file, of `export` or of any other program.
+
     Raises:
+        FileNotFoundError: if there is no such file.
         ImportError: if ai-edge-litert is not installed.
         ValueError: if the file is no LiteRT model.
 

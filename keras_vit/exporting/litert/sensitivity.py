@@ -101,6 +101,9 @@ def sensitivity(
         model: a float model; it is left as it is.
         calibration: pictures as `export` takes them, at least 10, better 100.
 
+    Returns:
+        A `Sensitivity`: a row for each part, each kind of op, and all together.
+
     Raises:
         ImportError: if TensorFlow, LiteRT or ai-edge-quantizer is not installed.
         RuntimeError: if the model does not convert.
