@@ -27,10 +27,10 @@ def digits() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarra
 
     data = keras_vit.load_data("digits")
     parts = []
-    for part in (data.train, data.validation):
-        pixels = np.asarray(part.images)  # (N, 8, 8, 1), uint8
+    for part in (data.train, data.test):
+        pixels = np.stack([part.read(i) for i in part.indices])  # (N, 8, 8, 1)
         large = pixels.repeat(4, axis=1).repeat(4, axis=2).repeat(3, axis=3)
-        parts.append((large, np.asarray(part.labels)[:, np.newaxis]))
+        parts.append((large, part.all_labels[part.indices][:, np.newaxis]))
     return parts[0], parts[1]
 
 
