@@ -2,11 +2,12 @@ r"""The ViT example of keras.io and ours, trained on the same digits for as long
 
 The example is not part of this repository: in keras-team/keras-io it is
 `examples/vision/image_classification_with_vision_transformer.py`.
-It runs as it is, but for its data, which are a download, and its number of epochs.
-Ours is a ViT of the same sizes with the recipe `small_data`.
+It runs as it is, but for its data, which are a download, the size to which it enlarges
+them, and its number of epochs. Ours is a ViT of the same sizes with the recipe
+`small_data`.
 
 Command: KERAS_BACKEND=tensorflow python benchmarks/keras_io_example.py EXAMPLE \
-    [--epochs 10]
+    --image-size 24 --epochs 30
 """
 
 from __future__ import annotations
@@ -34,17 +35,19 @@ def digits() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarra
     return parts[0], parts[1]
 
 
-def theirs(path: Path, epochs: int, parts: Any) -> tuple[float, int]:
+def theirs(path: Path, size: int, epochs: int, parts: Any) -> tuple[float, int]:
     """Run the example; return its accuracy on the test part, and its parameters."""
     import keras
     import matplotlib
 
     matplotlib.use("Agg")
-    source, found = re.subn(
-        r"^num_epochs = \d+", f"num_epochs = {epochs}", path.read_text(), flags=re.M
-    )
-    if found != 1:
-        raise SystemExit(f"{path} has no line `num_epochs = ...`.")
+    source = path.read_text()
+    for name, value in {"num_epochs": epochs, "image_size": size}.items():
+        source, found = re.subn(
+            rf"^{name} = \d+", f"{name} = {value}", source, flags=re.M
+        )
+        if found != 1:
+            raise SystemExit(f"{path} has no line `{name} = ...`.")
     # The backend is the one that this script was started with.
     source = re.sub(r'^os\.environ\["KERAS_BACKEND"\].*$', "", source, flags=re.M)
     keras.datasets.cifar100.load_data = lambda: parts
@@ -56,7 +59,7 @@ def theirs(path: Path, epochs: int, parts: Any) -> tuple[float, int]:
     return float(right.mean()), model.count_params()
 
 
-def ours(epochs: int, parts: Any) -> tuple[float, int]:
+def ours(size: int, epochs: int, parts: Any) -> tuple[float, int]:
     """Train a ViT of the example's sizes; return the same two."""
     import keras_vit
 
@@ -71,14 +74,14 @@ def ours(epochs: int, parts: Any) -> tuple[float, int]:
         }
     )
     model = keras_vit.ViT(
-        image_size=72,
+        image_size=size,
         patch_size=6,
         hidden_dim=256,
         num_layers=8,
         num_heads=4,
         mlp_dim=512,
         num_classes=len(data.class_names),
-        preprocessing=keras_vit.Preprocessing(image_size=72),
+        preprocessing=keras_vit.Preprocessing(image_size=size),
     )
     recipe = keras_vit.training.get_recipe("small_data", epochs=epochs)
     keras_vit.train(model, data, recipe)
@@ -90,19 +93,21 @@ def main() -> None:
     """Train both and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("example", type=Path)
+    parser.add_argument("--image-size", type=int, default=72)
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     parts = digits()
+    size, epochs = options.image_size, options.epochs
     rows = []
     for name, run in (
-        ("the example", lambda: theirs(options.example, options.epochs, parts)),
-        ("keras_vit", lambda: ours(options.epochs, parts)),
+        ("the example", lambda: theirs(options.example, size, epochs, parts)),
+        ("keras_vit", lambda: ours(size, epochs, parts)),
     ):
         start = time.perf_counter()
         accuracy, parameters = run()
         rows.append((name, parameters, accuracy, time.perf_counter() - start))
-    print(f"\n{options.epochs} epochs, {len(parts[0][0])} pictures")
+    print(f"\n{epochs} epochs, {len(parts[0][0])} pictures")
     print("| | parameters | accuracy on the test part | seconds |\n|---|---|---|---|")
     for name, parameters, accuracy, seconds in rows:
         print(f"| {name} | {parameters:,} | {accuracy:.3f} | {seconds:.0f} |")
