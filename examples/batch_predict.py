@@ -25,10 +25,16 @@ EXAMPLES = Path(__file__).parent
 
 
 def counts(path: str | Path) -> Counter[str]:
-    """Return how often each class stands in a file, reading it row by row."""
+    """Return how often each class stands in a file, reading it row by row.
+
+    Of a model for several labels per picture it is how often each set of labels does.
+    """
     with Path(path).open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        return Counter(row["class"] or "cannot be read" for row in rows)
+        kind = (
+            "labels" if rows.fieldnames and rows.fieldnames[1] == "labels" else "class"
+        )
+        return Counter("cannot be read" if row["error"] else row[kind] for row in rows)
 
 
 def main() -> None:

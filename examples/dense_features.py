@@ -105,6 +105,8 @@ def main() -> None:
     parser.add_argument("--point", nargs=4, action="append", metavar=point, default=[])
     options = parser.parse_args()
     pictures: dict[str, Any] = {Path(path).stem: path for path in options.pictures}
+    if len(pictures) < len(options.pictures):
+        parser.error("two pictures have one name, and would be one file: rename one.")
     if not pictures:
         from sklearn.datasets import load_sample_image
 
@@ -121,10 +123,16 @@ def main() -> None:
         grids.append(patch_features(model, images[-1]))
     points = []
     for name, x, y, label in options.point:  # Pixels of the file become a patch.
+        if name not in sizes:
+            parser.error(f"--point {name}: the pictures are {', '.join(names)}.")
         number, (height, width) = names.index(name), sizes[name]
+        if not (0 <= int(x) < width and 0 <= int(y) < height):
+            parser.error(f"--point {x} {y}: {name} has {width} x {height} pixels.")
         rows, columns = grids[number].shape[:2]
         place = int(y) * rows // height, int(x) * columns // width
         points.append((number, *place, label))
+    if len({label for *_, label in points}) == 1:
+        parser.error("--point needs two classes to tell apart.")
     if points:
         classes, labels = probed(grids, points)
     else:

@@ -75,7 +75,7 @@ def head_classes(
     backbone: keras_vit.ViT, few: keras_vit.ImageData, new: np.ndarray, dtype: str
 ) -> np.ndarray:
     """Fit a head on a few pictures; return the classes of vectors that it names."""
-    folds = min(5, np.bincount(few.train.labels).min())
+    folds = min(5, int(np.bincount(few.train.labels).min()))
     how = {"features": "pooled", "dtype": dtype, "verbose": False}
     model = keras_vit.fit_head(backbone, few, folds=folds, **how)
     logits = model.get_layer("head")(new)
@@ -107,13 +107,13 @@ def main() -> None:
     print(f"{len(truth)} test pictures, {data.num_classes} classes")
     print("labelled per class   neighbours               head")
     smallest = np.bincount(labels).min()
-    for count in [c for c in options.counts if c < smallest] + [len(labels)]:
+    for count in [c for c in options.counts if 0 < c < smallest] + [len(labels)]:
         neighbours, heads = [], []
         for seed in range(options.draws if count < len(labels) else 1):
             places = few_of_each_class(labels, count, seed)
             found = nearest_classes(known[places], labels[places], new)
             neighbours.append(float(np.mean(found == truth)))
-            if count > 1:  # A head chooses its penalty by cross-validation.
+            if min(count, smallest) > 1:  # A head is chosen by cross-validation.
                 part = data.train.subset(data.train.indices[places])
                 few = replace(data, train=part)
                 found = head_classes(backbone, few, new, reader.dtype)

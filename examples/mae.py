@@ -129,8 +129,9 @@ def measure(seed: int, options: Any) -> tuple[float, float]:
     parts = {"validation_fraction": 0.0, "test_fraction": 1 / 3}
     data = keras_vit.load_data(options.data, seed=seed, **parts)
     few = with_few_labels(data, options.labels, seed)
-    own = {"epochs": options.fine_tune_epochs, "seed": seed}
-    recipe = replace(keras_vit.RECIPES["small_data"], **own)
+    recipe, epochs = keras_vit.RECIPES["small_data"], options.fine_tune_epochs
+    warmup = min(recipe.warmup_epochs, epochs / 20)
+    recipe = replace(recipe, epochs=epochs, warmup_epochs=warmup, seed=seed)
     keras.utils.set_random_seed(seed)
     size = {
         "image_size": options.image_size,

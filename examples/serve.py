@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import io
 import json
 from pathlib import Path
@@ -76,9 +75,17 @@ class Classifier:
                     picture = picture.convert("RGBA")
                     white = Image.new("RGBA", picture.size, "white")
                     picture = Image.alpha_composite(white, picture)
+                if picture.mode.startswith("I"):  # Sixteen bits, which Pillow clips.
+                    wide = np.clip(np.asarray(picture), 0, 65535) // 257
+                    picture = Image.fromarray(wide.astype("uint8"))
                 pixels = np.asarray(picture.convert(self.mode))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise HTTPException(400, f"no picture that can be read: {error}") from error
+        except HTTPException:
+            raise
+        except Image.DecompressionBombError as error:
+            raise HTTPException(413, "a picture is too large") from error
+        except Exception as error:  # Pillow raises many types for bad bytes.
+            said = str(error).partition(" <")[0]  # None of Python's addresses.
+            raise HTTPException(400, f"no picture that can be read: {said}") from error
         return pixels.reshape(*pixels.shape[:2], -1)
 
     def instance(self, given: Any) -> np.ndarray:
@@ -88,11 +95,11 @@ class Classifier:
         if isinstance(given, dict) and isinstance(given.get("b64"), str):
             try:
                 return self.read(base64.b64decode(given["b64"], validate=True))
-            except binascii.Error as error:
+            except ValueError as error:
                 raise HTTPException(400, f"b64 is no base64: {error}") from error
         try:
             pixels = np.asarray(given, "float64")
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             pixels = np.zeros(())
         inside = pixels.ndim == 3 and pixels.size and (0 <= pixels).all()
         if not inside or pixels.shape[2] != self.input.shape[3] or pixels.max() > 255:
@@ -122,11 +129,14 @@ def make_app(classifier: Classifier, name: str) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def refuse_form(_: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"error": f"send pictures as `files`: {error}"}, 400)
+        reasons = "; ".join(one["msg"] for one in error.errors())
+        return JSONResponse({"error": f"send pictures as `files`: {reasons}"}, 400)
 
     @app.middleware("http")
     async def limit_size(request: Request, follow: Any) -> Any:
         length = request.headers.get("content-length")
+        if length is not None and not (length.isascii() and length.isdigit()):
+            return JSONResponse({"error": "Content-Length is a number"}, 400)
         if request.method == "POST" and length is None:
             return JSONResponse({"error": "a request says its Content-Length"}, 411)
         if int(length or 0) > LARGEST_REQUEST:
@@ -154,7 +164,7 @@ def make_app(classifier: Classifier, name: str) -> FastAPI:
         # Not by FastAPI: clients of TensorFlow Serving do not say that it is JSON.
         try:
             instances = json.loads(await request.body())["instances"]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             text = 'a request is JSON, {"instances": [...]}'
             raise HTTPException(400, f"{text}: {error!r}") from error
         if not isinstance(instances, list):

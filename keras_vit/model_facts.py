@@ -80,6 +80,8 @@ class ModelFacts(InNotebook):
 
     def __repr__(self) -> str:
         model: Any = self
+        if not hasattr(model, "config"):  # A traceback from inside `__init__`.
+            return f"<{type(self).__name__}, not built>"
         sizes, count = _sizes(self.config), model.count_params()
         return f"<ViT {model.name!r}: {sizes}, {count:,} parameters>"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import html.parser
+import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -324,6 +326,28 @@ def test_predictions_are_a_list():
     assert found == [list(found[0]), []]
     assert pickle.loads(pickle.dumps(found)) == found
     assert repr(found) == repr(list(found))
+
+
+def test_a_name_stays_with_its_picture():
+    found, _ = of_predictions()
+    for one in (found, pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        one.reverse()
+        first, _, second = one._repr_html_().partition("b.jpg: no class")
+        assert "script" not in first and "75.1%" in second
+        del one[0]
+        assert "b.jpg" not in one._repr_html_()
+
+
+def test_a_model_that_is_not_built_says_so():
+    assert repr(keras_vit.ViT.__new__(keras_vit.ViT)) == "<ViT, not built>"
+
+
+def test_a_report_of_an_earlier_version_is_read(tmp_path):
+    report, _ = of_head()
+    facts = report.as_json()
+    del facts["mean_average_precision"]
+    (tmp_path / "head.json").write_text(json.dumps(facts))
+    assert keras_vit.HeadReport.read(tmp_path) == report
 
 
 def test_a_large_matrix_becomes_a_list_of_pairs():

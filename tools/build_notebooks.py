@@ -27,16 +27,20 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="default: all")
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
+    unknown = {*options.names} - {source.stem for source in sources()}
+    if unknown:
+        parser.error(f"no notebook {', '.join(sorted(unknown))} in {FOLDER}.")
     for source in sources():
         if options.names and source.stem not in options.names:
             continue
         with tempfile.TemporaryDirectory() as folder:
             ran = execute(source, Path(folder), weights=options.weights)
         text = as_file(ran.notebook)
-        if len(text) > LARGEST:
-            sys.exit(f"{source.stem} has {len(text):,} bytes, more than {LARGEST:,}.")
+        size = len(text.encode())
+        if size > LARGEST:
+            sys.exit(f"{source.stem} has {size:,} bytes, more than {LARGEST:,}.")
         (FOLDER / f"{source.stem}.ipynb").write_text(text, encoding="utf-8")
-        print(f"{source.stem}: {ran.seconds:.0f} s, {len(text):,} bytes", flush=True)
+        print(f"{source.stem}: {ran.seconds:.0f} s, {size:,} bytes", flush=True)
 
 
 if __name__ == "__main__":

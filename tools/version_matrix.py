@@ -74,6 +74,8 @@ def main() -> None:
         python = shutil.which(f"python{row.python}")
         if python is None:
             print(f"python{row.python} is not installed: {row} is left out.")
+            if arguments.row:  # What was asked for is missing.
+                failed.append(str(row))
             continue
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -116,8 +118,7 @@ def _row(name: str) -> Row:
 def _run(row: Row, python: str, folder: Path, arguments: argparse.Namespace) -> str:
     """Return the line of a row; what fails raises."""
     tree, environment = folder / "tree", folder / "environment"
-    left_out = (".*", "keras_vit", "dist", "site", "__pycache__", "*.egg-info")
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*left_out))
+    shutil.copytree(ROOT, tree, ignore=_left_out)
     constraints = folder / "constraints.txt"
     constraints.write_text(_constraints(row, arguments.whole))
     extra = "test" if arguments.whole else f"{row.backend},head"
@@ -138,6 +139,14 @@ def _run(row: Row, python: str, folder: Path, arguments: argparse.Namespace) -> 
     printed = _call([*pytest, *options], row, tree)
     shared = f"{keras}, {numpy}, {pillow}"
     return f"| {row.python} | {row.backend} {backend} | {shared} | {_last(printed)} |"
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """Return what a tree of tests has no need of; tests/site is no built site."""
+    patterns = [".*", "__pycache__", "*.egg-info"]
+    if Path(folder) == ROOT:
+        patterns += ["keras_vit", "dist", "site"]
+    return shutil.ignore_patterns(*patterns)(folder, names)
 
 
 def _last(printed: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from keras_vit.exporting.export_all import export_all
 from keras_vit.exporting.formats import FORMATS, format_name
 from keras_vit.exporting.litert.sensitivity import sensitivity
 from keras_vit.exporting.quantizations import FLOAT32
-from keras_vit.exporting.report import ExportReport, output_text, shape_text
 from keras_vit.exporting.request import INPUTS, PROFILES
 from keras_vit.exporting.verification import MAX_LOSS
 from keras_vit.inference.predictor import find_model
@@ -149,7 +147,7 @@ def print_file(model: keras.Model, source: Path, options: Namespace) -> None:
     )
     for warning in report.warnings:
         print(f"keras-vit: warning: {warning}", file=sys.stderr)
-    print_found(options, report.as_json(), *report_lines(report))
+    print_found(options, report.as_json(), report.text())
 
 
 def print_comparison(model: keras.Model, source: Path, options: Namespace) -> None:
@@ -178,32 +176,6 @@ def _of_each(source: Path, options: Namespace) -> dict[str, Any]:
         "accept_loss": options.accept_loss,
         "overwrite": options.overwrite,
     }
-
-
-def report_lines(report: ExportReport) -> Iterator[str]:
-    """Yield what was written and what verification found."""
-    yield f"{report.path}: {report.num_bytes:,} bytes"
-    yield f"  input   {report.inputs['name']} {shape_text(report.inputs)}"
-    yield f"  output  {output_text(report)}"
-    if report.runtime:
-        yield f"  needs   {report.runtime}"
-    agreement = f"{report.agreement} {report.top1_agreement:.2%}"
-    yield (
-        f"  checked on {report.num_images} images: largest difference "
-        f"{report.max_difference:.1e}, {agreement}"
-    )
-    if report.accuracy is not None:
-        of_model = f"{report.model_accuracy:.2%} for the Keras model"
-        yield f"  {report.measure} {report.accuracy:.2%}, {of_model}"
-    if report.latency is not None:
-        ratio, speed = report.latency_ratio, f"{report.latency.median_ms:.2f} ms"
-        text = "" if ratio is None else f", {ratio:.2f} of float32"
-        yield f"  latency {speed}{text}, one thread, {report.device}"
-    if report.float_parts:
-        yield f"  in float {', '.join(report.float_parts)}"
-    yield from (f"  changed {change}" for change in report.changes)
-    if report.ops:
-        yield f"  ops     {sum(report.ops.values())} built-in LiteRT ops"
 
 
 def print_sensitivity(model: keras.Model, options: Namespace) -> None:

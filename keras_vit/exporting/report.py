@@ -106,9 +106,37 @@ class ExportReport(InNotebook):
         ratio = self.latency_ratio
         return {**asdict(self), "path": str(self.path), "latency_ratio": ratio}
 
+    def text(self) -> str:
+        """Return what was written, and what the comparison found, in some lines."""
+        return "\n".join(self._lines())
+
     def texts(self) -> tuple[str, str]:
         """Return the report as JSON and as Markdown."""
         return json.dumps(self.as_json(), indent=1) + "\n", _page(self)
+
+    def _lines(self) -> Iterator[str]:
+        yield f"{self.path}: {self.num_bytes:,} bytes"
+        yield f"  input   {self.inputs['name']} {shape_text(self.inputs)}"
+        yield f"  output  {output_text(self)}"
+        if self.runtime:
+            yield f"  needs   {self.runtime}"
+        agreement = f"{self.agreement} {self.top1_agreement:.2%}"
+        yield (
+            f"  checked on {self.num_images} images: largest difference "
+            f"{self.max_difference:.1e}, {agreement}"
+        )
+        if self.accuracy is not None:
+            of_model = f"{self.model_accuracy:.2%} for the Keras model"
+            yield f"  {self.measure} {self.accuracy:.2%}, {of_model}"
+        if self.latency is not None:
+            ratio, speed = self.latency_ratio, f"{self.latency.median_ms:.2f} ms"
+            text = "" if ratio is None else f", {ratio:.2f} of float32"
+            yield f"  latency {speed}{text}, one thread, {self.device}"
+        if self.float_parts:
+            yield f"  in float {', '.join(self.float_parts)}"
+        yield from (f"  changed {change}" for change in self.changes)
+        if self.ops:
+            yield f"  ops     {sum(self.ops.values())} built-in LiteRT ops"
 
     def _notebook(self) -> Iterator[str]:
         compared = f"{self.num_images} {_SOURCES[self.source]}"

@@ -175,7 +175,8 @@ def _warnings(
     expected: np.ndarray, agreement: float, source: Source, quantization: str
 ) -> tuple[str, ...]:
     warnings = []
-    if float(np.ptp(expected, axis=0).max()) == 0.0:
+    # One image alone is always the same as each.
+    if len(expected) > 1 and float(np.ptp(expected, axis=0).max()) == 0.0:
         warnings.append(
             "The model gives the same output for each image (an untrained head is "
             "zero), so this comparison says little. Export a trained model."

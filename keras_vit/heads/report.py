@@ -126,7 +126,9 @@ class HeadReport(InNotebook):
             "tried": tuple(Tried(**row) for row in found["tried"]),
             "curve": tuple(CurvePoint(**row) for row in found["curve"]),
         }
-        return cls(**{one.name: found[one.name] for one in fields(cls)})
+        # One of an earlier version lacks what has a default here.
+        known = [one.name for one in fields(cls) if one.name in found]
+        return cls(**{name: found[name] for name in known})
 
     @property
     def best(self) -> Tried:

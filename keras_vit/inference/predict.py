@@ -59,12 +59,13 @@ class Predictions(list[list[Prediction]], InNotebook):
         self, found: Iterable[list[Prediction]], names: Sequence[str] = ()
     ) -> None:
         super().__init__(found)
-        self._names = list(names)
+        # A name stays with its picture where the list is sorted or cut.
+        self._named = list(zip(self, names, strict=False))
 
     def _notebook(self) -> Iterator[str]:
+        names = {id(classes): name for classes, name in self._named}
         for number, classes in enumerate(self[:_MOST_SHOWN]):
-            known = number < len(self._names)
-            name = self._names[number] if known else f"picture {number}"
+            name = names.get(id(classes), f"picture {number}")
             yield _bars(name, classes) if classes else note(f"{name}: no class")
         if len(self) > _MOST_SHOWN:
             yield note(f"and {len(self) - _MOST_SHOWN:,} more pictures")

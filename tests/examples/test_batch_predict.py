@@ -48,3 +48,18 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch, capsys):
         return [line.split(",")[:2] for line in path.read_text().splitlines()]
 
     assert classes(killed) == classes(whole)
+
+
+def test_sets_of_labels_are_counted(tmp_path, monkeypatch, capsys):
+    source = write_folder(tmp_path / "photos", count=4)
+    truncated_jpeg(source / "broken.jpg")
+    model = small_model(2, class_names=("ant", "bee"))
+    model.thresholds = (0.0, 1.0)
+    keras_vit.save(model, tmp_path / "model.keras")
+    given = (tmp_path / "model.keras", source, tmp_path / "labels.csv")
+    run(monkeypatch, "batch_predict", *given)
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split(maxsplit=1) for row in rows] == [
+        ["4", "ant"],
+        ["1", "cannot be read"],
+    ]

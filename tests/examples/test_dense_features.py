@@ -86,6 +86,15 @@ def test_the_example_runs(weights, halves, tmp_path, monkeypatch, capsys):
         drawn = np.asarray(image)
     assert drawn.shape == (32, 3 * 64, 3)
     np.testing.assert_array_equal(drawn[:, -1], dense.PALETTE[[0]].repeat(32, axis=0))
+    for wrong, said in (
+        (["--point", "cow", 1, 1, "red"], "the pictures are wide, high"),
+        (["--point", "wide", 120, 1, "red"], "wide has 120 x 60 pixels"),
+        (["--point", "wide", 1, 1, "red"], "two classes"),
+        ([tmp_path / "other" / "wide.png"], "two pictures have one name"),
+    ):
+        with pytest.raises(SystemExit):
+            run(monkeypatch, "dense_features", *halves, *wrong, *options)
+        assert said in capsys.readouterr().err
     run(monkeypatch, "dense_features", *options)  # Two photographs of scikit-learn.
     assert "china: " in capsys.readouterr().out
     with Image.open(output / "flower.png") as other:

@@ -70,11 +70,11 @@ def test_vectors_are_embeddings_and_the_head_is_the_one_that_evaluate_judges(dat
 def test_the_example_runs(data, monkeypatch, capsys, tmp_path):
     keras_vit.save(small_model(3), tmp_path / "weights.keras")
     weights = ("--weights", tmp_path / "weights.keras")
-    few = ("--counts", 1, 5, "--draws", 2)
+    few = ("--counts", 0, 1, 2, 5, "--draws", 2)
     run(monkeypatch, "knn", "--data", tmp_path / "photos", *weights, *few)
     printed = capsys.readouterr().out
     assert "24 test pictures, 3 classes" in printed
     interval = r"[01]\.\d{3} \([01]\.\d{3} to [01]\.\d{3}\)"
     rows = re.findall(rf"^ +(\w+)   {interval} +(-|{interval})$", printed, re.MULTILINE)
-    assert [name for name, _ in rows] == ["1", "5", "all"]
-    assert [head == "-" for _, head in rows] == [True, False, False]
+    assert [name for name, _ in rows] == ["1", "2", "5", "all"]
+    assert [head == "-" for _, head in rows] == [True, False, False, False]

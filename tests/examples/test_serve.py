@@ -60,6 +60,20 @@ def turned():
     return picture(format="JPEG", exif=exif)
 
 
+def sixteen_bits():
+    file = io.BytesIO()
+    steps = np.add.outer(np.arange(40), np.arange(50)) * 700
+    Image.fromarray(steps.astype("uint16")).save(file, "PNG")
+    return file.getvalue()
+
+
+def animated():
+    file = io.BytesIO()
+    first = Image.open(io.BytesIO(picture())).convert("P")
+    first.save(file, "GIF", save_all=True, append_images=[first.rotate(90)])
+    return file.getvalue()
+
+
 PICTURES = {
     "png": picture(),
     "jpeg": picture(format="JPEG"),
@@ -67,6 +81,9 @@ PICTURES = {
     "alpha": picture("RGBA"),
     "grey": picture("L"),
     "webp": picture(format="WEBP"),
+    "cmyk": picture("CMYK", format="JPEG"),
+    "16 bits": sixteen_bits(),
+    "animated": animated(),
 }
 
 
@@ -135,6 +152,13 @@ def test_the_status_is_that_of_tensorflow_serving(served):
         ('{"instances": [[[[1, 2, NaN]]]]}', 400, "pixels from 0 to 255"),
         ('{"instances": [[[[1], [1, 2]]]]}', 400, "pixels from 0 to 255"),
         (json.dumps({"instances": [0] * 65}), 400, "received 65"),
+        ("[" * 200_000, 400, "a request is JSON"),
+        (
+            '{"instances": [[[[1, 2, 1' + "0" * 400 + "]]]]}",
+            400,
+            "pixels from 0 to 255",
+        ),
+        ('{"instances": [{"b64": "é"}]}', 400, "no base64"),
     ],
 )
 def test_a_bad_request_hears_what_is_wrong(served, content, status, said):
@@ -150,7 +174,13 @@ def test_bad_uploads_and_addresses_hear_what_is_wrong(served):
     answer = client.post("/predict", files=[("files", ("cat.jpg", damaged))])
     assert (answer.status_code, "error" in answer.json()) == (400, True)
     answer = client.post("/predict", files=[("other", ("cat.jpg", damaged))])
-    assert (answer.status_code, "files" in answer.json()["error"]) == (400, True)
+    assert answer.status_code == 400
+    said = "send pictures as `files`: Field required"  # And no path of the server.
+    assert answer.json() == {"error": said}
+    answer = client.post("/predict", files=[("files", ("x", b"no picture"))])
+    assert answer.json()["error"].endswith("cannot identify image file")
+    answer = client.post(ADDRESS, content="{}", headers={"Content-Length": "abc"})
+    assert (answer.status_code, "number" in answer.json()["error"]) == (400, True)
     for answer in (
         client.get("/v1/models/cats"),
         client.post("/v1/models/cats:predict", content="{}"),
@@ -170,6 +200,9 @@ def test_what_is_too_large_is_refused_unread(served, monkeypatch):
     monkeypatch.setattr(serve, "LARGEST_PICTURE", 1999)  # 50 x 40 is one more.
     answer = client.post("/predict", files=[("files", ("x", PICTURES["png"]))])
     assert (answer.status_code, "50 x 40" in answer.json()["error"]) == (413, True)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)  # Pillow refuses twice as many.
+    answer = client.post("/predict", files=[("files", ("x", PICTURES["png"]))])
+    assert (answer.status_code, "too large" in answer.json()["error"]) == (413, True)
 
 
 def test_a_file_with_another_input_is_refused(tmp_path):

@@ -70,6 +70,12 @@ def test_the_report_stands_beside_the_file_to_read_and_to_parse(exported):
     assert f"{exported.accuracy:.2%}" in text and exported.device in text
 
 
+def test_the_report_says_the_same_in_some_lines(exported):
+    first, *_ = lines = exported.text().splitlines()
+    assert first == f"{exported.path}: {exported.num_bytes:,} bytes"
+    assert any(f"{exported.accuracy:.2%}" in line for line in lines)
+
+
 def test_a_report_is_saved_where_one_likes(exported, tmp_path):
     exported.save(tmp_path / "new")
     names = {path.name for path in (tmp_path / "new").iterdir()}
@@ -142,6 +148,12 @@ def test_without_labels_agreement_counts_and_one_image_may_differ():
     assert few.top1_agreement < 1.0
     one = compare(EXPECTED[:5], one_hot(0, 1, 0, 1, 2), shown(), "int4")
     one.check_loss(0.01)
+
+
+def test_only_several_images_tell_that_all_outputs_are_the_same():
+    same = compare(one_hot(1, 1), one_hot(1, 1), shown(), "float32")
+    assert "same output for each image" in same.warnings[0]
+    assert not compare(one_hot(1), one_hot(1), shown(), "float32").warnings
 
 
 def test_numbers_that_are_none_are_refused_whatever_is_accepted():

@@ -79,7 +79,7 @@ def runtime_text(oldest: str, quantization: str) -> str:
     if oldest == _INT16:
         return f"ai-edge-{oldest}; older runtimes stop with an error"
     number = oldest.removesuffix(".0")
-    text = f"TensorFlow Lite {number} or newer, each ai-edge-litert"
+    text = f"TensorFlow Lite {number} or newer, any ai-edge-litert"
     if oldest not in (_REFUSED_BEFORE, _WRONG_BEFORE):
         return text
     return (
