@@ -44,6 +44,7 @@ lint: $(VENV)/.ready-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python tests/typing
 
 clean:
 	rm -rf $(VENV) site .cache
