@@ -114,6 +114,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=1, help="how many runs")
     options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error("--seeds is at least 1.")
     data = keras_vit.load_data(options.data)
     teacher = keras_vit.load(options.teacher)
     print(f"teacher: {keras_vit.evaluate(teacher, data).accuracy:.3f}")

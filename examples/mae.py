@@ -168,6 +168,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="how many runs")
     parser.add_argument("--output", help="file for the ViT, such as mae.keras")
     options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error("--seeds is at least 1.")
     runs = []
     for seed in range(options.seeds):
         scratch, after = measure(seed, options)

@@ -22,6 +22,7 @@ from keras_vit.heads.temperature import Temperature
 from keras_vit.inference.predict import Predictions
 from keras_vit.label_scores import ClassScore, LabelScores
 from keras_vit.pages.in_notebook import InNotebook
+from keras_vit.pages.parts import bar
 
 EVIL = "<script>alert('&')</script>"
 VOID = {"rect", "path", "circle", "br", "img"}
@@ -363,3 +364,7 @@ def test_a_large_matrix_becomes_a_list_of_pairs():
     text = replace(found, num_images=90, answers=answers)._repr_html_()
     assert "Most often confused" in text
     assert "33.3%" in text
+
+
+def test_what_is_no_number_has_no_bar():
+    assert bar(float("nan")) == bar(0.0) != bar(0.5)

@@ -39,11 +39,15 @@ def scroll_box(label: str, body: str, kind: str = "") -> str:
 
 
 def bar(share: float, kind: str = "") -> str:
-    """Return a bar whose length is a share, in [0, 1], of the place there is."""
+    """Return a bar whose length is a share, in [0, 1], of the place there is.
+
+    The answer of a broken model is no number, and has no length.
+    """
+    shown = min(1.0, max(0.0, share))  # Also of NaN, which is above nothing.
     return (
         f'<svg class="bar {kind}" viewBox="0 0 100 1" preserveAspectRatio="none" '
         f'aria-hidden="true"><rect class="rest" width="100" height="1"/>'
-        f'<rect width="{100 * share:.1f}" height="1"/></svg>'
+        f'<rect width="{100 * shown:.1f}" height="1"/></svg>'
     )
 
 
