@@ -83,7 +83,9 @@ def ours(size: int, epochs: int, parts: Any) -> tuple[float, int]:
         num_classes=len(data.class_names),
         preprocessing=keras_vit.Preprocessing(image_size=size),
     )
-    recipe = keras_vit.training.get_recipe("small_data", epochs=epochs)
+    recipe = keras_vit.training.get_recipe(
+        "small_data", epochs=epochs, warmup_epochs=min(5, epochs // 2)
+    )
     keras_vit.train(model, data, recipe)
     accuracy = keras_vit.evaluate(model, data, part="test").accuracy
     return float(accuracy or 0), model.count_params()
