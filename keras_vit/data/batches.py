@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -107,9 +108,15 @@ class ImageBatches(keras.utils.PyDataset):
 
     @property
     def seconds_per_batch(self) -> float:
-        """Time until the threads together have made one more batch; 0 before."""
+        """Mean time until one more batch of a pass is made; 0 before.
+
+        The threads begin a pass together and each makes a batch in about the same
+        time, so that the last of them have nothing to do if they do not divide it.
+        """
         seconds = tuple(self._seconds)
-        return sum(seconds) / max(1, len(seconds)) / self.threads
+        rounds = math.ceil(self.batches_per_epoch / self.threads)
+        mean = sum(seconds) / max(1, len(seconds))
+        return mean * rounds / self.batches_per_epoch
 
     def __len__(self) -> int:
         return self.batches_per_epoch - self.start_batch
