@@ -83,8 +83,19 @@ def ours(size: int, epochs: int, parts: Any) -> tuple[float, int]:
         num_classes=len(data.class_names),
         preprocessing=keras_vit.Preprocessing(image_size=size),
     )
-    recipe = keras_vit.training.get_recipe(
-        "small_data", epochs=epochs, warmup_epochs=min(5, epochs // 2)
+    recipe = keras_vit.Recipe(
+        epochs=epochs,
+        batch_size=256,
+        learning_rate=1e-3,
+        weight_decay=1e-4,
+        schedule_name="constant",
+        warmup_epochs=0,
+        label_smoothing=0.0,
+        dropout_rate=0.1,
+        attention_dropout_rate=0.1,
+        augmentation=keras_vit.Augmentation(
+            horizontal_flip=True, rotation=7.2, zoom=0.2
+        ),
     )
     keras_vit.train(model, data, recipe)
     accuracy = keras_vit.evaluate(model, data, part="test").accuracy

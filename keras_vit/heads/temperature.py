@@ -42,7 +42,7 @@ class Temperature:
         """Return one line for people."""
         was = f"expected calibration error {self.error_before:.3f}"
         if self.value == 1.0:
-            return f"Temperature 1: {was}, which no other one makes lower"
+            return f"Temperature 1, as it is: {was}; no other is clearly better"
         return f"Temperature {self.value:.3g}: {was} before, {self.error:.3f} with it"
 
 

@@ -26,6 +26,7 @@ CHECKPOINTS = (
 )
 OPTIONS = {"num_classes", "image_size", "architecture"}
 _train = keras_vit.train
+_export_all = keras_vit.export_all
 _from_variant = keras_vit.ViT.from_variant
 PHOTOGRAPHS = ("coffee.jpg", "astronaut.jpg", "camera.jpg")
 
@@ -103,6 +104,11 @@ def short_training(
     return _train(model, data, short, **options)
 
 
+def few_formats(model: Any, folder: Any, **options: Any) -> Any:
+    """Compare two formats instead of all, each of which has tests of its own."""
+    return _export_all(model, folder, formats=("onnx", "openvino"), **options)
+
+
 def small_beans(name: str) -> Any:
     """Return a data set of the library `datasets` in place of a download."""
     import datasets
@@ -142,6 +148,7 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
     """Let a page train small models for a short time, and download nothing."""
     import datasets
 
+    patch.setattr(keras_vit, "export_all", few_formats)
     patch.setattr(keras_vit.ViT, "from_variant", small_variant)
     patch.setattr(keras_vit, "train", short_training)
     patch.setattr(datasets, "load_dataset", small_beans)
