@@ -59,9 +59,15 @@ class Classifier:
             )
         self.mode = {1: "L", 3: "RGB"}[sizes[3]]
         texts = self.session.get_modelmeta().custom_metadata_map
-        self.names = texts.get("labels.txt", "").splitlines()
-        facts = json.loads(texts["keras_vit.json"])["preprocessing"]
-        self.on_white = facts.get("transparency") == "white"
+        facts = json.loads(texts["keras_vit.json"])
+        self.output: dict[str, Any] = facts["output"]
+        if self.output["name"] != "probabilities":
+            raise ValueError(
+                "A server needs a file that gives probabilities, received one that "
+                f"gives {self.output['name']}. Export a model with classes."
+            )
+        self.names: list[str] = facts["class_names"]
+        self.on_white = facts["preprocessing"].get("transparency") == "white"
 
     def read(self, data: bytes) -> np.ndarray:
         """Return the pixels of a file, upright, (H, W, channels)."""
@@ -113,10 +119,21 @@ class Classifier:
     def __call__(self, pixels: np.ndarray) -> dict[str, Any]:
         feed = {self.input.name: pixels[np.newaxis]}
         [values] = self.session.run(["probabilities"], feed)[0]
-        answer: dict[str, Any] = {"probabilities": values.tolist()}
-        if len(self.names) == len(values):
-            answer["class_name"] = self.names[int(np.argmax(values))]
-        return answer
+        return {"probabilities": values.tolist(), **self.named(values)}
+
+    def named(self, values: np.ndarray) -> dict[str, Any]:
+        """Return the name of the best class, or the names of all that are there."""
+        if not self.names:
+            return {}
+        if (len(values), len(self.names)) == (1, 2):  # no, yes
+            is_yes = values[0] >= self.output["threshold"]
+            return {"class_name": self.names[int(is_yes)]}
+        limits = self.output.get("thresholds")  # A picture may have several classes.
+        if limits is None and len(values) > 1:
+            return {"class_name": self.names[int(np.argmax(values))]}
+        limits = limits or [0.5]  # Yes alone has a name.
+        each = zip(self.names, values, limits, strict=True)
+        return {"class_names": [name for name, value, least in each if value >= least]}
 
 
 def make_app(classifier: Classifier, name: str) -> FastAPI:

@@ -19,19 +19,20 @@ from tests.one_backend import ONE_BACKEND
 pytestmark = ONE_BACKEND
 
 serve = script("serve")
-NAMES = ("ant", "bee", "cat")
+NAMES = ("ant", "bee\nor wasp", "<cat>, ü")
 ADDRESS = "/v1/models/photos:predict"
 
 
-def exported(folder, **options):
+def exported(folder, facts=None, thresholds=None, **options):
+    facts = {"num_classes": 3, "class_names": NAMES, **(facts or {})}
     model = keras_vit.ViT.from_variant(
         "test",
-        num_classes=3,
         num_layers=1,
-        class_names=NAMES,
         preprocessing=keras_vit.Preprocessing(image_size=32, transparency="white"),
+        **facts,
     )
     set_random_weights(model)
+    model.thresholds = thresholds
     path = folder / "photos.onnx"
     keras_vit.export(model, path, format="onnx", batch=None, report=False, **options)
     return model, path
@@ -205,7 +206,44 @@ def test_what_is_too_large_is_refused_unread(served, monkeypatch):
     assert (answer.status_code, "too large" in answer.json()["error"]) == (413, True)
 
 
+KINDS = {
+    "several": {"classifier_activation": "sigmoid"},
+    "own thresholds": {"thresholds": (0.0, 1.0, 0.3)},
+    "no or yes": {"num_classes": 1, "class_names": NAMES[:2]},
+    "yes": {"num_classes": 1, "class_names": NAMES[:1]},
+    "no names": {"class_names": None},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_model_names_what_predict_names(kind, tmp_path):
+    facts = dict(KINDS[kind])
+    thresholds = facts.pop("thresholds", None)
+    inputs = {"input": "pixels", "input_size": "any"}
+    model, path = exported(tmp_path, facts, thresholds, **inputs)
+    served = serve.Classifier(path)
+    for picture in PICTURES.values():
+        answer = served(served.read(picture))
+        [found] = keras_vit.predict(model, [Image.open(io.BytesIO(picture))])
+        if kind == "yes":  # The only one that `predict` names, likely or not.
+            found = [one for one in found if one.probability >= 0.5]
+        names = [one.class_name for one in found]
+        if kind == "no names":
+            assert set(answer) == {"probabilities"}
+        elif kind in ("several", "own thresholds", "yes"):
+            assert sorted(answer["class_names"]) == sorted(names)
+        else:
+            assert answer["class_name"] == names[0]
+
+
 def test_a_file_with_another_input_is_refused(tmp_path):
     _, path = exported(tmp_path)
     with pytest.raises(ValueError, match='input="pixels" and input_size="any"'):
+        serve.Classifier(path)
+
+
+def test_a_file_without_classes_is_refused(tmp_path):
+    facts = {"num_classes": None, "class_names": None}
+    _, path = exported(tmp_path, facts, input="pixels", input_size="any")
+    with pytest.raises(ValueError, match="received one that gives features"):
         serve.Classifier(path)
