@@ -17,8 +17,7 @@ from tests.one_backend import NO_BACKEND
 pytestmark = NO_BACKEND
 
 PACKAGE = Path(keras_vit.__file__).parent
-
-DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "architecture.md"
 EVERYTHING = {"__init__", "__main__", "cli"}
 
 

@@ -184,7 +184,7 @@ def build_wheel(folder: Path) -> None:
     folder.mkdir(parents=True)
     source = folder.parent / "source"
     shutil.copytree(
-        ROOT / "keras_vit",
+        Path(keras_vit.__file__).parent,
         source / "keras_vit",
         ignore=shutil.ignore_patterns("__pycache__"),
     )

@@ -54,7 +54,8 @@ def value_of(path):
 
 @functools.cache
 def source():
-    return griffe.load("keras_vit", search_paths=["."], resolve_aliases=True)
+    place = Path(keras_vit.__file__).parents[1]  # Installed, or of this repository.
+    return griffe.load("keras_vit", search_paths=[place], resolve_aliases=True)
 
 
 def docstring_of(path):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import keras_vit
 from tests.one_backend import NO_BACKEND
 from tests.web.axe import axe_source
 from tests.web.conftest import watch
@@ -18,7 +19,7 @@ from tests.web.conftest import watch
 pytestmark = NO_BACKEND
 
 ROOT = Path(__file__).parents[2]
-FOLDERS, FILES = ("docs", "tools", "keras_vit"), ("zensical.toml", "CHANGELOG.md")
+FOLDERS, FILES = ("docs", "tools"), ("zensical.toml", "CHANGELOG.md")
 # The start, a page with wide tables and pictures, and one made of docstrings.
 PAGES = ("index", "explain", "api-training")
 VIEWS = (("light", 375), ("dark", 1280))
@@ -29,6 +30,7 @@ def built(folder: Path) -> Path:
     pytest.importorskip("zensical", reason="needs pip install 'keras3-vit[docs]'")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name)
+    shutil.copytree(Path(keras_vit.__file__).parent, folder / "keras_vit")
     for name in FILES:
         shutil.copy(ROOT / name, folder)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
