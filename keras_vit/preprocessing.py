@@ -15,6 +15,8 @@ from keras_vit.read_image import Transparency, to_array
 if TYPE_CHECKING:
     from PIL import Image
 
+    from keras_vit.field_types import Floats, Size
+
 Resize = Literal["crop", "squash", "border"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 CropRounding = Literal["even", "down"]
@@ -101,14 +103,14 @@ class Preprocessing:
     google-research/vision_transformer, value range [-1, 1].
     """
 
-    image_size: tuple[int, int] = (224, 224)
+    image_size: Size = (224, 224)  # pyright: ignore[reportAssignmentType]
     channels: int = 3
     resize: Resize = "crop"
     crop_ratio: float | tuple[float, float] = 1.0
     interpolation: Interpolation = "bicubic"
     value_range: tuple[float, float] = (0.0, 255.0)
-    mean: tuple[float, ...] = (0.5,)
-    std: tuple[float, ...] = (0.5,)
+    mean: Floats = (0.5,)  # pyright: ignore[reportAssignmentType]
+    std: Floats = (0.5,)  # pyright: ignore[reportAssignmentType]
     crop_rounding: CropRounding = "even"
     resize_dtype: ResizeDtype = "uint8"
     transparency: Transparency = "drop"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from keras_vit.config.counts import count_macs, count_parameters
 from keras_vit.config.options import (
@@ -25,6 +25,9 @@ from keras_vit.config.options import (
 )
 from keras_vit.config.rules import check_rules, unread_pooling_options
 from keras_vit.config.variants import VARIANT_ROWS
+
+if TYPE_CHECKING:
+    from keras_vit.field_types import OptionalSize, Size
 
 GRID = Pair("patches", "(rows, columns)")
 LEARNED_POSITIONS = ("all", "class", "patches")  # those that have a table
@@ -61,7 +64,7 @@ class ViTConfig:
     Reference: arXiv:2010.11929, section 3.1 and table 1.
     """
 
-    image_size: tuple[int, int] | None = option(
+    image_size: OptionalSize = option(
         (224, 224),
         Pair(),
         "Size of the images, at least one patch in each direction. Border pixels short "
@@ -70,9 +73,7 @@ class ViTConfig:
         is_optional=True,
         kw_only=False,
     )
-    patch_size: tuple[int, int] = option(
-        (16, 16), Pair(), "Size of a patch.", kw_only=False
-    )
+    patch_size: Size = option((16, 16), Pair(), "Size of a patch.", kw_only=False)
     channels: int = option(3, Whole(), "Values per pixel.")
     num_classes: int | None = option(
         1000,
@@ -159,7 +160,7 @@ class ViTConfig:
             "endpoint); or none.",
         )
     )
-    position_grid: tuple[int, int] | None = later_option(
+    position_grid: OptionalSize = later_option(
         None,
         GRID,
         "Grid of patches that learned positions belong to if `image_size=None`.",
@@ -198,7 +199,7 @@ class ViTConfig:
         Choice("yx", "xy"),
         "Axis that turns the first channels; axial rotations only.",
     )
-    rotary_grid: tuple[int, int] | None = later_option(
+    rotary_grid: OptionalSize = later_option(
         None,
         GRID,
         "Grid that the frequencies were made for; another grid is stretched to it. "

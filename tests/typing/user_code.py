@@ -41,6 +41,22 @@ def photographs() -> None:
     print(embedded.shape)
 
 
+def shorter_forms() -> tuple[int, int]:
+    """What takes one number keeps two, and says so."""
+    one = keras_vit.Preprocessing(image_size=224, mean=0.5, std=[0.2, 0.2, 0.3])
+    two = keras_vit.Preprocessing(image_size=(224, 160), mean=(0.4, 0.5, 0.6))
+    kept: tuple[int, int] = one.image_size
+    mean: tuple[float, ...] = two.mean
+    config = keras_vit.ViTConfig(image_size=224, patch_size=16, num_classes=None)
+    size: tuple[int, int] | None = config.image_size
+    augmentation = keras_vit.Augmentation(
+        crop_area=(0.25, 1.0), rand_augment=True, color_jitter=0.3
+    )
+    recipe = keras_vit.Recipe(epochs=3, augmentation=augmentation)
+    print(mean, size, recipe.augmentation.rand_augment)
+    return kept
+
+
 def own_layers() -> tuple[Patches, PatchEncoder, TransformerBlock, MLPHead]:
     attention = SelfAttention(hidden_dim=64, num_heads=4)
     block = TransformerBlock(attention=attention, mlp=MLP(64, mlp_dim=128))

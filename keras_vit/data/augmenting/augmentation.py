@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Generator
@@ -23,6 +23,12 @@ from keras_vit.data.augmenting.rand_augment import RandAugment
 from keras_vit.data.augmenting.random_erasing import erase_rectangle
 from keras_vit.data.checks import check_value
 from keras_vit.preprocessing import Preprocessing, map_planes
+
+if TYPE_CHECKING:
+    from keras_vit.field_types import Field, Floats
+
+    OneRandAugment = Field[RandAugment | bool | None, RandAugment | None]
+    OneAugMix = Field[AugMix | bool | None, AugMix | None]
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # What Pillow can read between pixels when it moves them.
@@ -92,9 +98,9 @@ class Augmentation:
     translation: float = 0.0
     zoom: float = 0.0
     three_augment: bool = False
-    rand_augment: RandAugment | None = None
-    aug_mix: AugMix | None = None
-    color_jitter: tuple[float, ...] = ()
+    rand_augment: OneRandAugment = None  # pyright: ignore[reportAssignmentType]
+    aug_mix: OneAugMix = None  # pyright: ignore[reportAssignmentType]
+    color_jitter: Floats = ()  # pyright: ignore[reportAssignmentType]
     extra: tuple[dict[str, Any], ...] = ()
     random_erasing: float = 0.0
 
