@@ -27,6 +27,6 @@ if TYPE_CHECKING:
     Pixels = int | Sequence[int]
     # One number for both, or (height, width).
     Size = Field[Pixels, tuple[int, int]]
-    OptionalSize = Field[Pixels | None, tuple[int, int] | None]
+    SizeOrNone = Field[Pixels | None, tuple[int, int] | None]
     # One number for all channels, or one for each.
     Floats = Field[float | Sequence[float], tuple[float, ...]]

@@ -27,7 +27,7 @@ from keras_vit.config.rules import check_rules, unread_pooling_options
 from keras_vit.config.variants import VARIANT_ROWS
 
 if TYPE_CHECKING:
-    from keras_vit.field_types import OptionalSize, Size
+    from keras_vit.field_types import Size, SizeOrNone
 
 GRID = Pair("patches", "(rows, columns)")
 LEARNED_POSITIONS = ("all", "class", "patches")  # those that have a table
@@ -64,7 +64,7 @@ class ViTConfig:
     Reference: arXiv:2010.11929, section 3.1 and table 1.
     """
 
-    image_size: OptionalSize = option(
+    image_size: SizeOrNone = option(
         (224, 224),
         Pair(),
         "Size of the images, at least one patch in each direction. Border pixels short "
@@ -160,7 +160,7 @@ class ViTConfig:
             "endpoint); or none.",
         )
     )
-    position_grid: OptionalSize = later_option(
+    position_grid: SizeOrNone = later_option(
         None,
         GRID,
         "Grid of patches that learned positions belong to if `image_size=None`.",
@@ -199,7 +199,7 @@ class ViTConfig:
         Choice("yx", "xy"),
         "Axis that turns the first channels; axial rotations only.",
     )
-    rotary_grid: OptionalSize = later_option(
+    rotary_grid: SizeOrNone = later_option(
         None,
         GRID,
         "Grid that the frequencies were made for; another grid is stretched to it. "

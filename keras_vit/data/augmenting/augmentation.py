@@ -27,8 +27,8 @@ from keras_vit.preprocessing import Preprocessing, map_planes
 if TYPE_CHECKING:
     from keras_vit.field_types import Field, Floats
 
-    OneRandAugment = Field[RandAugment | bool | None, RandAugment | None]
-    OneAugMix = Field[AugMix | bool | None, AugMix | None]
+    RandAugmentOrBool = Field[RandAugment | bool | None, RandAugment | None]
+    AugMixOrBool = Field[AugMix | bool | None, AugMix | None]
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # What Pillow can read between pixels when it moves them.
@@ -98,8 +98,8 @@ class Augmentation:
     translation: float = 0.0
     zoom: float = 0.0
     three_augment: bool = False
-    rand_augment: OneRandAugment = None  # pyright: ignore[reportAssignmentType]
-    aug_mix: OneAugMix = None  # pyright: ignore[reportAssignmentType]
+    rand_augment: RandAugmentOrBool = None  # pyright: ignore[reportAssignmentType]
+    aug_mix: AugMixOrBool = None  # pyright: ignore[reportAssignmentType]
     color_jitter: Floats = ()  # pyright: ignore[reportAssignmentType]
     extra: tuple[dict[str, Any], ...] = ()
     random_erasing: float = 0.0
