@@ -8,6 +8,7 @@ prepare_command()
 from keras.saving import get_custom_objects
 
 from keras_vit import layers
+from keras_vit import training as training
 from keras_vit.adapting import adapt_to_recipe
 from keras_vit.averaging import average
 from keras_vit.config import VARIANTS, ViTConfig

@@ -137,7 +137,7 @@ def load_data(
     groups: Any = None,
     class_names: Sequence[str] | None = None,
     seed: int = 0,
-    columns: Mapping[str, str | None] | None = None,
+    columns: Mapping[str, str | Sequence[str] | None] | None = None,
     image_dir: str | Path | None = None,
     ending: str | None = None,
     multi_label: bool = False,

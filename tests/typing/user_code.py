@@ -57,6 +57,13 @@ def shorter_forms() -> tuple[int, int]:
     return kept
 
 
+def lists() -> None:
+    data = keras_vit.load_data("train.csv", columns={"path": "id", "label": "species"})
+    tags = {"label": ["cat", "dog"], "group": None}
+    several = keras_vit.load_data("columns.csv", columns=tags, multi_label=True)
+    print(len(data.train), several.class_names)
+
+
 def own_layers() -> tuple[Patches, PatchEncoder, TransformerBlock, MLPHead]:
     attention = SelfAttention(hidden_dim=64, num_heads=4)
     block = TransformerBlock(attention=attention, mlp=MLP(64, mlp_dim=128))
@@ -64,7 +71,7 @@ def own_layers() -> tuple[Patches, PatchEncoder, TransformerBlock, MLPHead]:
 
 
 def own_training(model: keras_vit.ViT, data: keras_vit.ImageData) -> None:
-    recipe = training.get_recipe("small_data", epochs=3)
+    recipe = keras_vit.training.get_recipe("small_data", epochs=3)
     result = keras_vit.train(model, data, recipe, output="runs/small")
     print(result)
     trained = training.TrainingModel(model, accumulation_steps=2)
