@@ -106,7 +106,7 @@ def short_training(
 
 def few_formats(model: Any, folder: Any, **options: Any) -> Any:
     """Compare two formats instead of all, each of which has tests of its own."""
-    return _export_all(model, folder, formats=("onnx", "openvino"), **options)
+    return _export_all(model, folder, **{"formats": ("onnx", "openvino"), **options})
 
 
 def small_beans(name: str) -> Any:
